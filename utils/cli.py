@@ -1,0 +1,63 @@
+"""What every script's command line has in common: log lines, progress bars, errors without tracebacks."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from utils.errors import UserError
+
+T = TypeVar("T")
+
+
+def log(message: str) -> None:
+    """Print one line to stderr with time and place, as ESPnet's ``log()`` does in the shell."""
+    caller = inspect.stack()[1]
+    place = f"{Path(caller.filename).name}:{caller.lineno}"
+    print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} ({place}) {message}", file=sys.stderr, flush=True)
+
+
+def progress(items: Iterable[T], desc: str, total: int | None = None, unit: str = "utt") -> Iterable[T]:
+    """Wrap ``items`` in a progress bar with the time left; in a log file it speaks every 10 s only."""
+    terminal = sys.stderr.isatty()
+    return tqdm(items, desc=desc, total=total, unit=unit, mininterval=0.2 if terminal else 10.0,
+                dynamic_ncols=terminal, ascii=not terminal)
+
+
+def boolean(text: str) -> bool:
+    """The value of a Kaldi-style boolean option: exactly ``true`` or ``false``.
+
+    Raises:
+        argparse.ArgumentTypeError: for anything else.
+    """
+    if text in ("true", "false"):
+        return text == "true"
+    raise argparse.ArgumentTypeError(f"must be true or false, not {text!r}")
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults after every option's help, and the module docstring as it was written."""
+
+
+def make_parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser whose ``--help`` shows a script's docstring and every default."""
+    return argparse.ArgumentParser(description=doc, formatter_class=_Formatter, allow_abbrev=False)
+
+
+def run_main(main: Callable[[], int | None]) -> None:
+    """Run a script's ``main`` and exit: 0 when it ends well, 1 with one clear line on a UserError."""
+    try:
+        sys.exit(main() or 0)
+    except UserError as error:
+        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
+        sys.exit(130)
