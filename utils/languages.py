@@ -1,0 +1,43 @@
+"""Names and codes of the languages that Whisper knows."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache, lru_cache
+
+_SPACELESS = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
+
+
+@cache
+def _codes() -> dict[str, str]:
+    """Every lower-case name and code mapped to its code."""
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES, TO_LANGUAGE_CODE
+
+    return {**TO_LANGUAGE_CODE, **{code: code for code in LANGUAGES}}
+
+
+@lru_cache(maxsize=4096)  # difflib is slow, and a list that has one unknown name has it on many lines
+def _complaint(name: str) -> str:
+    nearest = difflib.get_close_matches(name.lower(), _codes(), n=3)
+    remedy = f"Did you mean {' or '.join(nearest)}?" if nearest else \
+        "Use a name or code that Whisper knows, such as english or en"
+    return f"unknown language {name!r}. {remedy}"
+
+
+def language_code(name: str) -> str:
+    """Whisper's code (``zh``) of a language given as any name or code Whisper knows (``Mandarin``, ``zh``).
+
+    Case does not matter, and ``_`` may stand for the space of ``haitian creole``, which no list key can hold.
+
+    Raises:
+        ValueError: the name is unknown; the message suggests the nearest ones.
+    """
+    code = _codes().get(name) or _codes().get(name.lower().replace("_", " "))
+    if code is None:
+        raise ValueError(_complaint(name))
+    return code
+
+
+def is_spaceless(code: str) -> bool:
+    """Whether a language (Whisper code) is written without spaces, so that CER takes the place of WER."""
+    return code in _SPACELESS
