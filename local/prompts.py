@@ -1,0 +1,58 @@
+"""The default corpus, telephone prompts in five languages (Asterisk core sounds 1.6.1): what is where.
+
+One directory per language holds ``core-sounds-LANG.txt`` (lines ``name: text``) and a ``name.g722`` for each;
+the same name carries the same meaning in every language, so English texts are translations of the other four.
+"""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+from utils.errors import UserError
+
+VERSION = "1.6.1"
+LANGUAGES = ("en", "fr", "es", "it", "ru")
+G722_BYTES_PER_SECOND = 8000  # 64 kbit/s, 16 kHz mono, no header
+
+
+def check_languages(languages: list[str]) -> None:
+    """Refuse a language the corpus does not have.
+
+    Raises:
+        UserError: one is unknown, or none is given.
+    """
+    unknown = [language for language in languages if language not in LANGUAGES]
+    if unknown or not languages:
+        raise UserError(f"--languages {','.join(unknown)}: the prompts exist in {','.join(LANGUAGES)} only")
+
+
+def transcript_file(directory: Path, language: str) -> Path:
+    """The file of transcripts in a language's directory, plain or gzipped; it need not exist."""
+    plain = directory / f"core-sounds-{language}.txt"
+    gzipped = plain.with_name(plain.name + ".gz")
+    return gzipped if gzipped.is_file() and not plain.is_file() else plain
+
+
+def read_transcripts(path: Path) -> list[tuple[str, str]]:
+    """The (name, text) pairs of a transcript file, in its order; white space is collapsed, text may be empty.
+
+    Raises:
+        UserError: missing, damaged, or a line that is neither a comment nor ``name: text``.
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    pairs = []
+    try:
+        with opened(path, "rt", encoding="utf-8-sig") as stream:
+            for number, line in enumerate(stream, start=1):
+                name, colon, text = line.strip().partition(":")
+                if not name or name.startswith(";"):
+                    continue
+                if not colon or any(character.isspace() for character in name):
+                    raise UserError(f"{path}:{number}: not 'name: text': {line.strip()[:60]!r}")
+                pairs.append((name, " ".join(text.split())))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run local/download_prompts.py first") from None
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: damaged: {error}; delete its directory and download again") from None
+    return pairs
