@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""Get the default corpus: telephone prompts in five languages, 2 h of speech (Asterisk core sounds 1.6.1).
+
+Fills DOWNLOAD_DIR/LANG/{core-sounds-LANG.txt,**.g722}. Sources, in this order: files already there (the directory,
+or the release tarball put into DOWNLOAD_DIR by hand), the upstream release tarballs, Debian's packages. Nothing is
+fetched twice.
+
+Example: local/download_prompts.py --languages en,fr download/prompts
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from local.prompts import LANGUAGES, VERSION, check_languages, transcript_file
+from utils.cli import log, make_parser, run_main
+from utils.download import fetch, safe_extract, sha256_of
+from utils.errors import UserError
+from utils.filesystem import atomic_directory
+
+URL = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
+SOURCES = ("files", "upstream", "debian")
+MARKER = ".complete"
+MAX_TARBALL_BYTES = 1 << 30  # the five unpack to 20-30 MB each
+SHA256 = {
+    "en": "59891033e764d9dffc5ccdd78e845a1c8ea6bed0b434128bb0199c63ef591770",
+    "es": "3c474f73cc4f65478b3cf05ab0c5da19c8ce408699f61491f6aafba450cb540a",
+    "fr": "7ff3ca96bbb295a6458e6eb1ff92690d9a5d0db0b4ddfa2c488237e4d251efbe",
+    "it": "44a7fd7b067ff7f71df7fec31f9a8c960e13d35ca30c31878913c4020bfc00b6",
+    "ru": "fde2a071b811a081219138693d6813d122d91c2c3423936274b110b97645b61b",
+}
+CREDITS = {
+    "en": "CC BY-SA 3.0, voice Allison Smith, funded by Digium",
+    "es": "CC BY-SA 3.0, voice Allison Smith, funded by Digium",
+    "fr": "CC BY-SA 3.0, voice June Wallack, text Clod Patry, Kristopher Lalletti, June Wallack, funded by Digium, "
+          "Unlimitel, BGM Informatique",
+    "it": "CC BY 3.0, voice Carlo Flora, text Silvia Petrin",
+    "ru": "CC BY 3.0, voice and text provided by Maxim Topal, ivrvoice.ru",
+}
+
+
+def download_prompts(download_dir: Path, languages: list[str], source: str = "auto", url: str = URL) -> None:
+    """Make DOWNLOAD_DIR/LANG complete for English, whose texts are the translations, and each language asked for.
+
+    Args:
+        download_dir: gets one directory per language.
+        languages: codes of ``LANGUAGES``.
+        source: one of ``SOURCES``, or "auto" to try them in turn.
+        url: the place that serves the release tarballs.
+
+    Raises:
+        UserError: no source has a language; the message says what was tried and what can be put where by hand.
+    """
+    check_languages(languages)
+    wanted = list(dict.fromkeys(["en", *languages]))
+    upstream_answers = True
+    for language in wanted:
+        sources = list(SOURCES) if source == "auto" else [source]
+        if not upstream_answers:  # once is enough to wait for a host that cannot be reached
+            sources.remove("upstream")
+        used, failures = _get_language(language, download_dir, sources, url)
+        upstream_answers = upstream_answers and (source != "auto" or "upstream" not in failures)
+        if used is None:
+            raise UserError(_nothing_found(language, download_dir, failures))
+        log(f"{language}: {download_dir / language} ({used})")
+    for language in wanted:
+        log(f"licence of the {language} prompts: {CREDITS[language]}")
+
+
+def _get_language(language: str, download_dir: Path, sources: list[str], url: str) -> tuple[str | None, dict[str, str]]:
+    """Try the sources in turn: the one that worked, or None, and what the others said."""
+    directory = download_dir / language
+    tarball = download_dir / f"asterisk-core-sounds-{language}-g722-{VERSION}.tar.gz"
+    failures: dict[str, str] = {}
+    if (directory / MARKER).is_file():
+        return (directory / MARKER).read_text(encoding="utf-8").strip(), failures
+    for source in sources:
+        try:
+            if source == "files" and directory.is_dir():
+                return _check_own_files(directory, language), failures
+            if source == "files" and not tarball.is_file():
+                continue
+            with atomic_directory(directory) as partial:
+                if source == "debian":
+                    _from_debian(language, partial)
+                else:
+                    _from_tarball(language, partial, tarball, url if source == "upstream" else None)
+                _check_own_files(partial, language)
+                (partial / MARKER).write_text(f"from {source}\n", encoding="utf-8")
+            return f"from {source}", failures
+        except UserError as error:
+            failures[source] = str(error)
+            log(f"{language}: {source}: {error}")
+    return None, failures
+
+
+def _nothing_found(language: str, download_dir: Path, failures: dict[str, str]) -> str:
+    tried = "".join(f"\n  {source}: {failure}" for source, failure in failures.items())
+    return (f"no {language} prompts. Tried: {tried or 'files: none there'}\nPut asterisk-core-sounds-{language}-g722-"
+            f"{VERSION}.tar.gz into {download_dir}, or core-sounds-{language}.txt and its *.g722 files into "
+            f"{download_dir / language}, and run again")
+
+
+def _check_own_files(directory: Path, language: str) -> str:
+    """Whether transcripts and audio are there; whole or not is for the preparation to see."""
+    if not transcript_file(directory, language).is_file():
+        raise UserError(f"{directory} has no core-sounds-{language}.txt (or .txt.gz)")
+    if next(directory.rglob("*.g722"), None) is None:
+        raise UserError(f"{directory} has no *.g722 files")
+    return "files already there"
+
+
+def _from_tarball(language: str, directory: Path, tarball: Path, url: str | None) -> None:
+    """Unpack the release tarball, fetched from ``url`` or, without one, put there by hand."""
+    if url is not None:
+        fetch(f"{url.rstrip('/')}/{tarball.name}", tarball, SHA256[language])
+    elif sha256_of(tarball) != SHA256[language]:
+        raise UserError(f"{tarball}: its SHA-256 is not {SHA256[language]}: not the release file, or not all of it")
+    safe_extract(tarball, directory, MAX_TARBALL_BYTES)
+
+
+def _from_debian(language: str, directory: Path) -> None:
+    """Unpack Debian's two packages of a language, without root; apt checks their signatures."""
+    names = [f"asterisk-core-sounds-{language}", f"asterisk-core-sounds-{language}-g722"]
+    if not shutil.which("apt-get") or not shutil.which("dpkg"):
+        raise UserError("no apt-get and dpkg: not a Debian or Ubuntu system")
+    with tempfile.TemporaryDirectory(prefix="prompts.") as temporary:
+        work = Path(temporary)
+        try:
+            _run(["apt-get", "download", *names], work)
+        except UserError:
+            log("apt knows no such packages: reading package lists into a directory of our own (no root needed)")
+            _download_with_own_lists(names, work)
+        for package in work.glob("*.deb"):
+            _run(["dpkg", "-x", str(package), str(work / "root")], work)
+        sounds = work / "root/usr/share/asterisk/sounds"
+        for audio in sounds.rglob("*.g722"):
+            target = directory.joinpath(*audio.relative_to(sounds).parts[1:])  # parts[0] names the voice
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(audio, target)
+        gzipped = work / f"root/usr/share/doc/{names[0]}/core-sounds-{language}.txt.gz"
+        if gzipped.is_file():
+            transcript_file(directory, language).write_bytes(gzip.decompress(gzipped.read_bytes()))
+
+
+def _download_with_own_lists(names: list[str], work: Path) -> None:
+    """What ``apt-get update`` and ``apt-get download`` do, on lists under ``work``."""
+    (work / "lists/partial").mkdir(parents=True)
+    (work / "cache/archives/partial").mkdir(parents=True)
+    options = ["-o", f"Dir::State::Lists={work / 'lists'}", "-o", f"Dir::Cache={work / 'cache'}",
+               "-o", "APT::Sandbox::User=", "-o", "Acquire::http::Timeout=10", "-o", "Acquire::Retries=1"]
+    _run(["apt-get", *options, "update"], work)
+    try:
+        _run(["apt-get", *options, "download", *names], work)
+    except UserError as error:
+        raise UserError(f"{error} (run apt-get update once as root, or check the sources of apt)") from None
+
+
+def _run(command: list[str], directory: Path) -> None:
+    """Run a command in ``directory`` quietly; its last error line becomes the UserError."""
+    result = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False,
+                            env={**os.environ, "LC_ALL": "C"})
+    if result.returncode != 0:
+        lines = result.stderr.strip().splitlines() or [f"exit status {result.returncode}"]
+        raise UserError(f"{command[0]} {command[-1]}: {lines[-1]}")
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--languages", default=",".join(LANGUAGES), help="codes, separated by commas; en comes along")
+    parser.add_argument("--source", choices=("auto", *SOURCES), default="auto", help="where to take the files from")
+    parser.add_argument("--url", default=URL, help="the place that serves the release tarballs")
+    parser.add_argument("download_dir", type=Path, help="gets one directory per language")
+    args = parser.parse_args()
+    download_prompts(args.download_dir, args.languages.split(","), args.source, args.url)
+
+
+if __name__ == "__main__":
+    run_main(main)
