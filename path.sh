@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# Source me, from any directory: the environment of every script of the recipe, and nothing else.
+#
+# The interpreter is tools/venv's, or the one that $PYTHON names (tools/install.sh checks that it has what is needed).
+
+_root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+
+if [[ -n ${PYTHON:-} ]]; then
+  _bin=$("$PYTHON" -c 'import os, sys; print(os.path.dirname(sys.executable))') || {
+    echo "path.sh: error: PYTHON=$PYTHON does not run" >&2
+    return 1
+  }
+elif [[ -e $_root/tools/venv/.installed ]]; then
+  _bin=$_root/tools/venv/bin
+else
+  echo "path.sh: error: no complete environment in $_root/tools/venv; run $_root/tools/install.sh" >&2
+  return 1
+fi
+
+# Sourcing twice must not make PATH longer.
+[[ $PATH == "$_bin":* ]] || PATH=$_bin:$PATH
+export PATH
+export PYTHONPATH=$_root
+export PYTHONUNBUFFERED=1  # a job's log shows what happened up to now
+export PYTHONUTF8=1        # LC_ALL=C must not make Python read lists as ASCII
+export LC_ALL=C            # one sort order for every tool, Kaldi's
+unset _root _bin

@@ -1,0 +1,127 @@
+# shellcheck shell=bash
+# Source me after a script's defaults are set: every variable that exists by then is an option.
+#
+#   stage=0      # first stage to run
+#   skip_bad=false
+#   . utils/parse_options.sh
+#
+# understands `--stage 3`, `--stage=3`, `--skip-bad true` and `--skip_bad true`, and leaves what follows the
+# options in "$@". The semantics are Kaldi's:
+#   * `--config FILE` (may be repeated) is read first, then the command line wins. A file holds lines
+#     `name=value`, `# comments` and blank lines; it is read, never executed, so `$` and backticks stay what they are;
+#   * an option whose default is true or false takes only these;
+#   * an unknown option, a missing value, a bad line in a file: one line that names it, exit 1;
+#   * `--help` prints $help_message or else the comment that heads the script, then its options: each line
+#     `name=default  # what it is` above the line that sources this file. `--` ends the options.
+# Needs bash 4.2. Everything is named _po_* because options may have any other name.
+
+# shellcheck source=utils/log.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/log.sh"
+
+# _po_known NAME: is there such an option?
+_po_known() {
+  local _po_name=${1//-/_}
+  [[ $_po_name =~ ^[a-zA-Z][a-zA-Z0-9_]*$ && -v $_po_name ]]
+}
+
+# _po_set WHERE NAME VALUE: give option NAME its VALUE; WHERE ("x.conf:3: " or nothing) is part of an error.
+_po_set() {
+  _po_known "${2#--}" || die "${1}unknown option '$2' (--help lists them all)"
+  local _po_name=${2#--}
+  _po_name=${_po_name//-/_}
+  if [[ ${!_po_name} == true || ${!_po_name} == false ]] && [[ $3 != true && $3 != false ]]; then
+    die "${1}option '$2' is true or false, not '$3'"
+  fi
+  printf -v "$_po_name" %s "$3"
+}
+
+# _po_read_config FILE: set the options named in FILE.
+_po_read_config() {
+  [[ -f $1 && -r $1 ]] || die "--config: cannot read '$1'"
+  local _po_line _po_name _po_value _po_number=0
+  while IFS= read -r _po_line || [[ -n $_po_line ]]; do
+    _po_number=$((_po_number + 1))
+    _po_line=${_po_line%$'\r'}
+    [[ $_po_line =~ ^[[:space:]]*(#.*)?$ ]] && continue
+    [[ $_po_line =~ ^[[:space:]]*([a-zA-Z][a-zA-Z0-9_-]*)=(.*)$ ]] \
+      || die "$1:$_po_number: expected 'name=value', got '$_po_line'"
+    _po_name=${BASH_REMATCH[1]}
+    _po_value=${BASH_REMATCH[2]}
+    # A value may stand in quotes, as in a shell; without them it ends before a comment.
+    if [[ $_po_value =~ ^\"([^\"]*)\"[[:space:]]*(#.*)?$ || $_po_value =~ ^\'([^\']*)\'[[:space:]]*(#.*)?$ ]]; then
+      _po_value=${BASH_REMATCH[1]}
+    else
+      _po_value=${_po_value%%[[:space:]]#*}
+      _po_value=${_po_value%"${_po_value##*[![:space:]]}"}
+    fi
+    _po_set "$1:$_po_number: " "$_po_name" "$_po_value"
+  done <"$1"
+}
+
+# _po_help SCRIPT: print its help_message, or its head comment and its options with their present values.
+_po_help() {
+  if [[ -n ${help_message:-} ]]; then
+    printf '%s\n' "$help_message"
+    return
+  fi
+  local _po_script=$1 _po_line _po_head=true _po_names=false
+  while IFS= read -r _po_line; do
+    [[ $_po_line == *parse_options.sh* && $_po_line != \#* ]] && break
+    if $_po_head; then
+      case $_po_line in
+        '#!'*) continue ;;
+        '#'*) _po_line=${_po_line#\#}; printf '%s\n' "${_po_line# }"; continue ;;
+      esac
+      _po_head=false
+    fi
+    if [[ $_po_line =~ ^([a-zA-Z][a-zA-Z0-9_]*)=[^#]*[[:space:]]#[[:space:]]*(.*)$ && -v ${BASH_REMATCH[1]} ]]; then
+      $_po_names || printf '\nOptions (and what they are now):\n'
+      _po_names=true
+      set -- "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+      printf '  --%-20s %s (%s)\n' "${1//_/-}" "$2" "${!1}"
+    elif $_po_names && [[ $_po_line =~ ^[[:space:]]+#[[:space:]]*(.*)$ ]]; then
+      printf '  %22s %s\n' '' "${BASH_REMATCH[1]}"  # a comment that goes on
+    fi
+  done <"$_po_script"
+}
+
+# _po_parse SCRIPT ARGUMENT...: set the options; what is left over stays in _po_rest.
+_po_parse() {
+  local _po_script=$1 _po_option _po_index _po_configs=() _po_names=() _po_values=()
+  shift
+  while (($#)); do
+    case $1 in
+      --help | -h) _po_help "$_po_script"; exit 0 ;;
+      --) shift; break ;;
+      --*=*) _po_option=${1%%=*}; set -- "$_po_option" "${1#*=}" "${@:2}" ;;
+      --*)
+        _po_option=$1
+        [[ $1 == --config ]] || _po_known "${1#--}" || die "unknown option '$1' (--help lists them all)"
+        # `--nj --stage 3` forgot a value; `--decode-opts "--beam 5"` did not.
+        if (($# < 2)) || { [[ $2 == --* ]] && _po_known "${2#--}"; }; then
+          die "option '$1' needs a value"
+        fi
+        ;;
+      *) break ;;
+    esac
+    if [[ $_po_option == --config ]]; then
+      _po_configs+=("$2")
+    fi
+    if [[ $_po_option != --config || -v config ]]; then
+      _po_names+=("$_po_option")
+      _po_values+=("$2")
+    fi
+    shift 2
+  done
+  _po_rest=("$@")
+  for _po_index in "${!_po_configs[@]}"; do
+    _po_read_config "${_po_configs[_po_index]}"
+  done
+  for _po_index in "${!_po_names[@]}"; do
+    _po_set "" "${_po_names[_po_index]}" "${_po_values[_po_index]}"
+  done
+}
+
+_po_parse "${BASH_SOURCE[1]}" "$@"
+set -- ${_po_rest[@]+"${_po_rest[@]}"}
+unset _po_rest
