@@ -1,6 +1,6 @@
 """Audio files of any usual kind as Whisper wants them: float32, mono, 16 kHz.
 
-libsndfile reads what it knows (wav, flac, mp3, ogg, opus, NIST, ...), FFmpeg (PyAV) the rest (m4a, webm, ...).
+libsndfile reads what it knows (wav, flac, mp3, ogg, opus, NIST, ...), FFmpeg (PyAV) the rest (m4a, webm).
 The content decides what a file is, not its name: a wav named ``x.mp3`` is read as the wav it is. Only raw
 G.722, which has no header, goes by its name (``.g722``).
 
@@ -92,15 +92,15 @@ def _open(source: str, allow_pipes: bool) -> BinaryIO:
                             "it run")
         return io.BytesIO(_run(source))
     path = Path(source)
-    if not path.is_file():
-        what = "is not a file" if path.exists() else f"does not exist, seen from {Path.cwd()}"
-        raise UserError(f"{source}: {what}. Correct the path")
-    if not path.stat().st_size:
-        raise UserError(f"{source}: is empty (0 bytes). Copy it again or delete its lines from the lists")
     try:
+        if not path.exists():
+            raise UserError(f"{source}: does not exist, seen from {Path.cwd()}. Correct the path")
+        if path.is_file() and not path.stat().st_size:
+            raise UserError(f"{source}: is empty (0 bytes). Copy it again or delete its lines from the lists")
         return path.open("rb")
     except OSError as error:
-        raise UserError(f"{source}: cannot be read: {error.strerror}. Check the permissions") from None
+        raise UserError(f"{source}: cannot be read: {error.strerror}. Correct the path or its "
+                        "permissions") from None
 
 
 def _run(source: str) -> bytes:

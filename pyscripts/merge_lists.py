@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Check the lists of each task and merge them into one Kaldi data directory (stage 1).
+
+Reads SET/TASK/{wav.scp,text[,utt2spk]} for the tasks that are there and writes
+SET/{wav.scp,text,utt2spk,spk2utt,utt2dur}, all or nothing. A line is `id|language|task value` or
+`id | language | task -> value`. Audio paths are seen from the working directory, or else from the list's own.
+
+Example: pyscripts/merge_lists.py --tokenizer download/whisper-base data/train
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.cli import boolean, log, make_parser, run_main
+from utils.data_directory import (
+    MergeOptions,
+    merge_task_lists,
+    sorted_by_speaker,
+    summary,
+    write_data_directory,
+)
+
+
+def main() -> None:
+    """Parse the options, merge, write, say what there is."""
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("directory", type=Path, metavar="SET", help="data directory, for example data/train")
+    add("--tasks", default="transcribe translate", help="tasks to merge, those that are there")
+    add("--languages", default="", help="languages to keep, names or codes; empty: all")
+    add("--tokenizer", type=Path, metavar="MODEL_DIR",
+        help="refuse texts over Whisper's 448 tokens, counted with this model's tokenizer")
+    add("--check-audio", type=boolean, default=True, metavar="BOOL",
+        help="open all audio; without this, utt2dur is not written")
+    add("--max-seconds", type=float, default=30.0, help="longest audio, at most Whisper's 30 s")
+    add("--skip-bad", type=boolean, default=False, metavar="BOOL",
+        help="drop lines that cannot be used and list them in SET/dropped.tsv")
+    add("--allow-pipes", type=boolean, default=False, metavar="BOOL",
+        help="run `command |` entries of wav.scp")
+    add("--nj", type=int, default=min(8, os.cpu_count() or 1), help="audio files opened at once")
+    args = parser.parse_args()
+
+    merged = merge_task_lists(args.directory, MergeOptions(
+        tasks=args.tasks.split(), languages=args.languages.split(), tokenizer=args.tokenizer,
+        check_audio=args.check_audio, max_seconds=args.max_seconds, skip_bad=args.skip_bad,
+        allow_pipes=args.allow_pipes, nj=args.nj))
+    write_data_directory(args.directory, merged)
+    if merged.problems:
+        log(f"{args.directory}: dropped {merged.n_seen - len(merged.text)} of {merged.n_seen} targets, "
+            f"{len(merged.problems)} lines; reasons in {args.directory / 'dropped.tsv'}")
+    if not sorted_by_speaker(merged.utt2spk):
+        log(f"{args.directory}: speakers are no prefixes of the keys; Kaldi's own check needs --no-spk-sort")
+    log(f"{args.directory}: merged\n{summary(merged)}")
+
+
+if __name__ == "__main__":
+    run_main(main)
