@@ -1,0 +1,157 @@
+"""What the job drivers (cmd_local.py, ...) share: Kaldi's command line, log lines and failure report.
+
+The contract is that of Kaldi's ``run.pl``::
+
+    driver [--option value ...] [JOB=first:last] dir/log/name.JOB.log command argument ...
+
+Standard library only: a driver must run before any environment is active.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shlex
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from utils.errors import UserError
+
+# What the recipe itself uses. A driver ignores what it has no use for, so that one cmd.sh serves several.
+RESOURCES = ("mem", "gpu", "num-threads", "max-jobs-run", "time", "config")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of a driver: a command to run once for every job id, each with its own log."""
+
+    options: dict[str, str]  # as given, names without the dashes: {"num-threads": "4"}
+    variable: str | None  # the word that stands for the job id, "JOB" by custom; None: one job without an id
+    jobs: range
+    log: str
+    command: tuple[str, ...]
+
+    def count(self, option: str, default: int, minimum: int = 0) -> int:
+        """The value of an option that counts something.
+
+        Raises:
+            UserError: it is not a whole number, or below ``minimum``.
+        """
+        text = self.options.get(option, str(default))
+        if not re.fullmatch(r"[0-9]+", text) or int(text) < minimum:
+            raise UserError(f"--{option} wants a whole number of at least {minimum}, not {text!r}")
+        return int(text)
+
+    def log_path(self, job: int) -> Path:
+        """The log file of one job."""
+        return Path(self._fill(self.log, job))
+
+    def arguments(self, job: int) -> list[str]:
+        """The command of one job as an argument vector.
+
+        Arguments go to the program as they are. Only a command given as ONE argument with white space in it
+        (``"a | b"``, as Kaldi recipes do) is a shell's business: bash runs it, and any part of the pipe that
+        fails fails the job.
+        """
+        command = [self._fill(argument, job) for argument in self.command]
+        if len(command) == 1 and re.search(r"\s", command[0]):
+            return ["bash", "-o", "pipefail", "-c", command[0]]
+        return command
+
+    def _fill(self, text: str, job: int) -> str:
+        return text.replace(self.variable, str(job)) if self.variable else text
+
+
+def parse_request(arguments: Sequence[str]) -> Request:
+    """Read a driver's command line (without the program's name).
+
+    Raises:
+        UserError: an option without a value or misspelt, a bad job range, no log file or no command, or a
+            log name without ``JOB`` where several jobs would write to it.
+    """
+    rest = list(arguments)
+    options: dict[str, str] = {}
+    variable, jobs = None, range(1, 2)
+    while rest:
+        word = re.fullmatch(r"([A-Za-z_]\w*)=(.*)", rest[0], re.DOTALL)
+        if rest[0].startswith("-"):
+            _take_option(rest, options)
+        elif word and variable is None:
+            variable, jobs = word[1], _job_range(rest.pop(0), word[2])
+        else:
+            break
+    if len(rest) < 2:
+        raise UserError("a log file and a command are wanted: [JOB=1:8] dir/log/name.JOB.log command ...")
+    log, *command = rest
+    if len(jobs) > 1 and variable not in log:
+        raise UserError(f"{log}: {len(jobs)} jobs cannot write one log; put {variable} into its name")
+    return Request(options, variable, jobs, log, tuple(command))
+
+
+def _take_option(rest: list[str], options: dict[str, str]) -> None:
+    option, equals, value = rest.pop(0).partition("=")
+    if not re.fullmatch(r"--[A-Za-z][\w-]*", option):
+        known = ", --".join(RESOURCES)
+        raise UserError(f"{option}: options are written --name value; the usual ones are --{known}")
+    name = option.removeprefix("--").replace("_", "-")
+    near = difflib.get_close_matches(name, RESOURCES, n=1, cutoff=0.8)
+    if near and name not in RESOURCES:
+        raise UserError(f"{option}: no such option; did you mean --{near[0]}?")
+    if not equals:
+        if not rest or rest[0].startswith("--"):
+            raise UserError(f"{option} needs a value")
+        value = rest.pop(0)
+    options[name] = value
+
+
+def _job_range(word: str, text: str) -> range:
+    match = re.fullmatch(r"([0-9]+)(?::([0-9]+))?", text)
+    if not match:
+        raise UserError(f"{word}: a job range looks like JOB=1:8 or JOB=3")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not 1 <= first <= last:
+        raise UserError(f"{word}: job ids start at 1, and the last is not below the first")
+    return range(first, last + 1)
+
+
+def write_header(log: IO[bytes], arguments: Sequence[str]) -> None:
+    """Begin a job's log as Kaldi does: the command (ready to be pasted), the host, the time."""
+    command = shlex.join(arguments).replace("\n", "\n# ")
+    host = socket.gethostname()
+    log.write(os.fsencode(f"# {command}\n# Running on host {host}\n# Started at {time.ctime()}\n#\n"))
+    log.flush()
+
+
+def write_footer(log: IO[bytes], code: int, seconds: float, threads: int = 1) -> None:
+    """End a job's log as Kaldi does: seconds and threads used, exit code, time."""
+    log.write(f"# Accounting: time={seconds:.0f} threads={threads}\n"
+              f"# Ended (code {code}) at {time.ctime()}, elapsed time {seconds:.0f} seconds\n".encode())
+
+
+def failure_report(request: Request, codes: dict[int, int], lines: int = 20) -> str:
+    """Say how many jobs failed, with the end of the first failed log and its path.
+
+    Args:
+        request: what was run.
+        codes: exit code by job id; those that are not 0 failed.
+        lines: how much of the log to show.
+    """
+    failed = [job for job in request.jobs if codes.get(job) != 0]
+    log = request.log_path(failed[0])
+    named = ", ".join(str(job) for job in failed[:10]) + (", ..." if len(failed) > 10 else "")
+    which = f" ({request.variable}={named})" if request.variable else ""
+    return "\n".join([f"{len(failed)} of {len(request.jobs)} jobs failed{which}; the first one's log ends:",
+                      *(f"  {line}" for line in _last_lines(log, lines)), f"The whole log: {log}"])
+
+
+def _last_lines(path: Path, number: int) -> list[str]:
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 100_000))
+        text = stream.read().decode("utf-8", "replace").removesuffix("\n")
+    # Of a progress bar, which rewrites its line, the last state is enough.
+    return [line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n")[-number:]]

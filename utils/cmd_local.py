@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Run a command, or an array of jobs, on this machine: Kaldi's run.pl.
+
+    cmd_local.py [options] [JOB=first:last] dir/log/name.JOB.log command argument ...
+
+JOB (any name before the "=") is replaced by the job id in the log's name and in every argument. Arguments
+reach the command exactly as given and no shell sees them; only a command given as one argument with spaces
+in it ("a | b") is run by bash. Every job's output goes to its log. Exit 0 if all jobs ended with 0, else 1
+with the end of the first failed log.
+
+    utils/cmd_local.py JOB=1:8 exp/log/dump.JOB.log \\
+      pyscripts/dump_feats.py --job JOB --num-jobs 8 data/train dump/train
+
+Options (others, such as --mem and --time, are for clusters and ignored here):
+    --max-jobs-run N   run at most so many jobs at once (default: CPU cores / num-threads)
+    --num-threads N    threads of one job, as OMP_NUM_THREADS (default: 1 for an array, else left alone)
+    --gpu N            GPUs of one job, as CUDA_VISIBLE_DEVICES (default: left alone); jobs wait until so
+                       many are free. A machine without a GPU runs them without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.cmd_common import Request, failure_report, parse_request, write_footer, write_header
+from utils.errors import UserError
+
+_GRACE_SECONDS = 5.0  # between asking jobs to stop and killing them
+
+
+@dataclass
+class _Running:
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+    started: float
+    gpus: list[str]
+
+
+@dataclass
+class _Machine:
+    """What one machine can give to jobs at the same time."""
+
+    slots: int  # jobs at once
+    threads: int | None  # OMP_NUM_THREADS of a job; None: as it is
+    gpus_per_job: int = 0
+    free_gpus: list[str] = field(default_factory=list)
+
+    @classmethod
+    def serving(cls, request: Request) -> _Machine:
+        """The machine as a request may use it. Raises UserError if a job wants more GPUs than there are."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = None
+        if "num-threads" in request.options or len(request.jobs) > 1:
+            threads = request.count("num-threads", 1, minimum=1)
+        slots = request.count("max-jobs-run", max(1, cores // (threads or 1)), minimum=1)
+        wanted = request.count("gpu", 0)
+        gpus = visible_gpus() if wanted else []
+        if gpus and wanted > len(gpus):
+            raise UserError(f"--gpu {wanted}: this machine offers {len(gpus)} ({', '.join(gpus)})")
+        return cls(slots, threads, wanted if gpus else 0, gpus)
+
+    def has_room(self, running: int) -> bool:
+        return running < self.slots and len(self.free_gpus) >= self.gpus_per_job
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that jobs may use, as CUDA_VISIBLE_DEVICES names them; empty on a machine without any."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [device for device in visible.replace(" ", "").split(",") if device not in ("", "-1")]
+    try:
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    gpus = [line for line in listing.stdout.splitlines() if line.startswith("GPU ")]
+    return [str(index) for index in range(len(gpus))]
+
+
+class LocalRunner:
+    """Runs the jobs of one request, as many at once as the machine allows."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.machine = _Machine.serving(request)
+        self.running: dict[int, _Running] = {}
+        self.codes: dict[int, int] = {}
+        self.stopped_by: signal.Signals | None = None
+        self._began = time.monotonic()
+        self._shown = ""
+
+    def stop_on(self, *signals: signal.Signals) -> None:
+        """Let any of these signals end :meth:`run` early."""
+        def note(number: int, _frame: object) -> None:
+            self.stopped_by = signal.Signals(number)
+
+        for one in signals:
+            signal.signal(one, note)
+
+    def run(self) -> dict[int, int]:
+        """Run all jobs to their end and return their exit codes by job id; what stops this stops them too."""
+        waiting = list(self.request.jobs)
+        try:
+            while (waiting or self.running) and not self.stopped_by:
+                while waiting and self.machine.has_room(len(self.running)):
+                    self._start(waiting.pop(0))
+                self._collect()
+                self._show_progress()
+                time.sleep(0.05)
+        finally:
+            self._stop()
+            self._show_progress(end="\n")
+        return self.codes
+
+    def _start(self, job: int) -> None:
+        arguments = self.request.arguments(job)
+        path = self.request.log_path(job)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            log = path.open("wb")
+        except OSError as error:
+            raise UserError(f"{path}: cannot write this log: {error.strerror}") from None
+        write_header(log, arguments)
+        gpus = [self.machine.free_gpus.pop(0) for _ in range(self.machine.gpus_per_job)]
+        environment = dict(os.environ)
+        if self.machine.threads:
+            environment["OMP_NUM_THREADS"] = str(self.machine.threads)
+        if gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+        try:
+            # A session of its own: the whole job, with whatever it starts, can be stopped at once.
+            process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log,
+                                       stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+        except OSError as error:
+            log.write(os.fsencode(f"{arguments[0]}: cannot be run: {error.strerror}\n"))
+            self._end(job, log, 127 if isinstance(error, FileNotFoundError) else 126, 0.0, gpus)
+            return
+        self.running[job] = _Running(process, log, time.monotonic(), gpus)
+
+    def _end(self, job: int, log: IO[bytes], code: int, seconds: float, gpus: list[str]) -> None:
+        log.seek(0, os.SEEK_END)
+        write_footer(log, code, seconds, self.machine.threads or 1)
+        log.close()
+        self.machine.free_gpus.extend(gpus)
+        self.codes[job] = code
+
+    def _collect(self) -> None:
+        for job, running in list(self.running.items()):
+            code = running.process.poll()
+            if code is not None:
+                del self.running[job]
+                code = code if code >= 0 else 128 - code  # a shell's code for a death by signal
+                self._end(job, running.log, code, time.monotonic() - running.started, running.gpus)
+
+    def _stop(self) -> None:
+        """Stop what still runs, with all that it started: politely, then for good."""
+        groups = [running.process.pid for running in self.running.values()]
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for group in groups:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(group, number)
+            deadline = time.monotonic() + _GRACE_SECONDS
+            while self.running and time.monotonic() < deadline:
+                self._collect()
+                time.sleep(0.02)
+
+    def _show_progress(self, end: str = "") -> None:
+        total = len(self.request.jobs)
+        if total == 1 or not sys.stderr.isatty():
+            return
+        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        line = f"{len(self.codes)} of {total} jobs done, {len(self.running)} running, {minutes}:{seconds:02d}"
+        if end or line != self._shown:
+            print(f"\r\x1b[K{line}", end=end, file=sys.stderr, flush=True)
+            self._shown = line
+
+
+def main(arguments: list[str]) -> int:
+    """Run what a command line asks for; return the exit code."""
+    if arguments[:1] in (["--help"], ["-h"]):
+        print(__doc__)
+        return 0
+
+    try:
+        request = parse_request(arguments)
+        runner = LocalRunner(request)
+        runner.stop_on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        codes = runner.run()
+    except UserError as error:
+        print(f"cmd_local.py: error: {error}", file=sys.stderr)
+        return 1
+    if runner.stopped_by:
+        print(f"cmd_local.py: stopped by {runner.stopped_by.name}", file=sys.stderr)
+        return 128 + runner.stopped_by
+    if any(codes.values()):
+        print(f"cmd_local.py: {failure_report(request, codes)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
