@@ -1,4 +1,4 @@
-"""The binary format of CTranslate2's ``model.bin``: named tensors, as ``ctranslate2.specs.ModelSpec`` writes them."""
+"""The binary format of CTranslate2's ``model.bin``, as ``ctranslate2.specs.ModelSpec`` writes it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from utils.errors import UserError
 BINARY_VERSION = 6
 MAX_VARIABLES = 10_000  # large-v3 has about 1,000
 MAX_RANK = 4
-DTYPES = {0: torch.float32, 1: torch.int8, 2: torch.int16, 3: torch.int32, 4: torch.float16, 5: torch.bfloat16}
+DTYPES = {0: torch.float32, 1: torch.int8, 2: torch.int16, 3: torch.int32, 4: torch.float16,
+          5: torch.bfloat16}
 
 
 def read_ct2_variables(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a CTranslate2 ``model.bin`` by name, in their stored types.
 
-    Every size in the file is compared with its limits and with what is left of the file before memory is taken.
+    Every size is compared with its limits, and with what is left of the file, before memory is taken.
 
     Raises:
         UserError: not a Whisper model, another binary version, damaged, or cut off.
@@ -29,7 +30,8 @@ def read_ct2_variables(path: Path) -> dict[str, torch.Tensor]:
         reader = _Reader(stream, path)
         version = reader.unpack("I")
         if version != BINARY_VERSION:
-            raise UserError(f"{path}: not a CTranslate2 model of binary version {BINARY_VERSION} (it says {version})")
+            raise UserError(f"{path}: not a CTranslate2 model of binary version {BINARY_VERSION} "
+                            f"(it says {version})")
         spec, _revision, count = reader.string(), reader.unpack("I"), reader.unpack("I")
         if spec != "WhisperSpec":
             raise UserError(f"{path}: holds a {spec}, not a Whisper model")

@@ -1,12 +1,13 @@
 """CTranslate2 Whisper directories, as faster-whisper uses them, read back into Hugging Face checkpoints.
 
-LoRA needs a Hugging Face checkpoint, but a CTranslate2 one may be all that a machine can get. Its float weights are
-the original ones under other names, so nothing is lost.
+LoRA needs a Hugging Face checkpoint, but a CTranslate2 one may be all that a machine can get. Its float
+weights are the original ones under other names, so nothing is lost.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,13 +44,14 @@ TOP_LEVEL = {
     "encoder/layer_norm": ("encoder.layer_norm",),
     "decoder/layer_norm": ("decoder.layer_norm",),
 }
+PARAMETERS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 TABLES = {
     "encoder/position_encodings/encodings": "encoder.embed_positions.weight",
     "decoder/position_encodings/encodings": "decoder.embed_positions.weight",
     "decoder/embeddings/weight": "decoder.embed_tokens.weight",
 }
 # Scalars that say how the runtime computes; a value other than Whisper's is another architecture.
-FIXED = {"activation": 3, "alibi": 0, "pre_norm": 1, "scale_embeddings": 0, "start_from_zero_embedding": 0}
+FIXED = {"activation": 3, "pre_norm": 1}  # GELU; the others (alibi, scale_embeddings, ...) are 0, for "no"
 IGNORED = {"decoder/alignment_heads", "decoder/alignment_layer"}  # defaults; the real ones are in config.json
 
 
@@ -82,15 +84,20 @@ def convert_ct2_to_hf(source: Path, target: Path) -> None:
 
     ct2 = read_ct2_directory(source)
     ids = _special_ids(ct2.vocabulary, source)
-    config = _model_config(ct2.variables, source)
+    try:
+        config = _model_config(ct2.variables)
+        with torch.device("meta"):
+            model = WhisperForConditionalGeneration(config)
+        model.load_state_dict(_state_dict(ct2.variables, config, source), assign=True)
+    except KeyError as error:
+        raise UserError(f"{source}/model.bin: the variable {error} is missing") from None
+    except (ValueError, IndexError, RuntimeError) as error:  # the last: load_state_dict
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{source}/model.bin: not a Whisper model: {reason}") from None
     if len(ct2.vocabulary) != config.vocab_size:
-        raise UserError(f"{source}: {len(ct2.vocabulary)} tokens in the vocabulary, but {config.vocab_size} embeddings "
-                        "in model.bin: the files are of two models")
+        raise UserError(f"{source}: {len(ct2.vocabulary)} tokens in the vocabulary, but {config.vocab_size} "
+                        "embeddings in model.bin: the files are of two models")
     tokenizer = _tokenizer(source, ct2.vocabulary)
-    state = _state_dict(ct2.variables, config, source)
-    with torch.device("meta"):
-        model = WhisperForConditionalGeneration(config)
-    model.load_state_dict(state, assign=True)
     model.tie_weights()
     model.generation_config = _generation_config(config, ct2.config, ids, source)
     model.save_pretrained(target)
@@ -108,7 +115,8 @@ def read_ct2_directory(path: Path) -> Ct2Model:
                             if (file := path / name).is_file()), path / "vocabulary.json")
     try:
         text = vocabulary_file.read_text(encoding="utf-8")
-        vocabulary = json.loads(text) if vocabulary_file.suffix == ".json" else text.removesuffix("\n").split("\n")
+        is_json = vocabulary_file.suffix == ".json"
+        vocabulary = json.loads(text) if is_json else text.removesuffix("\n").split("\n")
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
         variables = read_ct2_variables(path / "model.bin")
     except FileNotFoundError as error:
@@ -118,72 +126,64 @@ def read_ct2_directory(path: Path) -> Ct2Model:
     return Ct2Model(variables, config, vocabulary)
 
 
-def _model_config(variables: dict[str, torch.Tensor], source: Path) -> WhisperConfig:
+def _model_config(variables: dict[str, torch.Tensor]) -> WhisperConfig:
     """Sizes from the tensors; what no tensor tells is the same in every Whisper."""
     from transformers import WhisperConfig
 
-    try:
-        vocab_size, d_model = variables["decoder/embeddings/weight"].shape
-        return WhisperConfig(
-            vocab_size=vocab_size,
-            d_model=d_model,
-            num_mel_bins=variables["encoder/conv1/weight"].shape[1],
-            encoder_layers=_count_layers(variables, "encoder"),
-            decoder_layers=_count_layers(variables, "decoder"),
-            encoder_attention_heads=int(variables["encoder/num_heads"]),
-            decoder_attention_heads=int(variables["decoder/num_heads"]),
-            encoder_ffn_dim=variables["encoder/layer_0/ffn/linear_0/weight"].shape[0],
-            decoder_ffn_dim=variables["decoder/layer_0/ffn/linear_0/weight"].shape[0],
-            max_source_positions=variables["encoder/position_encodings/encodings"].shape[0],
-            max_target_positions=variables["decoder/position_encodings/encodings"].shape[0],
-            bos_token_id=END_OF_TEXT, eos_token_id=END_OF_TEXT, pad_token_id=END_OF_TEXT,
-            decoder_start_token_id=END_OF_TEXT + 1, suppress_tokens=None, begin_suppress_tokens=None,
-        )
-    except KeyError as error:
-        raise UserError(f"{source}/model.bin: the variable {error} is missing") from None
-    except (ValueError, IndexError) as error:
-        raise UserError(f"{source}/model.bin: not a Whisper model: {error}") from None
+    vocab_size, d_model = variables["decoder/embeddings/weight"].shape
+    return WhisperConfig(
+        vocab_size=vocab_size,
+        d_model=d_model,
+        num_mel_bins=variables["encoder/conv1/weight"].shape[1],
+        encoder_layers=_count_layers(variables, "encoder"),
+        decoder_layers=_count_layers(variables, "decoder"),
+        encoder_attention_heads=int(variables["encoder/num_heads"]),
+        decoder_attention_heads=int(variables["decoder/num_heads"]),
+        encoder_ffn_dim=variables["encoder/layer_0/ffn/linear_0/weight"].shape[0],
+        decoder_ffn_dim=variables["decoder/layer_0/ffn/linear_0/weight"].shape[0],
+        max_source_positions=variables["encoder/position_encodings/encodings"].shape[0],
+        max_target_positions=variables["decoder/position_encodings/encodings"].shape[0],
+        bos_token_id=END_OF_TEXT, eos_token_id=END_OF_TEXT, pad_token_id=END_OF_TEXT,
+        decoder_start_token_id=END_OF_TEXT + 1, suppress_tokens=None, begin_suppress_tokens=None,
+    )
 
 
 def _count_layers(variables: dict[str, torch.Tensor], part: str) -> int:
-    return len({name.split("/")[1] for name in variables if name.startswith(f"{part}/layer_") and
-                not name.startswith(f"{part}/layer_norm")})
+    return len({match[0] for name in variables if (match := re.match(rf"{part}/layer_\d+/", name))})
 
 
-def _state_dict(variables: dict[str, torch.Tensor], config: WhisperConfig, source: Path) -> dict[str, torch.Tensor]:
+def _state_dict(variables: dict[str, torch.Tensor], config: WhisperConfig,
+                source: Path) -> dict[str, torch.Tensor]:
     """The tensors under their Hugging Face names, in float32; every variable must find its place."""
     left = {name: value for name, value in variables.items() if name not in IGNORED}
-    state: dict[str, torch.Tensor] = {}
-    for ct2_name, hf_names in _layers(config).items():
-        for ct2_kind, hf_kind in (("weight", "weight"), ("gamma", "weight"), ("beta", "bias"), ("bias", "bias")):
-            stacked = left.pop(f"{ct2_name}/{ct2_kind}", None)
-            if stacked is not None:
+    integers = [name for name, value in left.items() if value.dim() > 1 and not value.is_floating_point()]
+    if integers:
+        raise UserError(f"{source}/model.bin: its weights are quantised to integers: take a directory "
+                        "converted with --quantization float16 or float32")
+    state = {f"model.{hf_name}": left.pop(name) for name, hf_name in TABLES.items()}
+    state["proj_out.weight"] = state["model.decoder.embed_tokens.weight"]
+    for layer, hf_names in _layers(config).items():
+        for kind, hf_kind in PARAMETERS.items():
+            if (stacked := left.pop(f"{layer}/{kind}", None)) is not None:
                 for hf_name, part in zip(hf_names, stacked.chunk(len(hf_names)), strict=True):
                     state[f"model.{hf_name}.{hf_kind}"] = part
-    for ct2_name, hf_name in TABLES.items():
-        state[f"model.{hf_name}"] = left.pop(ct2_name)
-    state["proj_out.weight"] = state["model.decoder.embed_tokens.weight"]
     for name in [name for name in state if name.endswith("k_proj.bias")]:
-        if state.pop(name).any():  # Whisper's key projections have none; CTranslate2 stacks zeros in its place
-            raise UserError(f"{source}/model.bin: {name} is not zero: not a Whisper model")
-    for name in [name for name in left if name.startswith(("encoder/", "decoder/")) and name.count("/") == 1]:
-        scalar, value = name.split("/")[1], left.pop(name)
-        if scalar != "num_heads" and FIXED.get(scalar) != int(value):
-            raise UserError(f"{source}/model.bin: {name} is {int(value)}: not a Whisper model this reader knows")
-    integers = [name for name, value in state.items() if not value.is_floating_point()]
-    if integers or any(name.endswith("weight_scale") for name in left):
-        raise UserError(f"{source}/model.bin: its weights are quantised to integers: take a directory converted with "
-                        "--quantization float16 or float32")
+        if state.pop(name).any():  # Whisper's keys have no bias; CTranslate2 stacks zeros in its place
+            raise ValueError(f"{name} is not zero")
+    for name in [name for name, value in left.items() if value.dim() == 0]:
+        value, kind = int(left.pop(name)), name.split("/")[-1]
+        if kind != "num_heads" and value != FIXED.get(kind, 0):
+            raise ValueError(f"{name} is {value}")
     if left:
-        raise UserError(f"{source}/model.bin: unknown variable {min(left)} (and {len(left) - 1} more)")
+        raise ValueError(f"unknown variable {min(left)}, and {len(left) - 1} more")
     return {name: value.to(torch.float32) for name, value in state.items()}
 
 
 def _layers(config: WhisperConfig) -> dict[str, tuple[str, ...]]:
     """Every CTranslate2 layer with the Hugging Face layers stacked in it."""
     layers = dict(TOP_LEVEL)
-    parts = (("encoder", config.encoder_layers, ENCODER_LAYER), ("decoder", config.decoder_layers, DECODER_LAYER))
-    for part, count, kinds in parts:
+    for part, count, kinds in (("encoder", config.encoder_layers, ENCODER_LAYER),
+                               ("decoder", config.decoder_layers, DECODER_LAYER)):
         for i in range(count):
             layers |= {f"{part}/layer_{i}/{kind}": tuple(f"{part}.layers.{i}.{name}" for name in names)
                        for kind, names in kinds.items()}
@@ -194,14 +194,17 @@ def _special_ids(vocabulary: list[str], source: Path) -> dict[str, int]:
     """The special tokens' ids, once their order is found to be that of a multilingual Whisper."""
     from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-    languages = len(vocabulary) - END_OF_TEXT - 8 - len(TIMESTAMPS)
-    expected = ["<|endoftext|>", "<|startoftranscript|>", *(f"<|{code}|>" for code in [*LANGUAGES][:max(languages, 0)]),
-                "<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", None, "<|notimestamps|>",
-                *TIMESTAMPS]  # None: <|nospeech|>, <|nocaptions|> in older files
+    n_languages = max(len(vocabulary) - END_OF_TEXT - 8 - len(TIMESTAMPS), 0)  # 99, or 100 from large-v3 on
+    expected = ["<|endoftext|>", "<|startoftranscript|>",
+                *(f"<|{code}|>" for code in list(LANGUAGES)[:n_languages]),
+                "<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>",
+                None,  # <|nospeech|>, or <|nocaptions|> in older files
+                "<|notimestamps|>", *TIMESTAMPS]
     specials = vocabulary[END_OF_TEXT:]
-    if len(specials) != len(expected) or any(b not in (None, a) for a, b in zip(specials, expected, strict=True)):
-        raise UserError(f"{source}: the vocabulary is not a multilingual Whisper's (English-only models, named .en, "
-                        "know no languages and no tasks: take the one without .en)")
+    if len(specials) != len(expected) or any(
+            wanted not in (None, token) for token, wanted in zip(specials, expected, strict=True)):
+        raise UserError(f"{source}: the vocabulary is not a multilingual Whisper's (English-only models, "
+                        "named .en, know no languages and no tasks: take the one without .en)")
     return {token: END_OF_TEXT + i for i, token in enumerate(specials)}
 
 
@@ -221,8 +224,8 @@ def _tokenizer(source: Path, vocabulary: list[str]) -> WhisperTokenizer:
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in vocabulary[known:]])
     for i, token in enumerate(vocabulary):
         if tokenizer.token_to_id(token) != i:
-            raise UserError(f"{path}: {token!r} has the id {tokenizer.token_to_id(token)}, but {i} in the vocabulary: "
-                            "the files are of two models")
+            raise UserError(f"{path}: {token!r} has the id {tokenizer.token_to_id(token)}, but {i} in the "
+                            "vocabulary: the files are of two models")
     return WhisperTokenizer(tokenizer_object=tokenizer, pad_token="<|endoftext|>")
 
 
