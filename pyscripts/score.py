@@ -5,7 +5,7 @@ Reads DECODE_DIR/text (one `id|language|task hypothesis` per line) and DECODE_DI
   scores.json                  every figure with its 95 % bootstrap interval, per language and over all,
                                on raw text ("normalizer": "none") and on normalised text
   utterances.jsonl             the counts behind the figures, per utterance
-  score_{wer,cer}/result.txt   alignments; ref.trn and hyp.trn beside it are what NIST's sclite reads
+  score_{wer,cer}/result.txt   alignments; ref.trn and hyp.trn for NIST's sclite (-s -e utf-8 -i wsj)
 
 Example:
   pyscripts/score.py --ref data/test/text exp/lora/decode_test_base

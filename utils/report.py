@@ -165,7 +165,8 @@ def data_lines(decodes: Sequence[Decode]) -> Iterator[str]:
         for task in sorted({task for task, _ in counts}):
             languages = sorted(language for of, language in counts if of == task and language != "all")
             tasks.append(f"{task} " + ", ".join(f"{name} {counts[task, name]}" for name in languages))
-        yield f"{set_name}: {systems[0].info['audio_seconds'] / 60:.1f} minutes; utterances: {'; '.join(tasks)}"
+        minutes = systems[0].info["audio_seconds"] / 60
+        yield f"{set_name}: {minutes:.1f} minutes; utterances: {'; '.join(tasks)}"
 
 
 def training_lines(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -1,0 +1,187 @@
+"""RESULTS.md and results.json: pyscripts/make_report.py on scored decode directories."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from utils.comparison import collect, compare
+from utils.errors import UserError
+from utils.lists import write_list
+from utils.report import findings, screen_table
+from utils.score_files import write_json, write_statistics
+from utils.scoring import measure, pair_texts, results
+
+ROOT = Path(__file__).resolve().parents[1]
+WORDS = ("please", "enter", "your", "password", "the", "number", "Dialed,", "Service.", "press", "one", "two")
+# Error rates by system: English gets clearly worse with tuning, French and Russian better.
+ERRORS = {"ct2-int8": {"en": 0.4, "fr": 0.2, "ru": 0.2}, "lora": {"en": 0.4, "fr": 0.2, "ru": 0.2},
+          "base": {"en": 0.1, "fr": 0.5, "ru": 0.5}}
+
+
+def references(n: int = 40) -> dict[str, str]:
+    rng = random.Random(0)
+    keys = [f"u{i}|{language}|{task}" for i in range(n) for language in ("en", "fr", "ru")
+            for task in ("transcribe", "translate") if (language, task) != ("en", "translate")]
+    return {key: " ".join(rng.choices(WORDS, k=6)) for key in keys}
+
+
+def add_decode(exp_dir: Path, system: str, texts: dict[str, str], name: str = "") -> Path:
+    """A scored decode directory, as pyscripts/score.py leaves it; the same seed makes the same errors."""
+    rng = random.Random(1)
+    hypotheses = {key: " ".join("oops" if rng.random() < ERRORS[system][key.split("|")[1]] else word
+                                for word in text.split()) for key, text in texts.items()}
+    directory = exp_dir / f"decode_test_{name or system}"
+    decode = {"system": system, "set": "test", "seconds": 20.0, "audio_seconds": 90.0, "beam_size": 5,
+              "window": "full", "backend": "transformers", "compute_type": "float32"}
+    write_json(directory / "decode.json", decode)
+    write_list(directory / "text", hypotheses)
+    measured = [one for kind in ("auto", "none") for one in measure(pair_texts(texts, hypotheses), kind)]
+    write_statistics(directory / "utterances.jsonl", measured)
+    write_json(directory / "scores.json", [row for one in measured for row in results(one, decode, 100)])
+    return directory
+
+
+def tables(markdown: str) -> list[list[dict[str, str]]]:
+    """Every Markdown table as rows by column name."""
+    found, lines = [], []
+    for line in [*markdown.splitlines(), ""]:
+        if line.startswith("|"):
+            lines.append([cell.strip() for cell in line.strip("|").split("|")])
+        elif lines:
+            found.append([dict(zip(lines[0], cells, strict=True)) for cells in lines[2:]])
+            lines = []
+    return found
+
+
+def run_report(*args: object) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, ROOT / "pyscripts/make_report.py", *map(str, args)],
+                          capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> tuple[Path, str]:
+    """An experiment of three systems and what make_report.py printed about it."""
+    exp_dir = tmp_path_factory.mktemp("with space") / "demo"
+    for system in ERRORS:
+        add_decode(exp_dir, system, references())
+    write_json(exp_dir / "train_summary.json", {
+        "trainable_parameters": 1_000_000, "total_parameters": 80_000_000, "train_seconds": 90, "epochs": 2,
+        "best_step": 12, "base_model": "whisper-base", "n_train_targets": 500, "n_train_audios": 300})
+    done = run_report("--command", "./run.sh --tag demo", "--bootstrap", 200, exp_dir)
+    assert done.returncode == 0, done.stderr
+    return exp_dir, done.stdout
+
+
+def test_results_json_holds_every_row_in_order_of_systems(report):
+    rows = json.loads((report[0] / "results.json").read_text())
+    assert list(dict.fromkeys(row["system"] for row in rows)) == ["base", "lora", "ct2-int8"]
+    keys = {"system", "set", "language", "task", "metric", "value", "ci95", "n_utts", "seconds", "audio_seconds",
+            "normalizer", "signature"}
+    assert all(set(row) == keys for row in rows)
+    scored = json.loads((report[0] / "decode_test_lora" / "scores.json").read_text())
+    assert [row for row in rows if row["system"] == "lora"] == scored
+
+
+def test_main_table_shows_the_normalised_figures_with_intervals(report):
+    main = tables((report[0] / "RESULTS.md").read_text())[0]
+    assert [*main[0]] == ["metric", "language", "utts", "base", "lora", "ct2-int8"]
+    assert [(line["metric"], line["language"]) for line in main] == [
+        ("WER", "en"), ("WER", "fr"), ("WER", "ru"), ("WER", "all"),
+        ("BLEU", "fr"), ("BLEU", "ru"), ("BLEU", "all")]
+    rows = json.loads((report[0] / "results.json").read_text())
+    for line in main:
+        for system in ("base", "lora", "ct2-int8"):
+            row, = (row for row in rows if row["system"] == system and row["language"] == line["language"]
+                    and row["metric"] == line["metric"].lower() and row["normalizer"] != "none")
+            low, high = row["ci95"]
+            assert line[system] == f"{row['value']:.1f} [{low:.1f}, {high:.1f}]"
+            assert line["utts"] == str(row["n_utts"])
+
+
+def test_columns_are_aligned_in_raw_form(report):
+    for block in (report[0] / "RESULTS.md").read_text().split("\n\n"):
+        if block.startswith("|"):
+            assert len({len(line) for line in block.splitlines()}) == 1
+
+
+def test_header_says_how_to_repeat_it(report):
+    text = (report[0] / "RESULTS.md").read_text()
+    for fact in ("# Results of demo", "command: `./run.sh --tag demo`", "commit: ", "torch ", "sacrebleu ",
+                 " cores, ", "model: whisper-base", "trainable parameters: 1,000,000 of 80,000,000 (1.25 %)",
+                 "training time: 1.5 minutes", "training audios: 300", "training targets: 500",
+                 "test: 1.5 minutes; utterances: transcribe en 40, fr 40, ru 40; translate fr 40, ru 40"):
+        assert fact in text
+    speed = next(table for table in tables(text) if "audio s per s" in table[0])
+    assert [line["system"] for line in speed] == ["base", "lora", "ct2-int8"]
+    assert speed[0]["audio s per s"] == "4.5" and speed[0]["beam size"] == "5"
+    assert "tok:13a" in text
+
+
+def test_screen_shows_the_main_table_within_100_columns(report):
+    exp_dir, printed = report
+    assert tables(printed)[0] == tables((exp_dir / "RESULTS.md").read_text())[0]
+    assert max(map(len, printed.splitlines())) <= 100
+
+
+def test_systems_that_do_not_fit_go_below(report):
+    shown = screen_table(collect(report[0]), columns=80)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert [[*table[0]][3:] for table in tables(shown)] == [["base", "lora"], ["ct2-int8"]]
+
+
+def test_says_where_the_tuned_system_is_worse_and_only_there(report):
+    worse = [line for line in report[1].splitlines() if "WORSE" in line]
+    assert len(worse) == 1
+    assert worse[0].startswith("- WORSE: lora than base on test en WER: ") and "(p = 0.0" in worse[0]
+    verdicts = {(line["systems"], line["metric"], line["language"]): line["verdict"]
+                for table in tables((report[0] / "RESULTS.md").read_text()) if "verdict" in table[0]
+                for line in table}
+    assert verdicts["lora – base", "WER", "en"] == "worse"
+    assert verdicts["lora – base", "BLEU", "fr"] == "better"
+    assert verdicts["ct2-int8 – lora", "WER", "fr"] == "not clear"  # the same hypotheses
+
+
+def test_warns_where_the_set_is_too_small(tmp_path, monkeypatch):
+    monkeypatch.setitem(ERRORS, "base", {"en": 0.35, "fr": 0.35, "ru": 0.9})
+    texts = {key: text for key, text in references(8).items() if key.endswith("transcribe")}
+    for system in ("base", "lora"):
+        add_decode(tmp_path, system, texts)
+    found = [line for line in findings(compare(collect(tmp_path), 200)) if line.startswith("TOO SMALL")]
+    assert len(found) == 1
+    assert "test cannot tell lora from base" in found[0]
+    assert "en WER" in found[0] and "ru WER" not in found[0]
+
+
+def test_systems_scored_differently_are_not_compared(tmp_path):
+    texts = references(10)
+    add_decode(tmp_path, "base", texts)
+    add_decode(tmp_path, "lora", {key: text for key, text in texts.items() if not key.startswith("u3|fr")})
+    with pytest.raises(UserError, match="were not scored alike: fr wer differs"):
+        compare(collect(tmp_path), 100)
+    scores = add_decode(tmp_path, "lora", texts) / "scores.json"
+    compare(collect(tmp_path), 100)
+    scores.write_text(scores.read_text().replace('"basic"', '"zh"'))
+    with pytest.raises(UserError, match="were not scored alike"):
+        compare(collect(tmp_path), 100)
+
+
+def test_a_decode_without_scores_is_mentioned_and_two_of_one_system_refused(tmp_path, capsys):
+    (add_decode(tmp_path, "base", references(3)) / "scores.json").unlink()
+    with pytest.raises(UserError, match=r"no decode_\*/scores.json"):
+        collect(tmp_path)
+    assert "decode_test_base" in capsys.readouterr().err
+    add_decode(tmp_path, "lora", references(3))
+    assert [decode.system for decode in collect(tmp_path)] == ["lora"]
+    add_decode(tmp_path, "lora", references(3), name="again")
+    with pytest.raises(UserError, match="are both lora on test"):
+        collect(tmp_path)
+
+
+def test_an_empty_experiment_is_one_clear_line(tmp_path):
+    done = run_report(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and "Decode and score first" in done.stderr
