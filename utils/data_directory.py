@@ -7,6 +7,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from utils.errors import UserError
@@ -62,7 +63,7 @@ class MergeOptions:
 
 @dataclass(frozen=True)
 class MergedLists:
-    """The merged lists by key, in no order; every audio's seconds; what was dropped."""
+    """The merged lists by key, in C order; every audio's seconds; what was dropped."""
 
     wav_scp: dict[str, str]
     text: dict[str, str]
@@ -95,7 +96,7 @@ def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
         raise UserError(f"{directory}: {len(problems)} lines cannot be used:\n"
                         f"{problem_report(problems, options.problem_limit)}\n"
                         "Correct these lines, or drop them with --skip-bad true")
-    merged = {name: {key: value for lists in all_lists for key, value in lists.good(name)}
+    merged = {name: dict(sorted(chain.from_iterable(lists.good(name) for lists in all_lists)))
               for name in all_lists[0].lists}
     if not merged["text"]:
         raise UserError(f"{directory}: no line is left.\n{problem_report(problems, 3)}" if problems else

@@ -8,7 +8,7 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -72,11 +72,17 @@ def parse_key(key: str) -> UtteranceKey:
     if len(parts) != 3 or not all(parts) or len(key.split()) != 1:
         raise ValueError(f"malformed key {key!r}. {_FORM}")
     utterance, language, task = parts
+    return UtteranceKey(utterance, _check_names(language, task), task)
+
+
+@cache  # a list of a million lines has a handful of these pairs
+def _check_names(language: str, task: str) -> str:
+    """Whisper's code of ``language``, or a ValueError if either name is unknown."""
     if task not in TASKS:
         nearest = difflib.get_close_matches(task.lower(), TASKS, n=1)
         raise ValueError(f"unknown task {task!r}. "
                          + (f"Did you mean {nearest[0]}?" if nearest else f"Use {' or '.join(TASKS)}"))
-    return UtteranceKey(utterance, language_code(language), task)
+    return language_code(language)
 
 
 def split_line(line: str) -> tuple[str, str]:
@@ -87,11 +93,17 @@ def split_line(line: str) -> tuple[str, str]:
     Raises:
         ValueError: the line does not start with ``id|language|task``.
     """
+    utterance, language, task, value = _split(line)
+    return f"{utterance}|{language}|{task}", value
+
+
+def _split(line: str) -> tuple[str, str, str, str]:
+    """Utterance, language, task and value, or a ValueError."""
     match = _LINE.match(line)
     if match is None:
         raise ValueError(f"malformed key {_best_key(line)!r}. {_FORM}")
     utterance, language, task, value = match.groups()
-    return f"{utterance}|{language}|{task}", value.rstrip()
+    return utterance, language, task, value.rstrip()
 
 
 def _best_key(line: str) -> str:
@@ -105,8 +117,9 @@ def _parse_line(line: str, allow_empty: bool, verbatim: bool) -> tuple[str, str]
     if not line.isprintable() and (control := _CONTROL.search(line)):
         place = f"U+{ord(control[0]):04X} at column {control.start() + 1}"
         raise ValueError(f"control character {place}. Delete it")
-    key, value = split_line(line)
-    parse_key(key)
+    utterance, language, task, value = _split(line)
+    _check_names(language, task)
+    key = f"{utterance}|{language}|{task}"
     if not value and not allow_empty:
         raise ValueError(f"nothing after key {key}. Add the value or delete the line")
     return key, value if verbatim else " ".join(value.split())

@@ -39,7 +39,8 @@ class TaskLists:
 
     def good(self, name: str) -> Iterable[tuple[str, str]]:
         """Keys and values of the list ``name`` that no check has refused so far."""
-        return ((key, value) for key, value in self.lists[name].items.items() if key not in self.bad_keys)
+        items = self.lists[name].items.items()
+        return ((key, value) for key, value in items if key not in self.bad_keys) if self.bad_keys else items
 
 
 def read_task_lists(directory: Path, tasks: Sequence[str],
@@ -86,6 +87,7 @@ def _of_languages(scanned: ScannedList, languages: Collection[str]) -> ScannedLi
 
 def check_keys(task_lists: TaskLists) -> None:
     """Refuse keys that one of the lists lacks, and keys of another task."""
+    ending = f"|{task_lists.task}"
     for name, scanned in task_lists.lists.items():
         for other in task_lists.lists.values():
             missing = scanned.items.keys() - other.items.keys()
@@ -94,7 +96,7 @@ def check_keys(task_lists: TaskLists) -> None:
             for key in missing - {problem.key for problem in other.problems}:
                 task_lists.refuse(name, key, f"key {key} is not in {other.path}. Add it or delete it here")
         for key in scanned.items:
-            if not key.endswith(f"|{task_lists.task}"):
+            if not key.endswith(ending):
                 task_lists.refuse(name, key, f"key {key} stands among those of the task {task_lists.task}. "
                                              "Move it to its own task's list or correct it")
 
