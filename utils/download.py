@@ -34,11 +34,11 @@ def fetch(url: str, target: Path, sha256: str | None = None, *, attempts: int = 
         url: http or https; proxies come from the environment.
         target: where the file goes; its directory is made.
         sha256: the expected checksum in hex, or None to take the file as it comes.
-        attempts: how often in a row the connection may break without anything new arriving. A host that cannot
-            be reached, and a server that refuses, are not asked twice.
+        attempts: how often in a row the connection may break without anything new arriving. A host that
+            cannot be reached, and a server that refuses, are not asked twice.
 
     Raises:
-        UserError: not reachable, refused, kept dropping the connection, or the wrong content; the message says
+        UserError: not reachable, refused, kept dropping the connection, or wrong content; the message says
             where the file can be put by hand.
     """
     if target.is_file() and (sha256 is None or sha256_of(target) == sha256):
@@ -49,7 +49,7 @@ def fetch(url: str, target: Path, sha256: str | None = None, *, attempts: int = 
         _receive_patiently(url, part, attempts)
         if sha256 is not None and (found := sha256_of(part)) != sha256:
             part.unlink()
-            raise UserError(f"{url}: its SHA-256 is {found}, not {sha256}: it is not the file this recipe knows")
+            raise UserError(f"{url}: its SHA-256 is {found}, not {sha256}: not the file that is meant")
     except UserError as error:
         raise UserError(f"{error}; if you have the file, put it at {target}") from None
     part.replace(target)
@@ -135,7 +135,7 @@ def _receive(url: str, part: Path) -> None:
         total = have + int(length) if length else None
         with part.open("ab" if continues else "wb") as stream, tqdm(
                 desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, mininterval=1.0) as bar:
-            for chunk in response.iter_raw(CHUNK):
+            for chunk in response.iter_raw():  # as it comes: a chunk size would keep the last part back
                 stream.write(chunk)
                 bar.update(len(chunk))
 
