@@ -79,8 +79,8 @@ def report(tmp_path_factory) -> tuple[Path, str]:
 def test_results_json_holds_every_row_in_order_of_systems(report):
     rows = json.loads((report[0] / "results.json").read_text())
     assert list(dict.fromkeys(row["system"] for row in rows)) == ["base", "lora", "ct2-int8"]
-    keys = {"system", "set", "language", "task", "metric", "value", "ci95", "n_utts", "seconds", "audio_seconds",
-            "normalizer", "signature"}
+    keys = {"system", "set", "language", "task", "metric", "value", "ci95", "n_utts", "seconds",
+            "audio_seconds", "normalizer", "signature"}
     assert all(set(row) == keys for row in rows)
     scored = json.loads((report[0] / "decode_test_lora" / "scores.json").read_text())
     assert [row for row in rows if row["system"] == "lora"] == scored
