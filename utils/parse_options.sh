@@ -83,6 +83,9 @@ _po_help() {
       printf '  %22s %s\n' '' "${BASH_REMATCH[1]}"  # a comment that goes on
     fi
   done <"$_po_script"
+  if $_po_names; then
+    printf '  --%-20s %s\n' config "a file of lines name=value, read before the command line"
+  fi
 }
 
 # _po_parse SCRIPT ARGUMENT...: set the options; what is left over stays in _po_rest.

@@ -1,0 +1,191 @@
+"""tools/install.sh and path.sh, with real pip and venv on a recipe whose requirements are two tiny wheels."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def make_wheel(folder: Path, name: str, version: str) -> None:
+    """An empty package that pip can install."""
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", "")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+class Recipe:
+    """A copy of the recipe's installer in a directory with a space in its name, and wheels to install."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "my recipe"
+        self.wheels = folder / "wheels"
+        self.wheels.mkdir()
+        for name in ("tools/install.sh", "path.sh", "utils/parse_options.sh", "utils/log.sh"):
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, self.root / name)
+        self.require("torch==2.0  # reason", "whatever==1.0")
+        for name, version in (("torch", "2.0"), ("torch", "2.0+cpu"), ("whatever", "1.0")):
+            make_wheel(self.wheels, name, version)
+        self.venv = self.root / "tools" / "venv"
+        self.environment = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")
+                            and key not in ("PYTHON", "PYTHONPATH")}
+        self.environment |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1",
+                             "PIP_FIND_LINKS": str(self.wheels), "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+        (folder / "bin").mkdir()
+        self.gpu(False)
+
+    def gpu(self, present: bool) -> None:
+        """Make nvidia-smi answer as on a machine with a GPU, or without."""
+        answer = "echo 'GPU 0: Tesla (UUID: GPU-1)'" if present else "exit 9"
+        program = self.root.parent / "bin" / "nvidia-smi"
+        program.write_text(f"#!/bin/sh\n{answer}\n")
+        program.chmod(0o755)
+
+    def require(self, *lines: str) -> None:
+        (self.root / "tools/requirements.txt").write_text("\n".join(lines) + "\n")
+        (self.root / "tools/constraints.txt").write_text("# none\n")
+
+    def install(self, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["bash", self.root / "tools/install.sh", "--python", sys.executable, *options],
+                              env=self.environment | environment, capture_output=True, text=True, timeout=120)
+
+    def packages(self) -> dict[str, str]:
+        lines = subprocess.run([self.venv / "bin/python", "-m", "pip", "freeze"], env=self.environment,
+                               capture_output=True, text=True, check=True).stdout.split()
+        return dict(line.split("==") for line in lines if "==" in line)
+
+    def source_path(self, then: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["bash", "-c", f". '{self.root}/path.sh' || exit 1\n{then}"], cwd="/",
+                              env=self.environment | environment, capture_output=True, text=True, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    """A recipe whose environment was made once, from nothing, without a GPU; only looked at."""
+    recipe = Recipe(tmp_path_factory.mktemp("installed"))
+    done = recipe.install()
+    assert done.returncode == 0, done.stderr
+    return recipe
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    """A recipe without an environment."""
+    return Recipe(tmp_path)
+
+
+@pytest.fixture
+def begun(recipe: Recipe, installed: Recipe) -> Recipe:
+    """A recipe whose installation was stopped before any package was in (making environments takes long)."""
+    shutil.copytree(installed.venv, recipe.venv, symlinks=True)
+    (recipe.venv / ".installed").unlink()
+    for package in [*recipe.venv.rglob("torch*"), *recipe.venv.rglob("whatever*")]:
+        shutil.rmtree(package) if package.is_dir() else package.unlink(missing_ok=True)
+    return recipe
+
+
+def test_without_a_gpu_torch_is_the_cpu_build(installed):
+    assert installed.packages() == {"torch": "2.0+cpu", "whatever": "1.0"}
+
+
+def test_an_installed_environment_is_left_alone_at_once(installed):
+    before = installed.venv.stat().st_mtime_ns
+    done = installed.install(PATH="/usr/bin:/bin", PIP_FIND_LINKS="/none")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert installed.venv.stat().st_mtime_ns == before
+
+
+def test_path_finds_the_environment_from_any_directory(installed):
+    show = 'echo "$PYTHONPATH|$LC_ALL|$PYTHONUTF8"; command -v python3; . "$PYTHONPATH/path.sh"; echo "$PATH"'
+    values, python, path = installed.source_path(show).stdout.splitlines()
+    assert values == f"{installed.root}|C|1"
+    assert python == f"{installed.venv}/bin/python3"
+    assert path.count(f"{installed.venv}/bin") == 1, "sourced twice"
+
+
+def test_python_names_an_environment_of_ones_own(installed, recipe):
+    own = str(installed.venv / "bin/python")
+    assert recipe.install(PYTHON=own).returncode == 0, "2.0+cpu is a build of torch 2.0"
+    assert recipe.source_path("command -v python3", PYTHON=own).stdout.strip() == f"{own}3"
+    recipe.require("torch==2.0", "whatever==7", "missing==1")
+    done = recipe.install(PYTHON=own)
+    assert done.returncode == 1
+    assert "  whatever: 7 wanted, found 1.0\n  missing: 1 wanted, found none\n" in done.stderr
+    assert recipe.source_path("true", PYTHON="/no/python").returncode == 1
+
+
+def test_a_failed_installation_is_not_used_and_goes_on_when_given_again(begun):
+    begun.require("torch==2.0", "whatever==1.1")
+    failed = begun.install()
+    assert failed.returncode == 1
+    assert "No matching distribution found for whatever==1.1" in failed.stderr
+    assert "the packages could not be installed" in failed.stderr
+    unusable = begun.source_path("true")
+    assert unusable.returncode == 1
+    assert f"run {begun.root}/tools/install.sh" in unusable.stderr
+    make_wheel(begun.wheels, "whatever", "1.1")
+    assert begun.install().returncode == 0
+    assert begun.packages()["whatever"] == "1.1"
+    assert begun.source_path("true").returncode == 0
+
+
+def test_with_a_gpu_torch_is_the_cuda_build_and_a_useless_one_is_reported(begun):
+    begun.gpu(True)
+    done = begun.install()
+    assert done.returncode == 0, done.stderr
+    assert begun.packages()["torch"] == "2.0"
+    assert "WARNING: there is a GPU, but this torch cannot use it" in done.stderr
+
+
+def test_where_no_cpu_build_is_offered_the_plain_one_is_taken_with_a_word_about_it(begun):
+    (begun.wheels / "torch-2.0+cpu-py3-none-any.whl").unlink()
+    done = begun.install()
+    assert done.returncode == 0, done.stderr
+    assert begun.packages()["torch"] == "2.0"
+    assert "no torch==2.0+cpu" in done.stderr and "--torch-index" in done.stderr
+
+
+def test_two_at_a_time_wait_for_each_other_and_a_stopped_one_leaves_no_lock(begun):
+    command = ["bash", begun.root / "tools/install.sh", "--python", sys.executable]
+    first = subprocess.Popen(command, env=begun.environment, stderr=subprocess.PIPE, text=True)
+    assert "torch==2.0+cpu" in first.stderr.readline()
+    second = subprocess.Popen(command, env=begun.environment, stderr=subprocess.PIPE, text=True)
+    assert "another install.sh is at work" in second.stderr.readline()
+    first.send_signal(signal.SIGTERM)
+    started = time.monotonic()
+    assert first.wait(timeout=20) == 130
+    assert time.monotonic() - started < 5
+    assert second.wait(timeout=60) == 0, second.stderr.read()
+    assert begun.packages() == {"torch": "2.0+cpu", "whatever": "1.0"}
+    first.stderr.close()
+    second.stderr.close()
+
+
+def test_what_is_missing_is_one_clear_line(recipe, tmp_path):
+    no_venv = tmp_path / "bin" / "python-without-venv"
+    no_venv.write_text(f'#!/bin/sh\ncase "$*" in *ensurepip*) exit 1 ;; esac\nexec "{sys.executable}" "$@"\n')
+    no_venv.chmod(0o755)
+    for options, words in ((["--python", "no-such-python"], "there is no 'no-such-python'"),
+                           (["--python", str(no_venv)], "apt-get install python3-venv"),
+                           (["--venv", str(recipe.wheels)], "is not empty and no environment either"),
+                           (["--forse", "true"], "unknown option '--forse'")):
+        done = recipe.install(*options)
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert not recipe.venv.exists()
+    assert (recipe.wheels / "whatever-1.0-py3-none-any.whl").exists()

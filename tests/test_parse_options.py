@@ -1,0 +1,126 @@
+"""utils/parse_options.sh: Kaldi's option semantics, as a user of any of our shell scripts meets them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+SCRIPT = """#!/usr/bin/env bash
+# Train a model on DATA.
+#
+#   train.sh --nj 4 DATA
+set -euo pipefail
+
+nj=2            # jobs at once
+stop_stage=5    # last stage to run,
+                # counted from 0
+skip_bad=false  # leave bad lines out
+tag=            # name of the experiment
+hidden=x
+. "{root}/utils/parse_options.sh"
+
+printf '<%s>\\n' "$nj" "$stop_stage" "$skip_bad" "$tag" "$@"
+"""
+DEFAULTS = ["2", "5", "false", ""]
+
+
+@pytest.fixture
+def train(tmp_path: Path):
+    """Run the script above, in a directory with a space in its name; return the finished process."""
+    folder = tmp_path / "my recipes"
+    folder.mkdir()
+    script = folder / "train.sh"
+    script.write_text(SCRIPT.format(root=ROOT), encoding="utf-8")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["bash", script, *arguments], capture_output=True, encoding="utf-8", cwd=folder,
+                              timeout=10, stdin=subprocess.DEVNULL)
+
+    run.folder = folder
+    return run
+
+
+def values(process: subprocess.CompletedProcess[str]) -> list[str]:
+    assert process.returncode == 0, process.stderr
+    return process.stdout.removeprefix("<").removesuffix(">\n").split(">\n<")
+
+
+def complaint(process: subprocess.CompletedProcess[str]) -> str:
+    """The single line with which the script gave up."""
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert process.stderr.startswith("train.sh: error: ")
+    assert process.stderr.count("\n") == 1
+    return process.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--stop-stage", "3"], ["--stop_stage", "3"], ["--stop-stage=3"]])
+def test_an_option_is_written_in_any_of_the_usual_ways(train, arguments):
+    assert values(train(*arguments)) == ["2", "3", "false", ""]
+
+
+@pytest.mark.parametrize("value", ["a b", "it's", 'say "x"', "$HOME `date` $(date)", "语音翻译", "a\nb", "",
+                                   "*", "--beam 5", "-1", "a=b", "\\n"])
+def test_a_value_arrives_unchanged(train, value):
+    assert values(train("--tag", value)) == ["2", "5", "false", value]
+    assert values(train(f"--tag={value}")) == ["2", "5", "false", value]
+
+
+def test_what_follows_the_options_stays_in_place(train):
+    assert values(train("--nj", "3", "data dir", "", "--nj", "4")) == \
+        ["3", "5", "false", "", "data dir", "", "--nj", "4"]
+    assert values(train("--", "--nj")) == [*DEFAULTS, "--nj"]
+
+
+def test_the_command_line_wins_over_a_config_wherever_it_stands(train):
+    (train.folder / "my.conf").write_text("nj=7\nstop-stage=1\n")
+    assert values(train("--nj", "3", "--config", "my.conf")) == ["3", "1", "false", ""]
+
+
+def test_a_config_is_read_like_a_shell_would_but_never_run(train):
+    (train.folder / "my.conf").write_text(
+        "# comment\n\nnj=4  # four\nskip_bad='true'\n"
+        'tag="$(touch ran) `touch ran` 中文 # kept"\r\nstop_stage=3', encoding="utf-8")
+    assert values(train("--config", "my.conf")) == ["4", "3", "true", "$(touch ran) `touch ran` 中文 # kept"]
+    (train.folder / "bad.conf").write_text("nj=3\ntouch ran\n")
+    assert "bad.conf:2: expected 'name=value', got 'touch ran'" in complaint(train("--config", "bad.conf"))
+    assert not (train.folder / "ran").exists()
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--njj", "3"], "unknown option '--njj'"),
+    (["--njj"], "unknown option '--njj'"),
+    (["--nj[0]", "3"], "unknown option '--nj[0]'"),
+    (["--nj"], "option '--nj' needs a value"),
+    (["--nj", "--stop-stage", "3"], "option '--nj' needs a value"),
+    (["--skip-bad", "yes"], "option '--skip-bad' is true or false, not 'yes'"),
+    (["--skip-bad", ""], "option '--skip-bad' is true or false, not ''"),
+    (["--config", "none.conf"], "cannot read 'none.conf'"),
+])
+def test_a_mistake_is_one_line_that_names_it(train, arguments, words):
+    assert words in complaint(train(*arguments))
+
+
+@pytest.mark.parametrize(("line", "words"), [
+    ("njj=3", "my.conf:2: unknown option 'njj'"),
+    ("skip_bad=1", "my.conf:2: option 'skip_bad' is true or false, not '1'"),
+])
+def test_a_mistake_in_a_config_is_named_with_its_line(train, line, words):
+    (train.folder / "my.conf").write_text(f"nj=3\n{line}\n")
+    assert words in complaint(train("--config", "my.conf"))
+
+
+def test_help_is_the_head_of_the_script_and_its_commented_options(train):
+    text = train("--help").stdout
+    assert train("--help").returncode == 0
+    assert text.startswith("Train a model on DATA.\n\n  train.sh --nj 4 DATA\n\n")
+    assert "--nj                   jobs at once (2)\n" in text
+    assert "last stage to run, (5)\n                         counted from 0\n" in text
+    assert "hidden" not in text
+    script = train.folder / "train.sh"
+    script.write_text(script.read_text().replace("nj=2 ", "help_message='Ask me.'\nnj=2 "))
+    assert train("-h").stdout == "Ask me.\n"

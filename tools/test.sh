@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# All checks and tests, from any directory: installs if needed, then ruff, shellcheck and pytest.
+#
+#   tools/test.sh                           # everything but the tests on the real corpus and weights
+#   tools/test.sh --real                    # those instead
+#   tools/test.sh tests/test_install.py -x  # what follows goes to pytest
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+cd -- "$root"
+. utils/log.sh
+
+which_tests="not real"
+case ${1-} in
+  --help | -h) sed -n '2,/^set/{s/^# \{0,1\}//;/^set/d;p}' "$0"; exit 0 ;;
+  --real) which_tests=real; shift ;;
+esac
+
+tools/install.sh
+. ./path.sh
+
+log "ruff"
+ruff check --quiet .
+
+log "shellcheck"
+scripts=()
+while IFS= read -r -d '' script; do
+  [[ ! -f $script ]] || scripts+=("$script")
+done < <(git ls-files -z --cached --others --exclude-standard -- '*.sh' .ci/run)
+shellcheck --external-sources "${scripts[@]}"
+
+log "pytest: $which_tests"
+exec python3 -m pytest -m "$which_tests" "$@"
