@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Get the default corpus: telephone prompts in five languages, 2 h of speech (Asterisk core sounds 1.6.1).
 
-Fills DOWNLOAD_DIR/LANG/{core-sounds-LANG.txt,**.g722}. Sources, in this order: files already there (the directory,
-or the release tarball put into DOWNLOAD_DIR by hand), the upstream release tarballs, Debian's packages. Nothing is
-fetched twice.
+Fills DOWNLOAD_DIR/LANG/{core-sounds-LANG.txt,**.g722}. Sources, in this order: files already there (that
+directory, or the release tarball put into DOWNLOAD_DIR by hand), the upstream release tarballs, Debian's
+packages. Nothing is fetched twice.
 
 Example: local/download_prompts.py --languages en,fr download/prompts
 """
@@ -40,15 +40,16 @@ SHA256 = {
 CREDITS = {
     "en": "CC BY-SA 3.0, voice Allison Smith, funded by Digium",
     "es": "CC BY-SA 3.0, voice Allison Smith, funded by Digium",
-    "fr": "CC BY-SA 3.0, voice June Wallack, text Clod Patry, Kristopher Lalletti, June Wallack, funded by Digium, "
-          "Unlimitel, BGM Informatique",
+    "fr": "CC BY-SA 3.0, voice June Wallack, text Clod Patry, Kristopher Lalletti, June Wallack, "
+          "funded by Digium, Unlimitel, BGM Informatique",
     "it": "CC BY 3.0, voice Carlo Flora, text Silvia Petrin",
     "ru": "CC BY 3.0, voice and text provided by Maxim Topal, ivrvoice.ru",
 }
 
 
-def download_prompts(download_dir: Path, languages: list[str], source: str = "auto", url: str = URL) -> None:
-    """Make DOWNLOAD_DIR/LANG complete for English, whose texts are the translations, and each language asked for.
+def download_prompts(download_dir: Path, languages: list[str], source: str = "auto",
+                     url: str = URL) -> None:
+    """Get each of the languages, and English, whose texts are the translations of the others.
 
     Args:
         download_dir: gets one directory per language.
@@ -57,7 +58,7 @@ def download_prompts(download_dir: Path, languages: list[str], source: str = "au
         url: the place that serves the release tarballs.
 
     Raises:
-        UserError: no source has a language; the message says what was tried and what can be put where by hand.
+        UserError: no source has a language; the message says what was tried and what can be put where.
     """
     check_languages(languages)
     wanted = list(dict.fromkeys(["en", *languages]))
@@ -75,7 +76,8 @@ def download_prompts(download_dir: Path, languages: list[str], source: str = "au
         log(f"licence of the {language} prompts: {CREDITS[language]}")
 
 
-def _get_language(language: str, download_dir: Path, sources: list[str], url: str) -> tuple[str | None, dict[str, str]]:
+def _get_language(language: str, download_dir: Path, sources: list[str],
+                  url: str) -> tuple[str | None, dict[str, str]]:
     """Try the sources in turn: the one that worked, or None, and what the others said."""
     directory = download_dir / language
     tarball = download_dir / f"asterisk-core-sounds-{language}-g722-{VERSION}.tar.gz"
@@ -104,9 +106,9 @@ def _get_language(language: str, download_dir: Path, sources: list[str], url: st
 
 def _nothing_found(language: str, download_dir: Path, failures: dict[str, str]) -> str:
     tried = "".join(f"\n  {source}: {failure}" for source, failure in failures.items())
-    return (f"no {language} prompts. Tried: {tried or 'files: none there'}\nPut asterisk-core-sounds-{language}-g722-"
-            f"{VERSION}.tar.gz into {download_dir}, or core-sounds-{language}.txt and its *.g722 files into "
-            f"{download_dir / language}, and run again")
+    return (f"no {language} prompts. Tried: {tried or 'files: none there'}\n"
+            f"Put asterisk-core-sounds-{language}-g722-{VERSION}.tar.gz into {download_dir}, or "
+            f"core-sounds-{language}.txt and its *.g722 files into {download_dir / language}, and run again")
 
 
 def _check_own_files(directory: Path, language: str) -> str:
@@ -123,7 +125,7 @@ def _from_tarball(language: str, directory: Path, tarball: Path, url: str | None
     if url is not None:
         fetch(f"{url.rstrip('/')}/{tarball.name}", tarball, SHA256[language])
     elif sha256_of(tarball) != SHA256[language]:
-        raise UserError(f"{tarball}: its SHA-256 is not {SHA256[language]}: not the release file, or not all of it")
+        raise UserError(f"{tarball}: its SHA-256 is not {SHA256[language]}: not the release file, or not all")
     safe_extract(tarball, directory, MAX_TARBALL_BYTES)
 
 
@@ -137,7 +139,7 @@ def _from_debian(language: str, directory: Path) -> None:
         try:
             _run(["apt-get", "download", *names], work)
         except UserError:
-            log("apt knows no such packages: reading package lists into a directory of our own (no root needed)")
+            log("apt has no lists of these packages: reading the lists, into a directory of our own")
             _download_with_own_lists(names, work)
         for package in work.glob("*.deb"):
             _run(["dpkg", "-x", str(package), str(work / "root")], work)
@@ -175,8 +177,8 @@ def _run(command: list[str], directory: Path) -> None:
 
 def main() -> None:
     parser = make_parser(__doc__)
-    parser.add_argument("--languages", default=",".join(LANGUAGES), help="codes, separated by commas; en comes along")
-    parser.add_argument("--source", choices=("auto", *SOURCES), default="auto", help="where to take the files from")
+    parser.add_argument("--languages", default=",".join(LANGUAGES), help="codes; en comes along")
+    parser.add_argument("--source", choices=("auto", *SOURCES), default="auto", help="where from")
     parser.add_argument("--url", default=URL, help="the place that serves the release tarballs")
     parser.add_argument("download_dir", type=Path, help="gets one directory per language")
     args = parser.parse_args()

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Write the default corpus's lists: data/{train,dev,test}/{transcribe,translate}/{wav.scp,text}.
 
-A key is ID|LANGUAGE|TASK. Every language is transcribed; all but English are translated, the English text of the
-same prompt being the translation. Prompts are divided by meaning: a hash of the English text decides, so no
-sentence of dev or test is met in training, in any language. What is left out, and why, goes to
+A key is ID|LANGUAGE|TASK. Every language is transcribed; all but English are translated, the English text of
+the same prompt being the translation. Prompts are divided by meaning: a hash of the English text decides, so
+no sentence of dev or test is met in training, in any language. What is left out, and why, goes to
 DATA_DIR/prompts_dropped.tsv.
 
 Example: local/prepare_prompts.py --languages en,fr download/prompts data
@@ -96,7 +96,8 @@ def prepare_prompts(download_dir: Path, data_dir: Path, languages: list[str]) ->
     prompts: list[Prompt] = []
     dropped: list[Dropped] = []
     for language in languages:
-        found = _read_language(language, transcripts[language], download_dir / language, tones, english, dropped)
+        found = _read_language(language, transcripts[language], download_dir / language, tones, english,
+                               dropped)
         prompts += _without_repeats(found, dropped)
     _check_split(prompts)
     _write(prompts, dropped, data_dir)
@@ -132,7 +133,8 @@ def _read_language(language: str, transcripts: list[tuple[str, str]], directory:
     sizes = {path.relative_to(directory).with_suffix("").as_posix(): path.stat().st_size
              for path in directory.rglob("*.g722")}
     if not sizes:
-        raise UserError(f"{directory}: no audio (*.g722): run local/download_prompts.py --languages {language}")
+        raise UserError(f"{directory}: no audio (*.g722): run local/download_prompts.py --languages "
+                        f"{language}")
     prompts: dict[str, Prompt] = {}
     for name, text in transcripts:
         seconds = sizes.get(name, 0) / G722_BYTES_PER_SECOND
@@ -149,10 +151,11 @@ def _read_language(language: str, transcripts: list[tuple[str, str]], directory:
             dropped.append(Dropped(language, name, "transcribe", fault, text))
         if language != "en" and name not in english:
             dropped.append(Dropped(language, name, "translate", "no English text", text))
-        prompts[name] = Prompt(language, name, directory / f"{name}.g722", seconds, None if fault else text,
-                               english.get(name), split_of(english.get(name) or text))
-    dropped += [Dropped(language, name, "both", "no transcript", "") for name in sorted(set(sizes) - prompts.keys()
-                - {name for name, _ in transcripts})]
+        prompts[name] = Prompt(language, name, directory / f"{name}.g722", seconds,
+                               text=None if fault else text, english=english.get(name),
+                               set=split_of(english.get(name) or text))
+    untold = sizes.keys() - {name for name, _ in transcripts}
+    dropped += [Dropped(language, name, "both", "no transcript", "") for name in sorted(untold)]
     return [prompt for prompt in prompts.values() if prompt.targets()]
 
 
@@ -194,8 +197,9 @@ def _write(prompts: list[Prompt], dropped: list[Dropped], data_dir: Path) -> Non
                 shutil.rmtree(directory, ignore_errors=True)
                 continue
             with atomic_directory(directory) as partial:
-                (partial / "wav.scp").write_text("".join(f"{key} {audio}\n" for key, audio, _ in rows), "utf-8")
-                (partial / "text").write_text("".join(f"{key} {text}\n" for key, _, text in rows), "utf-8")
+                for name, column in (("wav.scp", 1), ("text", 2)):
+                    lines = "".join(f"{row[0]} {row[column]}\n" for row in rows)
+                    (partial / name).write_text(lines, encoding="utf-8")
     with atomic_open(data_dir / "prompts_dropped.tsv") as stream:
         stream.write("language\tname\ttask\treason\ttext\n")
         for row in dropped:
@@ -213,7 +217,7 @@ def table(prompts: list[Prompt], languages: list[str]) -> str:
             chosen = [prompt for prompt in prompts if (prompt.set, prompt.language) == (set_, language)]
             counts = [sum(task in prompt.targets() for prompt in chosen) for task in TASKS]
             minutes = sum(prompt.seconds for prompt in chosen) / 60
-            lines.append(f"{set_:<6}{language:<10}" + "".join(f"{count:>11}" for count in counts) + f"{minutes:>11.1f}")
+            lines.append(f"{set_:<6}{language:<10}{counts[0]:>11}{counts[1]:>11}{minutes:>11.1f}")
     return "\n".join(lines)
 
 
