@@ -130,10 +130,11 @@ def test_python_names_an_environment_of_ones_own(installed, recipe):
 
 def test_a_failed_installation_is_not_used_and_goes_on_when_given_again(begun):
     begun.require("torch==2.0", "whatever==1.1")
-    failed = begun.install()
+    failed = begun.install("--news-every", "0")
     assert failed.returncode == 1
     assert "No matching distribution found for whatever==1.1" in failed.stderr
     assert "the packages could not be installed" in failed.stderr
+    assert "  ... " in failed.stderr, "a long step tells how far it is"
     unusable = begun.source_path("true")
     assert unusable.returncode == 1
     assert f"run {begun.root}/tools/install.sh" in unusable.stderr

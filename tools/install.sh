@@ -17,6 +17,7 @@ python=python3    # the interpreter to build on
 venv=$tools/venv  # where the environment goes; path.sh looks for tools/venv
 torch_index=      # pip index to take torch from instead of pip's configured sources
 force=false       # build from scratch even if the environment is up to date
+news_every=10     # seconds between two words about a step that takes long
 # shellcheck source=utils/parse_options.sh
 . "$tools/../utils/parse_options.sh"
 [[ $# == 0 ]] || die "'$1' is no option (--help lists them all)"
@@ -36,9 +37,9 @@ up_to_date() {
   [[ $hash == "$made_from" && (-z $torch_index || $index == "$torch_index") ]]
 }
 
-# check_pins PYTHON: say which requirements it does not meet.
+# check_pins PYTHON REMEDY: give up if it does not meet the requirements, and say which.
 check_pins() {
-  "$1" - "$requirements" <<'EOF' || die "$1 does not meet $requirements (see above): install these there, or unset PYTHON"
+  "$1" - "$requirements" <<'EOF' || die "$1 does not meet $requirements (see above): $2"
 import re, sys
 from importlib.metadata import PackageNotFoundError, version
 bad = [] if sys.version_info >= (3, 10) else [f"  python: 3.10 or newer wanted, found {sys.version.split()[0]}"]
@@ -65,21 +66,21 @@ lock() {
   "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
 }
 
-# watched COMMAND...: run it with its output in the log, and say every 10 s how far it is.
+# watched COMMAND...: run it with its output in the log, and now and then say how far it is.
 watched() {
-  local shown=$SECONDS line news=
+  local job shown=$SECONDS line news
   "$@" >>"$log_file" 2>&1 &
-  while kill -0 $! 2>/dev/null; do
+  job=$!  # the process substitution below changes $!
+  while kill -0 "$job" 2>/dev/null; do
     sleep 0.2
-    if ((SECONDS - shown >= 10)); then
-      shown=$SECONDS
-      while IFS= read -r line; do
-        [[ $line == [A-Z]* && $line != WARNING* ]] && news=$line  # indented lines are details
-      done < <(tail -n 50 -- "$log_file")
-      step "  ... ${news:0:100}"
-    fi
+    ((SECONDS - shown >= news_every)) || continue
+    shown=$SECONDS news=
+    while IFS= read -r line; do
+      [[ $line != [A-Z]* || $line == WARNING* ]] || news=$line  # indented lines are details
+    done < <(tail -n 50 -- "$log_file")
+    step "  ... ${news:0:100}"
   done
-  wait $!
+  wait "$job"
 }
 
 pip_install() {
@@ -142,7 +143,7 @@ install_rest() {
 }
 
 if [[ -n ${PYTHON:-} ]]; then
-  check_pins "$PYTHON"
+  check_pins "$PYTHON" "install these there, or unset PYTHON"
   exit 0
 fi
 $force || ! up_to_date || exit 0
@@ -156,6 +157,7 @@ rm -f -- "$installed"
 make_venv
 install_torch
 install_rest
+check_pins "$venv/bin/python" "run it again with --force true"
 if has_gpu && ! "$venv/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
   step "WARNING: there is a GPU, but this torch cannot use it: compare nvidia-smi's CUDA version with torch's, and name a fitting build with --torch-index URL --force"
 fi

@@ -1,0 +1,71 @@
+"""What the project promises about its own files and no checker sees."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def files(*patterns: str) -> list[Path]:
+    """The repository's files, committed or about to be, that match git's patterns."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns]
+    listing = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    paths = [ROOT / os.fsdecode(name) for name in listing.split(b"\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+SCRIPTS = files("pyscripts/*.py")
+
+
+@pytest.mark.parametrize(("limit", "patterns"), [(200, ["pyscripts/*.py", "run.sh", "egs/*/run.sh"]),
+                                                 (300, ["utils/*.py"])])
+def test_no_file_has_outgrown_its_reader(limit, patterns):
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in files(*patterns)}
+    assert lengths, "nothing found to measure"
+    assert names([path for path, length in lengths.items() if length > limit]) == []
+
+
+def test_no_module_hides_another():
+    """``queue.py`` beside a script breaks ``import queue`` in everything that the script imports."""
+    taken = set(sys.stdlib_module_names) | set(importlib.metadata.packages_distributions())
+    ours = files("utils/*.py", "pyscripts/*.py", "local/*.py", "egs/*/local/*.py")
+    assert names([path for path in ours if path.stem in taken and path.stem != "__init__"]) == []
+
+
+def test_no_package_registry_is_written_into_a_file():
+    """Where packages come from is the user's pip, apt or npm configuration, and theirs alone."""
+    names_in_pieces = (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"), ("debian", "org"),
+                       ("archive", "ubuntu"), ("anaconda", "org"), ("download", "pytorch"))
+    hosts = [".".join(pieces).encode() for pieces in names_in_pieces]
+    found = [path for path in files() if any(host in path.read_bytes() for host in hosts)]
+    assert names(found) == []
+
+
+def test_every_script_can_be_started():
+    """A shebang without the executable bit, or the other way round, fails only on a user's machine."""
+    scripts = files("*.py", "*.sh", ".ci/run")
+    wrong = [path for path in scripts if path.read_bytes().startswith(b"#!") != os.access(path, os.X_OK)]
+    assert names(wrong) == []
+    assert names([path for path in SCRIPTS if not os.access(path, os.X_OK)]) == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_every_script_explains_itself(script, tmp_path):
+    """From any directory, and without path.sh."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    asked = subprocess.run([sys.executable, script, "--help"], cwd=tmp_path, env=environment, timeout=60,
+                           capture_output=True, text=True, encoding="utf-8")
+    assert asked.returncode == 0, asked.stderr
+    assert f"usage: {script.name}" in asked.stdout
+    assert asked.stderr == ""
