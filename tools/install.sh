@@ -159,7 +159,7 @@ install_torch
 install_rest
 check_pins "$venv/bin/python" "run it again with --force true"
 if has_gpu && ! "$venv/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-  step "WARNING: there is a GPU, but this torch cannot use it: compare nvidia-smi's CUDA version with torch's, and name a fitting build with --torch-index URL --force"
+  step "WARNING: there is a GPU, but this torch cannot use it: compare nvidia-smi's CUDA version with torch's, and name a fitting build with --torch-index URL"
 fi
 printf '%s\n%s\n' "$made_from" "$torch_index" >"$installed.new"
 mv -- "$installed.new" "$installed"
