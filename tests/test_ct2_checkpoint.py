@@ -58,8 +58,8 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         alignment_heads=[[0, 1], [0, 2]], suppress_tokens=[1, 2, 50258], begin_suppress_tokens=[220, 50257],
         bos_token_id=50257, eos_token_id=50257, pad_token_id=50257, decoder_start_token_id=50258,
         lang_to_id={token: ids[token] for token in languages}, max_initial_timestamp_index=50, max_length=448,
-        task_to_id={"transcribe": 50359, "translate": 50358}, no_timestamps_token_id=50363, is_multilingual=True,
-        prev_sot_token_id=50361, return_timestamps=False)
+        task_to_id={"transcribe": 50359, "translate": 50358}, no_timestamps_token_id=50363,
+        is_multilingual=True, prev_sot_token_id=50361, return_timestamps=False)
     model.save_pretrained(directory)
     WhisperTokenizer(tokenizer_object=tokenizer, pad_token="<|endoftext|>").save_pretrained(directory)
     WhisperFeatureExtractor().save_pretrained(directory)

