@@ -14,7 +14,14 @@ from utils.errors import UserError
 from utils.filesystem import atomic_open
 from utils.languages import language_code
 from utils.lists import TASKS, Problem, parse_key, problem_report, write_list
-from utils.task_lists import check_audio, check_keys, check_speakers, check_texts, find_audio, read_task_lists
+from utils.task_lists import (
+    check_audio,
+    check_decoder_sequences,
+    check_keys,
+    check_speakers,
+    find_audio,
+    read_task_lists,
+)
 
 WINDOW_SECONDS = 30.0  # what Whisper hears at once
 
@@ -87,7 +94,7 @@ def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
         check_keys(lists)
         check_speakers(lists)
         if options.tokenizer is not None:
-            check_texts(lists, options.tokenizer)
+            check_decoder_sequences(lists, options.tokenizer)
         find_audio(lists)
     seconds = check_audio(all_lists, options.max_seconds, options.allow_pipes, options.nj) \
         if options.check_audio else {}

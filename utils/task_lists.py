@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing.pool import ThreadPool
 from os.path import exists, isabs
 from pathlib import Path
@@ -109,26 +110,31 @@ def check_speakers(task_lists: TaskLists) -> None:
                 task_lists.refuse("utt2spk", key, f"speaker {speaker!r} has a space in it. Write one word")
 
 
-def check_texts(task_lists: TaskLists, model_directory: Path) -> None:
-    """Refuse texts that Whisper's decoder has no room for.
+def check_decoder_sequences(task_lists: TaskLists, model_directory: Path) -> None:
+    """Refuse texts that Whisper's decoder has no room for, and languages that this model has no token for.
 
     Raises:
-        UserError: no tokenizer can be loaded from ``model_directory``.
+        UserError: no multilingual Whisper tokenizer can be loaded from ``model_directory``.
     """
-    # Byte-level BPE: a text has at most as many tokens as UTF-8 bytes, so few texts need the tokenizer.
-    long_texts = {key: text for key, text in task_lists.good("text") if len(text.encode()) > MAX_TEXT_TOKENS}
-    if not long_texts:
-        return
-    from transformers import AutoTokenizer
+    from utils.prompts import load_tokenizer, prompt_ids, text_ids
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model_directory)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{model_directory}: no tokenizer can be loaded from it: {error}") from None
-    tokens = tokenizer(list(long_texts.values()), add_special_tokens=False, verbose=False)["input_ids"]
-    for key, ids in zip(long_texts, tokens, strict=True):
-        if len(ids) > MAX_TEXT_TOKENS:
-            task_lists.refuse("text", key, f"text of {key} has {len(ids)} tokens, Whisper has room for "
+    tokenizer = load_tokenizer(model_directory)
+
+    @cache
+    def complaint(names: str) -> str:
+        try:
+            prompt_ids(tokenizer, f"any|{names}")
+        except UserError as error:
+            return str(error).partition(": ")[2] + ". Take another model, or leave this language out"
+        return ""
+
+    for key, text in list(task_lists.good("text")):
+        if what := complaint(key.partition("|")[2]):
+            task_lists.refuse("text", key, f"{key}: {what}")
+        # Byte-level BPE: a text and the space before it have no more tokens than UTF-8 bytes.
+        elif (len(text.encode()) >= MAX_TEXT_TOKENS
+                and (n_tokens := len(text_ids(tokenizer, key, text))) > MAX_TEXT_TOKENS):
+            task_lists.refuse("text", key, f"text of {key} has {n_tokens} tokens, Whisper has room for "
                                            f"{MAX_TEXT_TOKENS}. Cut the utterance into shorter ones")
 
 

@@ -1,0 +1,30 @@
+"""Fixtures shared by all tests: made audio, never a download."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+
+@pytest.fixture
+def make_wav(tmp_path: Path) -> Callable[..., Path]:
+    """``make_wav(name, seconds, rate, channels, subtype)`` writes a tone into tmp_path, returns its path.
+
+    The name decides the format (wav, flac, mp3, ogg). Channel ``c`` is ``1 / (c + 1)`` as loud as the first,
+    so that the average of all differs from each.
+    """
+    def write(name: str, seconds: float = 0.5, rate: int = 16_000, channels: int = 1,
+              subtype: str | None = None) -> Path:
+        time = np.arange(round(seconds * rate)) / rate
+        tone = 0.4 * np.sin(2 * np.pi * 440 * time)
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.stack([tone / (channel + 1) for channel in range(channels)], axis=1), rate,
+                        subtype=subtype)
+        return path
+
+    return write
