@@ -10,6 +10,7 @@ Example: local/download_prompts.py --languages en,fr download/prompts
 
 from __future__ import annotations
 
+import functools
 import gzip
 import os
 import shutil
@@ -138,9 +139,11 @@ def _from_debian(language: str, directory: Path) -> None:
         work = Path(temporary)
         try:
             _run(["apt-get", "download", *names], work)
-        except UserError:
-            log("apt has no lists of these packages: reading the lists, into a directory of our own")
-            _download_with_own_lists(names, work)
+        except UserError as error:
+            try:
+                _run(["apt-get", *_own_lists()[0], "download", *names], work)
+            except UserError:
+                raise UserError(f"{error} (run apt-get update once, or check apt's sources)") from None
         for package in work.glob("*.deb"):
             _run(["dpkg", "-x", str(package), str(work / "root")], work)
         sounds = work / "root/usr/share/asterisk/sounds"
@@ -153,17 +156,18 @@ def _from_debian(language: str, directory: Path) -> None:
             transcript_file(directory, language).write_bytes(gzip.decompress(gzipped.read_bytes()))
 
 
-def _download_with_own_lists(names: list[str], work: Path) -> None:
-    """What ``apt-get update`` and ``apt-get download`` do, on lists under ``work``."""
-    (work / "lists/partial").mkdir(parents=True)
-    (work / "cache/archives/partial").mkdir(parents=True)
-    options = ["-o", f"Dir::State::Lists={work / 'lists'}", "-o", f"Dir::Cache={work / 'cache'}",
+@functools.cache
+def _own_lists() -> tuple[list[str], tempfile.TemporaryDirectory[str]]:
+    """``apt-get update`` without root: the options that name the lists, and where they lie until we exit."""
+    directory = tempfile.TemporaryDirectory(prefix="apt.")
+    root = Path(directory.name)
+    for name in ("lists/partial", "cache/archives/partial"):
+        (root / name).mkdir(parents=True)
+    options = ["-o", f"Dir::State::Lists={root / 'lists'}", "-o", f"Dir::Cache={root / 'cache'}",
                "-o", "APT::Sandbox::User=", "-o", "Acquire::http::Timeout=10", "-o", "Acquire::Retries=1"]
-    _run(["apt-get", *options, "update"], work)
-    try:
-        _run(["apt-get", *options, "download", *names], work)
-    except UserError as error:
-        raise UserError(f"{error} (run apt-get update once as root, or check the sources of apt)") from None
+    log("apt has no lists of these packages: reading the lists, into a directory of our own")
+    _run(["apt-get", *options, "update"], root)
+    return options, directory
 
 
 def _run(command: list[str], directory: Path) -> None:

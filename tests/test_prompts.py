@@ -254,6 +254,7 @@ def test_wrong_tarball_is_refused_and_nothing_is_left(served: tuple[str, list[st
 @pytest.fixture
 def fake_debian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An apt-get and a dpkg that know one language; ``lists`` there once apt has been updated."""
+    downloading._own_lists.cache_clear()
     bin_dir = tmp_path / "bin"
     bin_dir.mkdir()
     (bin_dir / "apt-get").write_text(f"""#!/bin/bash
