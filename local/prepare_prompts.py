@@ -11,8 +11,6 @@ Example: local/prepare_prompts.py --languages en,fr download/prompts data
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shutil
 import sys
 from collections import Counter, defaultdict
@@ -24,8 +22,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from local.prompts import (
     G722_BYTES_PER_SECOND,
     LANGUAGES,
+    TONE,
+    Prompt,
     check_languages,
+    fault_of,
+    normalise,
     read_transcripts,
+    split_of,
     transcript_file,
 )
 from utils.cli import log, make_parser, run_main
@@ -34,33 +37,7 @@ from utils.filesystem import atomic_directory, atomic_open
 
 SETS = ("train", "dev", "test")
 TASKS = ("transcribe", "translate")
-TEST_SHARE, DEV_SHARE = 0.20, 0.07
 MAX_SECONDS = 30.0  # Whisper's window
-
-TONE = re.compile(r"[\[(<].*[\])>]")  # the whole text: "[ascending tones]", "(beep)"
-NOTE = re.compile(r"[\[\]()<>]")  # somewhere in it: 'IAX (note: does not say "2")'
-LOST_ACCENT = re.compile(r"\? ?[^\W\d_](?<=[a-z])")  # "non pu? essere", "quella funzione ? attiva"
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One recording and what is known of it; ``text`` and ``english`` are None where they cannot be used."""
-
-    language: str
-    name: str
-    audio: Path
-    seconds: float
-    text: str | None
-    english: str | None
-    set: str
-
-    def key(self, task: str) -> str:
-        return f"{self.language}_{self.name.replace('/', '-')}|{self.language}|{task}"
-
-    def targets(self) -> dict[str, str]:
-        """The text of each task that this prompt can serve."""
-        targets = {"transcribe": self.text, "translate": None if self.language == "en" else self.english}
-        return {task: text for task, text in targets.items() if text}
 
 
 @dataclass(frozen=True)
@@ -92,7 +69,7 @@ def prepare_prompts(download_dir: Path, data_dir: Path, languages: list[str]) ->
     transcripts = {language: read_transcripts(transcript_file(download_dir / language, language))
                    for language in dict.fromkeys(["en", *languages])}
     tones = {name for pairs in transcripts.values() for name, text in pairs if TONE.fullmatch(text)}
-    english = {name: text for name, text in reversed(transcripts["en"]) if _fault(text) is None}
+    english = {name: text for name, text in reversed(transcripts["en"]) if fault_of(text) is None}
     prompts: list[Prompt] = []
     dropped: list[Dropped] = []
     for language in languages:
@@ -102,29 +79,6 @@ def prepare_prompts(download_dir: Path, data_dir: Path, languages: list[str]) ->
     _check_split(prompts)
     _write(prompts, dropped, data_dir)
     return prompts
-
-
-def split_of(text: str) -> str:
-    """The set a sentence belongs to, decided by a hash of its words alone: the same on every machine."""
-    digest = hashlib.sha256(normalise(text).encode()).digest()
-    share = int.from_bytes(digest[:8], "big") / 2**64
-    return "test" if share < TEST_SHARE else "dev" if share < TEST_SHARE + DEV_SHARE else "train"
-
-
-def normalise(text: str) -> str:
-    """The words of a text: case folded, punctuation removed, white space collapsed."""
-    return " ".join(re.sub(r"[^\w\s]|_", " ", text.casefold()).split())
-
-
-def _fault(text: str) -> str | None:
-    """Why a transcript cannot serve as a reference, or None."""
-    if not normalise(text):
-        return "empty transcript"
-    if NOTE.search(text):
-        return "a note in brackets: what is spoken is not known"
-    if LOST_ACCENT.search(text):
-        return "letters lost to '?'"
-    return None
 
 
 def _read_language(language: str, transcripts: list[tuple[str, str]], directory: Path, tones: set[str],
@@ -138,7 +92,7 @@ def _read_language(language: str, transcripts: list[tuple[str, str]], directory:
     prompts: dict[str, Prompt] = {}
     for name, text in transcripts:
         seconds = sizes.get(name, 0) / G722_BYTES_PER_SECOND
-        fault = _fault(text)
+        fault = fault_of(text)
         whole = ("a second line of this name" if name in prompts
                  else "tones, no speech" if name in tones
                  else "no audio" if seconds == 0

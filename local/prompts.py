@@ -1,4 +1,4 @@
-"""The default corpus, telephone prompts in five languages (Asterisk core sounds 1.6.1): what is where.
+"""The default corpus, telephone prompts in five languages (Asterisk core sounds 1.6.1): its files and texts.
 
 One directory per language holds ``core-sounds-LANG.txt`` (lines ``name: text``) and a ``name.g722`` for each;
 the same name carries the same meaning in every language, so English texts are translations of the other four.
@@ -7,6 +7,9 @@ the same name carries the same meaning in every language, so English texts are t
 from __future__ import annotations
 
 import gzip
+import hashlib
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from utils.errors import UserError
@@ -14,6 +17,32 @@ from utils.errors import UserError
 VERSION = "1.6.1"
 LANGUAGES = ("en", "fr", "es", "it", "ru")
 G722_BYTES_PER_SECOND = 8000  # 64 kbit/s, 16 kHz mono, no header
+TEST_SHARE, DEV_SHARE = 0.20, 0.07
+
+TONE = re.compile(r"[\[(<].*[\])>]")  # the whole text: "[ascending tones]", "(beep)"
+NOTE = re.compile(r"[\[\]()<>]")  # somewhere in it: 'IAX (note: does not say "2")'
+LOST_ACCENT = re.compile(r"\? ?[a-z]")  # "non pu? essere", "quella funzione ? attiva"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One recording and what is known of it; ``text`` and ``english`` are None where they cannot be used."""
+
+    language: str
+    name: str
+    audio: Path
+    seconds: float
+    text: str | None
+    english: str | None
+    set: str
+
+    def key(self, task: str) -> str:
+        return f"{self.language}_{self.name.replace('/', '-')}|{self.language}|{task}"
+
+    def targets(self) -> dict[str, str]:
+        """The text of each task that this prompt can serve."""
+        targets = {"transcribe": self.text, "translate": None if self.language == "en" else self.english}
+        return {task: text for task, text in targets.items() if text}
 
 
 def check_languages(languages: list[str]) -> None:
@@ -56,3 +85,26 @@ def read_transcripts(path: Path) -> list[tuple[str, str]]:
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: damaged: {error}; delete its directory and download again") from None
     return pairs
+
+
+def split_of(text: str) -> str:
+    """The set a sentence belongs to, decided by a hash of its words alone: the same on every machine."""
+    digest = hashlib.sha256(normalise(text).encode()).digest()
+    share = int.from_bytes(digest[:8], "big") / 2**64
+    return "test" if share < TEST_SHARE else "dev" if share < TEST_SHARE + DEV_SHARE else "train"
+
+
+def normalise(text: str) -> str:
+    """The words of a text: case folded, punctuation removed, white space collapsed."""
+    return " ".join(re.sub(r"[^\w\s]|_", " ", text.casefold()).split())
+
+
+def fault_of(text: str) -> str | None:
+    """Why a transcript cannot serve as a reference, or None."""
+    if not normalise(text):
+        return "empty transcript"
+    if NOTE.search(text):
+        return "a note in brackets: what is spoken is not known"
+    if LOST_ACCENT.search(text):
+        return "letters lost to '?'"
+    return None

@@ -19,7 +19,8 @@ import pytest
 
 from local import download_prompts as downloading
 from local.download_prompts import download_prompts
-from local.prepare_prompts import SETS, normalise, prepare_prompts, split_of
+from local.prepare_prompts import SETS, prepare_prompts
+from local.prompts import normalise, split_of
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
