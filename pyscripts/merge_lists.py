@@ -54,7 +54,7 @@ def main() -> None:
         log(f"{args.directory}: dropped {merged.n_seen - len(merged.text)} of {merged.n_seen} targets, "
             f"{len(merged.problems)} lines; reasons in {args.directory / 'dropped.tsv'}")
     if not sorted_by_speaker(merged.utt2spk):
-        log(f"{args.directory}: speakers are no prefixes of the keys; Kaldi's own check needs --no-spk-sort")
+        log(f"{args.directory}: Kaldi's own tools will refuse utt2spk: speakers are no prefixes of the keys")
     log(f"{args.directory}: merged\n{summary(merged)}")
 
 

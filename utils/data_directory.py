@@ -155,7 +155,7 @@ def _write_dropped(path: Path, problems: list[Problem]) -> None:
 
 
 def sorted_by_speaker(utt2spk: dict[str, str]) -> bool:
-    """Whether key order is speaker order too, which Kaldi checks unless told ``--no-spk-sort``."""
+    """Whether key order is speaker order too, as Kaldi's tools want it (this recipe does not need it)."""
     speakers = [utt2spk[key] for key in sorted(utt2spk)]
     return speakers == sorted(speakers)
 
