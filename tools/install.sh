@@ -74,11 +74,11 @@ watched() {
   while kill -0 "$job" 2>/dev/null; do
     sleep 0.2
     ((SECONDS - shown >= news_every)) || continue
-    shown=$SECONDS news=
+    shown=$SECONDS news="still at it"
     while IFS= read -r line; do
       [[ $line != [A-Z]* || $line == WARNING* ]] || news=$line  # indented lines are details
     done < <(tail -n 50 -- "$log_file")
-    step "  ... ${news:0:100}"
+    step "  ... ${news:0:80}"
   done
   wait "$job"
 }
@@ -152,7 +152,7 @@ check_python
 lock
 # What was waited for may have done the work.
 $force || ! up_to_date || exit 0
-trap 'kill $(jobs -p) 2>/dev/null; exit 130' INT TERM
+trap 'kill $(jobs -p) 2>/dev/null; exit 130' INT TERM HUP
 rm -f -- "$installed"
 make_venv
 install_torch
