@@ -26,6 +26,11 @@ def log(message: str) -> None:
 
 def progress(items: Iterable[T], desc: str, total: int | None = None, unit: str = "utt") -> Iterable[T]:
     """Wrap ``items`` in a progress bar with the time left; in a log file it speaks every 10 s only."""
+    return progress_bar(desc, total, unit, items)
+
+
+def progress_bar(desc: str, total: int | None, unit: str = "utt", items: Iterable[T] | None = None) -> tqdm:
+    """The bar itself, for work that is not a loop over items."""
     terminal = sys.stderr.isatty()
     return tqdm(items, desc=desc, total=total, unit=unit, mininterval=0.2 if terminal else 10.0,
                 dynamic_ncols=terminal, ascii=not terminal)

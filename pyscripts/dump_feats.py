@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Log-mel features of a data directory, unpadded, as Kaldi arks (stage 2).
+
+    pyscripts/dump_feats.py --model download/whisper-base --job 1 --num-jobs 4 data/train dump/train
+    pyscripts/dump_feats.py --num-jobs 4 --combine true data/train dump/train
+
+Each job writes feats.JOB.ark; --combine joins the jobs' lists into feats.scp and utt2num_frames.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.cli import boolean, log, make_parser, run_main
+
+COMPRESSIONS = ["none", "auto", "two-byte", "one-byte"]
+
+
+def main() -> None:
+    """Parse the command line and write one job's features, or join all jobs'."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--model", help="Hugging Face Whisper directory; its extractor defines the features")
+    parser.add_argument("--job", type=int, default=1, help="which part, from 1")
+    parser.add_argument("--num-jobs", type=int, default=1, help="how many parts")
+    parser.add_argument("--compression", choices=COMPRESSIONS, default="none", help="Kaldi's lossy storage")
+    parser.add_argument("--allow-pipes", type=boolean, default=False, metavar="true|false",
+                        help="run `command |` entries of wav.scp")
+    parser.add_argument("--combine", type=boolean, default=False, metavar="true|false",
+                        help="join the parts instead of making one")
+    parser.add_argument("data_dir", type=Path)
+    parser.add_argument("dump_dir", type=Path)
+    args = parser.parse_args()
+    if not 1 <= args.job <= args.num_jobs:
+        parser.error(f"--job {args.job} is not between 1 and --num-jobs {args.num_jobs}")
+    if not args.combine and not args.model:
+        parser.error("--model is needed to make features")
+
+    from utils.feature_dump import combine_feats, dump_feats
+
+    if args.combine:
+        log(f"{args.dump_dir}: features of {combine_feats(args.data_dir, args.dump_dir, args.num_jobs)} keys")
+        return
+    import torch
+
+    from utils.features import LogMel
+
+    torch.set_num_threads(1)  # the jobs share the cores
+    dump_feats(args.data_dir, args.dump_dir, LogMel(args.model), args.job, args.num_jobs,
+               compression=args.compression, allow_pipes=args.allow_pipes)
+
+
+if __name__ == "__main__":
+    run_main(main)

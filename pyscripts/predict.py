@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+"""Decode a set with transformers: all tasks of an utterance from one encoder pass (stage 4).
+
+    python3 pyscripts/predict.py --config my.yaml
+    python3 pyscripts/predict.py --set predict.model_path=exp/lora --decode-dir exp/lora/decode_test_lora \\
+        --system lora --set-name test ...
+
+Decodes predict.eval with predict.model_path (an adapter on model.model_path, or a whole model) and writes
+predict.result_file, one `key text` a line. With --decode-dir it writes a directory that score.py reads.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.cli import log, make_parser, run_main
+from utils.config import load_config
+
+
+def main() -> None:
+    """Parse the command line and decode."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--config", default="conf/whisper_multitask.yaml", help="YAML file")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+                        help="change a key of the configuration; may be repeated")
+    parser.add_argument("--decode-dir", type=Path, help="directory for text and decode.json")
+    parser.add_argument("--system", default="tuned", help="the system's name in reports")
+    parser.add_argument("--set-name", default="eval", help="the set's name in reports")
+    args = parser.parse_args()
+    config = load_config(args.config, args.overrides)
+
+    from utils.inference import predict
+
+    hypotheses = predict(config, args.decode_dir, args.system, args.set_name)
+    log(f"{len(hypotheses)} hypotheses written to {args.decode_dir or config.predict.result_file}")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,97 @@
+"""Batches by frames: utterances of like length together, shuffled deterministically by (seed, epoch)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from utils.config import PaddingOptions
+
+# An item as the dataset takes it: which utterance, and how many frames its batch is padded to.
+Item = tuple[int, int]
+
+_BUCKET_RATIO = 1.1
+
+
+def draw_padding(options: PaddingOptions, rng: np.random.Generator, longest: int, window: int) -> int:
+    """Frames of silence to append to a batch whose longest utterance has ``longest`` frames.
+
+    Never beyond Whisper's ``window`` (3000 frames).
+    """
+    room = window - longest
+    most = min(options.max_frames, room)
+    if options.policy == "full" or rng.random() < options.full_window_share:
+        return room
+    if options.policy == "uniform":
+        return int(rng.integers(0, most + 1))
+    if options.policy == "log-uniform":
+        return int(np.expm1(rng.uniform(0.0, np.log1p(most))))
+    return 0
+
+
+def pack(order: Sequence[int], num_frames: Sequence[float], max_frames: int, max_utterances: int = 0) -> list[list[int]]:
+    """Cut ``order`` into batches of at most ``max_frames`` frames, counting padding to the batch's longest.
+
+    An utterance longer than ``max_frames`` is a batch of its own. ``max_utterances`` 0 means no limit on the count.
+    """
+    batches: list[list[int]] = []
+    longest = 0.0
+    for index in order:
+        longest = max(longest, num_frames[index])
+        full = batches and (longest * (len(batches[-1]) + 1) > max_frames or len(batches[-1]) == max_utterances > 0)
+        if not batches or full:
+            batches.append([])
+            longest = num_frames[index]
+        batches[-1].append(index)
+    return batches
+
+
+class FrameBatchSampler(Sampler[list[Item]]):
+    """Batches of ``(utterance index, frames to pad to)``; the same for the same (seed, epoch), whatever reads them.
+
+    Utterances are bucketed by length (each bucket 10 % wider than the one before) and shuffled inside their bucket, so
+    every epoch draws new neighbours. Packing counts an utterance as long as its bucket, so every epoch has the same
+    number of batches: the trainer's schedule and its resume rely on that.
+    """
+
+    def __init__(self, num_frames: Sequence[int], max_frames: int, padding: PaddingOptions, *, window: int = 3000,
+                 max_utterances: int = 0, seed: int = 0, shuffle: bool = True) -> None:
+        self.num_frames = np.asarray(num_frames)
+        self.max_frames = max_frames
+        self.padding = padding
+        self.window = window
+        self.max_utterances = max_utterances
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epoch = 0
+        bucket = np.ceil(np.log(np.maximum(self.num_frames, 1)) / np.log(_BUCKET_RATIO)) if shuffle else self.num_frames
+        self._bucket = bucket
+        self._packed_length = np.minimum(np.ceil(_BUCKET_RATIO**bucket), window) if shuffle else self.num_frames
+        self._length = len(self.batches(0))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose which epoch's batches come next."""
+        self.epoch = epoch
+
+    def batches(self, epoch: int) -> list[list[Item]]:
+        """All batches of an epoch."""
+        rng = np.random.default_rng([self.seed, epoch])
+        tie_break = rng.random(len(self.num_frames)) if self.shuffle else np.arange(len(self.num_frames))
+        order = np.lexsort((tie_break, self._bucket)).tolist()
+        packed = pack(order, self._packed_length.tolist(), self.max_frames, self.max_utterances)
+        if self.shuffle:
+            rng.shuffle(packed)
+        result = []
+        for batch in packed:
+            longest = int(self.num_frames[batch].max())
+            padded = longest + draw_padding(self.padding, rng, longest, self.window)
+            result.append([(index, padded) for index in batch])
+        return result
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        return iter(self.batches(self.epoch))
+
+    def __len__(self) -> int:
+        return self._length

@@ -1,0 +1,252 @@
+"""The one configuration file, conf/whisper_multitask.yaml, read into typed dataclasses.
+
+Sections and key names are those of the parent project (WhisperMultitaskFinetuning); what is new stands beside
+them. An unknown key, a wrong type or a missing file is a :class:`~utils.errors.UserError` of one line that names the key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from utils.errors import UserError
+
+T = TypeVar("T")
+
+PADDING_POLICIES = ("none", "uniform", "log-uniform", "full")
+WINDOWS = ("short", "full")
+
+
+@dataclass
+class Lists:
+    """One set: Kaldi lists with keys ``id|language|task``. Features are computed from wav_scp unless feats_scp is given."""
+
+    wav_scp: str = ""
+    text: str = ""
+    feats_scp: str = ""
+
+
+@dataclass
+class DataConfig:
+    """``train`` is trained on; ``test`` is the parent's name for the set that is evaluated while training."""
+
+    train: Lists = field(default_factory=Lists)
+    test: Lists = field(default_factory=Lists)
+
+
+@dataclass
+class PredictConfig:
+    """Decoding with transformers: predict.py."""
+
+    model_path: str = ""  # an adapter directory, or a whole model
+    result_file: str = ""  # one `key text` a line
+    eval: Lists = field(default_factory=Lists)
+    beam_size: int = 1
+    window: str = "short"  # short: encode what is there; full: Whisper's native 30 s
+    max_frames: int = 24000  # feature frames in a batch, padding counted
+
+
+@dataclass
+class RuntimeConfig:
+    """CTranslate2's device and compute type; ``auto`` takes the best the machine has."""
+
+    device: str = "auto"
+    compute_type: str = "auto"
+
+
+@dataclass
+class DevEnvConfig:
+    """Export to CTranslate2 and decoding with it: export_ct2.py."""
+
+    ori_model_path: str = ""
+    ctranslate_model_path: str = ""
+    conf: RuntimeConfig = field(default_factory=RuntimeConfig)
+    result_file: str = ""
+    dev: Lists = field(default_factory=Lists)
+    quantization: str = "int8"
+
+
+@dataclass
+class LoraOptions:
+    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685): W + alpha / r * B A."""
+
+    r: int = 32
+    alpha: int = 64
+    dropout: float = 0.0
+    target_modules: list[str] = field(
+        default_factory=lambda: ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"])
+    encoder: bool = True  # false: adapters in the decoder only, no backward pass through the encoder
+
+
+@dataclass
+class PaddingOptions:
+    """How many frames of silence training appends beyond a batch's longest utterance."""
+
+    policy: str = "uniform"
+    max_frames: int = 400
+    full_window_share: float = 0.0  # this share of batches is padded to Whisper's whole 30 s window
+
+
+@dataclass
+class BatchOptions:
+    """Batches hold as many utterances as fit into ``max_frames`` feature frames (10 ms each), padding counted."""
+
+    max_frames: int = 6000
+
+
+@dataclass
+class DataCollatorOptions:
+    """The parent's key. Whisper's encoder takes no mask, so only false is possible."""
+
+    forward_attention_mask: bool = False
+
+
+@dataclass
+class ModelConfig:
+    """What is trained and how; ``model_train_argv`` takes every Seq2SeqTrainingArguments field."""
+
+    model_path: str = ""
+    is_large_model: bool = True  # true: LoRA; false: all weights
+    data_collator: DataCollatorOptions = field(default_factory=DataCollatorOptions)
+    lora: LoraOptions = field(default_factory=LoraOptions)
+    padding: PaddingOptions = field(default_factory=PaddingOptions)
+    batch: BatchOptions = field(default_factory=BatchOptions)
+    model_train_argv: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Config:
+    """The whole file."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    predict: PredictConfig = field(default_factory=PredictConfig)
+    dev_env: DevEnvConfig = field(default_factory=DevEnvConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+
+def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """Read ``path`` and apply ``overrides``, each ``section.key=value`` with a YAML value.
+
+    Raises:
+        UserError: the file is missing or no YAML mapping, or a key or value does not fit.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UserError(f"no configuration file {path}; conf/whisper_multitask.yaml is one to start from") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    raw = {} if raw is None else raw
+    for override in overrides or []:
+        _apply_override(raw, override)
+    config = _build(Config, raw, str(path), "")
+    _check_values(config, path)
+    return config
+
+
+def save_config(config: Config, path: str | Path) -> None:
+    """Write ``config`` as YAML that :func:`load_config` reads back."""
+    from utils.filesystem import atomic_open
+
+    with atomic_open(path) as stream:
+        yaml.safe_dump(dataclasses.asdict(config), stream, sort_keys=False, allow_unicode=True)
+
+
+def require_file(value: str, key: str) -> Path:
+    """The path that config key ``key`` names, which must exist.
+
+    Raises:
+        UserError: the value is empty, or there is nothing under that path.
+    """
+    if not value:
+        raise UserError(f"{key} is empty; give it in the configuration file or as --set {key}=PATH")
+    if not Path(value).exists():
+        raise UserError(f"{key}: no file or directory {value}")
+    return Path(value)
+
+
+def _apply_override(raw: dict[str, Any], override: str) -> None:
+    name, equals, value = override.partition("=")
+    if not equals or not name:
+        raise UserError(f"--set {override}: expected section.key=value")
+    *sections, key = name.split(".")
+    target = raw
+    for section in sections:
+        if target.get(section) is None:
+            target[section] = {}
+        target = target[section]
+        if not isinstance(target, dict):
+            raise UserError(f"--set {override}: {section} is not a section")
+    try:
+        target[key] = yaml.safe_load(value) if value else ""
+    except yaml.YAMLError:
+        target[key] = value
+
+
+def _build(cls: type[T], raw: Any, where: str, prefix: str) -> T:
+    if not isinstance(raw, dict):
+        raise UserError(f"{where}: {prefix.rstrip('.') or 'the file'} must be a mapping of keys, not {raw!r}")
+    hints = typing.get_type_hints(cls)
+    unknown = [key for key in raw if key not in hints]
+    if unknown:
+        near = difflib.get_close_matches(str(unknown[0]), hints, n=1, cutoff=0.5)
+        meant = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(hints)}"
+        raise UserError(f"{where}: unknown key {prefix}{unknown[0]}; {meant}")
+    values = {}
+    for key, value in raw.items():
+        if value is not None:  # an empty YAML value means the default
+            values[key] = _convert(hints[key], value, where, prefix + key)
+    return cls(**values)
+
+
+def _convert(hint: Any, value: Any, where: str, name: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, where, name + ".")
+    origin = typing.get_origin(hint)
+    if origin is list and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    if origin is dict and isinstance(value, dict):
+        return value
+    if hint is float and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML 1.1 reads 1e-4 as text
+        except (TypeError, ValueError):
+            pass
+    if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and type(value) is hint:
+        return value
+    wanted = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
+    raise UserError(f"{where}: {name} must be {wanted}, not {value!r}")
+
+
+def _check_values(config: Config, path: Path) -> None:
+    def choice(value: str, allowed: tuple[str, ...], name: str) -> None:
+        if value not in allowed:
+            raise UserError(f"{path}: {name} must be one of {', '.join(allowed)}, not {value!r}")
+
+    def positive(value: float, name: str, least: float = 1) -> None:
+        if value < least:
+            raise UserError(f"{path}: {name} must be at least {least}, not {value}")
+
+    model = config.model
+    choice(model.padding.policy, PADDING_POLICIES, "model.padding.policy")
+    choice(config.predict.window, WINDOWS, "predict.window")
+    positive(model.padding.max_frames, "model.padding.max_frames", 0)
+    positive(model.lora.r, "model.lora.r")
+    positive(model.lora.alpha, "model.lora.alpha")
+    positive(model.batch.max_frames, "model.batch.max_frames", 100)
+    positive(config.predict.max_frames, "predict.max_frames", 100)
+    positive(config.predict.beam_size, "predict.beam_size")
+    if not 0 <= model.lora.dropout < 1 or not 0 <= model.padding.full_window_share <= 1:
+        raise UserError(f"{path}: model.lora.dropout and model.padding.full_window_share must lie between 0 and 1")
+    if model.data_collator.forward_attention_mask:
+        raise UserError(f"{path}: model.data_collator.forward_attention_mask: Whisper's encoder takes no mask; set it to false")

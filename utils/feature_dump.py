@@ -1,0 +1,80 @@
+"""Stage 2: features of a data directory to Kaldi ark files, one matrix per audio file, by numbered jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import kaldiio
+
+from utils.audio import load_audio
+from utils.cli import progress
+from utils.errors import UserError
+from utils.features import LogMel
+from utils.filesystem import atomic_open
+from utils.lists import read_list, write_list
+
+# Kaldi's compression methods by name (copy-feats --compression-method).
+COMPRESSION = {"none": None, "auto": 2, "two-byte": 3, "one-byte": 5}
+
+
+def audio_of_job(sources: dict[str, str], job: int, num_jobs: int) -> dict[str, list[str]]:
+    """Audio file -> its keys, for job ``job`` (from 1) of ``num_jobs``; audio files are dealt out in blocks, in order."""
+    keys_of: dict[str, list[str]] = {}
+    for key, source in sources.items():
+        keys_of.setdefault(source, []).append(key)
+    files = list(keys_of)
+    first, last = len(files) * (job - 1) // num_jobs, len(files) * job // num_jobs
+    return {source: keys_of[source] for source in files[first:last]}
+
+
+def dump_feats(data_dir: Path, dump_dir: Path, log_mel: LogMel, job: int, num_jobs: int, *,
+               compression: str = "none", allow_pipes: bool = False) -> None:
+    """Write feats.JOB.ark, feats.JOB.scp and utt2num_frames.JOB in ``dump_dir``.
+
+    Matrices are (frames, num_mels), unpadded. Two keys of one audio file point at the same matrix. The scp appears
+    last, so a job that has one is complete.
+
+    Raises:
+        UserError: an audio file cannot be read or is longer than 30 s.
+    """
+    work = audio_of_job(read_list(data_dir / "wav.scp", verbatim=True), job, num_jobs)
+    ark = dump_dir / f"feats.{job}.ark"
+    locations: dict[str, str] = {}
+    num_frames: dict[str, str] = {}
+    with atomic_open(ark, "wb") as stream:
+        for source, keys in progress(work.items(), desc=f"features {job}/{num_jobs}", total=len(work), unit="file"):
+            samples = load_audio(source, allow_pipes=allow_pipes)
+            try:
+                feats = log_mel(samples)
+            except ValueError as error:
+                raise UserError(f"{data_dir / 'wav.scp'}: {keys[0]}: {source}: {error}") from None
+            token = keys[0].encode() + b" "
+            offset = stream.tell() + len(token)
+            kaldiio.save_ark(stream, {keys[0]: feats}, compression_method=COMPRESSION[compression])
+            for key in keys:
+                locations[key] = f"{ark}:{offset}"
+                num_frames[key] = str(len(feats))
+    write_list(dump_dir / f"utt2num_frames.{job}", num_frames)
+    write_list(dump_dir / f"feats.{job}.scp", locations)
+
+
+def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> int:
+    """Join the jobs' lists into feats.scp and utt2num_frames and remove the parts; returns the number of keys.
+
+    Raises:
+        UserError: a job's list is missing, or the keys are not those of data_dir/wav.scp.
+    """
+    expected = read_list(data_dir / "wav.scp", verbatim=True)
+    for name, part in (("utt2num_frames", "utt2num_frames.{}"), ("feats.scp", "feats.{}.scp")):
+        joined: dict[str, str] = {}
+        for job in range(1, num_jobs + 1):
+            if (dump_dir / part.format(job)).stat().st_size:
+                joined |= read_list(dump_dir / part.format(job), verbatim=True)
+        missing = expected.keys() - joined.keys()
+        if missing:
+            raise UserError(f"{dump_dir}: no features for {min(missing)} ({len(missing)} keys); run stage 2 again")
+        write_list(dump_dir / name, joined)
+    for job in range(1, num_jobs + 1):
+        (dump_dir / f"feats.{job}.scp").unlink()
+        (dump_dir / f"utt2num_frames.{job}").unlink()
+    return len(expected)

@@ -1,0 +1,85 @@
+"""Stages 4 and 5 as calls: from a configuration to hypotheses, with transformers or with CTranslate2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.cli import log
+from utils.config import Config, Lists, require_file
+from utils.ct2_decoding import Ct2Decoder
+from utils.decode_directory import FRAMES_PER_SECOND, write_decode_directory
+from utils.decoding import Decoder, TransformersDecoder, decode_set, plan_batches
+from utils.errors import UserError
+from utils.features import LogMel
+from utils.lists import write_list
+from utils.modeling import is_adapter, load_tuned_model
+from utils.multitask_data import open_set
+from utils.prompts import load_tokenizer
+
+
+def predict(config: Config, decode_dir: Path | None, system: str, set_name: str) -> dict[str, str]:
+    """Decode predict.eval with predict.model_path through transformers, and write what there is to write.
+
+    Returns:
+        key -> hypothesis.
+
+    Raises:
+        UserError: a path is missing or a part does not fit.
+    """
+    _need_output(decode_dir, config.predict.result_file, "predict.result_file")
+    model_path = require_file(config.predict.model_path, "predict.model_path")
+    base_dir = require_file(config.model.model_path, "model.model_path") if is_adapter(model_path) else model_path
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.float16 if device.type == "cuda" else torch.float32
+    model = load_tuned_model(model_path, base_dir, dtype).to(device)
+    decoder = TransformersDecoder(model, load_tokenizer(base_dir), config.predict.beam_size)
+    info = {"system": system, "set": set_name, "model": str(model_path), "backend": "transformers",
+            "device": device.type, "compute_type": str(dtype).removeprefix("torch.")}
+    return _decode(decoder, config.predict.eval, "predict.eval", config, base_dir, info, decode_dir,
+                   config.predict.result_file)
+
+
+def predict_ct2(config: Config, decode_dir: Path | None, system: str, set_name: str) -> dict[str, str]:
+    """Decode dev_env.dev with dev_env.ctranslate_model_path through CTranslate2, and write what there is to write.
+
+    Returns:
+        key -> hypothesis.
+
+    Raises:
+        UserError: a path is missing, or the machine lacks dev_env.conf's device or compute type.
+    """
+    _need_output(decode_dir, config.dev_env.result_file, "dev_env.result_file")
+    model_dir = require_file(config.dev_env.ctranslate_model_path, "dev_env.ctranslate_model_path")
+    runtime = config.dev_env.conf
+    decoder = Ct2Decoder(model_dir, load_tokenizer(model_dir), beam_size=config.predict.beam_size,
+                         device=runtime.device, compute_type=runtime.compute_type)
+    info = {"system": system, "set": set_name, "model": str(model_dir), "backend": "ctranslate2",
+            "device": decoder.device, "compute_type": decoder.compute_type}
+    return _decode(decoder, config.dev_env.dev, "dev_env.dev", config, model_dir, info, decode_dir,
+                   config.dev_env.result_file)
+
+
+def _need_output(decode_dir: Path | None, result_file: str, key: str) -> None:
+    if not decode_dir and not result_file:
+        raise UserError(f"{key} is empty; say where the hypotheses shall go")
+
+
+def _decode(decoder: Decoder, lists: Lists, section: str, config: Config, features_of: Path, info: Mapping[str, Any],
+            decode_dir: Path | None, result_file: str) -> dict[str, str]:
+    options = config.predict
+    utterances, read_feats = open_set(lists, section, LogMel(features_of))
+    batches = plan_batches(utterances, options.max_frames, options.window)
+    hypotheses, seconds = decode_set(decoder, read_feats, batches)
+    audio_seconds = sum(utterance.num_frames for utterance in utterances) / FRAMES_PER_SECOND
+    log(f"{len(hypotheses)} targets, {audio_seconds:.0f} s of audio in {seconds:.0f} s, both tasks from one encoder pass")
+    if decode_dir:
+        write_decode_directory(decode_dir, hypotheses, {
+            **info, "seconds": round(seconds, 2), "audio_seconds": round(audio_seconds, 2),
+            "beam_size": options.beam_size, "window": options.window})
+    else:
+        write_list(result_file, hypotheses)
+    return hypotheses

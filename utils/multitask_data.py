@@ -1,0 +1,160 @@
+"""Utterances with all their targets: one feature matrix, one encoder pass, as many decoder sequences as it has tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import kaldiio
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import WhisperTokenizerFast
+
+from utils.audio import audio_seconds, load_audio
+from utils.config import Lists, require_file
+from utils.errors import UserError
+from utils.features import LogMel, pad_frames
+from utils.lists import read_list
+from utils.prompts import prompt_ids, text_ids
+
+IGNORED = -100  # labels that do not count, as everywhere in PyTorch
+
+
+@dataclass
+class Utterance:
+    """One audio file and the keys that name it. ``source`` is a place in an ark, or an audio file."""
+
+    source: str
+    num_frames: int
+    keys: list[str] = field(default_factory=list)
+
+
+def read_ark(source: str) -> np.ndarray:
+    """One (frames, num_mels) matrix from ``file.ark:offset``; the rest of the ark is not read.
+
+    Raises:
+        UserError: there is no matrix at that place.
+    """
+    try:
+        feats = kaldiio.load_mat(source)
+    except Exception as error:  # kaldiio raises whatever a broken header leads to
+        raise UserError(f"{source}: no feature matrix there ({error}); run stage 2 again") from None
+    return np.asarray(feats, dtype=np.float32)
+
+
+def open_set(lists: Lists, section: str, log_mel: LogMel) -> tuple[list[Utterance], Callable[[str], np.ndarray]]:
+    """Utterances of a set, in order of their first key, and the function that reads an utterance's features.
+
+    Features come from ``feats_scp`` (with ``utt2num_frames`` beside it) if that is given, else they are computed
+    from ``wav_scp`` when they are asked for.
+
+    Args:
+        section: the lists' place in the configuration, for messages.
+
+    Raises:
+        UserError: a list is missing or wrong, or the lists' keys differ.
+    """
+    if lists.feats_scp:
+        scp = require_file(lists.feats_scp, f"{section}.feats_scp")
+        frames = read_list(scp.with_name("utt2num_frames"))
+        return _group(read_list(scp, verbatim=True), lambda key, _: _frames_of(frames, key, scp)), read_ark
+    scp = require_file(lists.wav_scp, f"{section}.wav_scp")
+    return (_group(read_list(scp, verbatim=True),
+                   lambda _, source: log_mel.num_frames(int(audio_seconds(source) * log_mel.sampling_rate))),
+            lambda source: log_mel(load_audio(source)))
+
+
+def _frames_of(frames: dict[str, str], key: str, scp: Path) -> int:
+    if key not in frames:
+        raise UserError(f"{scp.with_name('utt2num_frames')}: no line for {key}, which {scp} has; run stage 2 again")
+    return int(frames[key])
+
+
+def _group(sources: dict[str, str], num_frames: Callable[[str, str], int]) -> list[Utterance]:
+    utterances: dict[str, Utterance] = {}
+    for key, source in sources.items():
+        if source not in utterances:
+            utterances[source] = Utterance(source, num_frames(key, source))
+        utterances[source].keys.append(key)
+    return list(utterances.values())
+
+
+class MultitaskDataset(Dataset[dict[str, Any]]):
+    """Examples of one utterance each: its features and all of its targets' tokens.
+
+    Args:
+        texts: key -> reference, for every key of ``utterances``.
+
+    Raises:
+        UserError: a key has no text.
+    """
+
+    def __init__(self, utterances: Sequence[Utterance], read_feats: Callable[[str], np.ndarray],
+                 texts: dict[str, str], tokenizer: WhisperTokenizerFast, text_path: str | Path = "text") -> None:
+        missing = [key for utterance in utterances for key in utterance.keys if key not in texts]
+        if missing:
+            raise UserError(f"{text_path}: no line for {missing[0]} ({len(missing)} keys have audio but no text)")
+        self.utterances = utterances
+        self.num_frames = [utterance.num_frames for utterance in utterances]
+        self.num_targets = sum(len(utterance.keys) for utterance in utterances)
+        self._read_feats = read_feats
+        self._texts = texts
+        self._tokenizer = tokenizer
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __getitem__(self, item: tuple[int, int]) -> dict[str, Any]:
+        index, padded_frames = item
+        utterance = self.utterances[index]
+        targets = [(prompt_ids(self._tokenizer, key), text_ids(self._tokenizer, key, self._texts[key]))
+                   for key in utterance.keys]
+        return {"feats": self._read_feats(utterance.source), "padded_frames": padded_frames, "targets": targets}
+
+
+def stack_feats(feats: Sequence[np.ndarray], num_frames: int) -> torch.Tensor:
+    """(frames, num_mels) matrices, each padded with its own silence, as the encoder's (batch, num_mels, num_frames)."""
+    return torch.from_numpy(np.stack([pad_frames(matrix, num_frames).T for matrix in feats]))
+
+
+class MultitaskCollator:
+    """Examples to a batch whose decoder rows hold all targets of an utterance, one after the other.
+
+    A row's targets do not see each other: ``decoder_segments`` (batch, length) numbers them, -1 is padding, and
+    positions start again at 0 with each. So cross-attention keys and values are made once for an utterance. Labels
+    are the next tokens: text and end token count, the prompt does not (it is given, and the task cannot be heard).
+    """
+
+    def __init__(self, end_token: int) -> None:
+        self.end_token = end_token
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        rows = [self._row(example["targets"]) for example in examples]
+        length = max(len(row[0]) for row in rows)
+        columns = []
+        for column, fill in zip(zip(*rows, strict=True), (self.end_token, 0, -1, IGNORED), strict=True):
+            columns.append(torch.tensor([values + [fill] * (length - len(values)) for values in column]))
+        names = ("decoder_input_ids", "decoder_position_ids", "decoder_segments", "labels")
+        num_frames = max(example["padded_frames"] for example in examples)
+        return {"input_features": stack_feats([example["feats"] for example in examples], num_frames),
+                **dict(zip(names, columns, strict=True))}
+
+    def _row(self, targets: list[tuple[list[int], list[int]]]) -> tuple[list[int], list[int], list[int], list[int]]:
+        inputs, positions, segments, labels = [], [], [], []
+        for number, (prompt, text) in enumerate(targets):
+            tokens = prompt + text
+            inputs += tokens
+            positions += range(len(tokens))
+            segments += [number] * len(tokens)
+            labels += [IGNORED] * (len(prompt) - 1) + text + [self.end_token]
+        return inputs, positions, segments, labels
+
+
+def describe(dataset: MultitaskDataset) -> str:
+    """One line for the log: how many targets of how many utterances, and how long they are."""
+    minutes = math.fsum(dataset.num_frames) / 6000
+    return f"{dataset.num_targets} targets of {len(dataset)} utterances, {minutes:.1f} minutes"

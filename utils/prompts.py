@@ -1,0 +1,57 @@
+"""Whisper's decoder prompt for a key, and text as Whisper writes it in tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import WhisperTokenizerFast
+
+from utils.errors import UserError
+from utils.languages import is_spaceless
+from utils.lists import UtteranceKey, parse_key
+
+MAX_TARGET_TOKENS = 448
+
+
+def load_tokenizer(model_dir: str | Path) -> WhisperTokenizerFast:
+    """The tokenizer of a local Whisper directory.
+
+    Raises:
+        UserError: there is none, or it knows no tasks (an English-only ``.en`` model).
+    """
+    try:
+        tokenizer = WhisperTokenizerFast.from_pretrained(model_dir, local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{model_dir}: no Whisper tokenizer there: {error}") from None
+    if _token_id(tokenizer, "<|translate|>") is None:
+        raise UserError(f"{model_dir}: the tokenizer knows no tasks; multitask tuning needs a multilingual Whisper")
+    return tokenizer
+
+
+def prompt_ids(tokenizer: WhisperTokenizerFast, key: str) -> list[int]:
+    """``<|startoftranscript|><|lang|><|task|><|notimestamps|>`` for a key ``id|language|task``.
+
+    Raises:
+        UserError: this model has no token for the language (Cantonese came with large-v3).
+    """
+    parsed = parse_key(key)
+    tokens = ["<|startoftranscript|>", f"<|{parsed.language}|>", f"<|{parsed.task}|>", "<|notimestamps|>"]
+    ids = [_token_id(tokenizer, token) for token in tokens]
+    if None in ids:
+        raise UserError(f"{key}: this Whisper model has no token {tokens[ids.index(None)]}")
+    return ids
+
+
+def text_ids(tokenizer: WhisperTokenizerFast, key: str, text: str) -> list[int]:
+    """Tokens of ``text`` as Whisper itself would write it: with a leading space where the language has spaces."""
+    return tokenizer(leading_space(parse_key(key)) + text.strip(), add_special_tokens=False).input_ids
+
+
+def leading_space(key: UtteranceKey) -> str:
+    """What stands before the first word: a space, but nothing in languages written without spaces."""
+    return "" if key.task == "transcribe" and is_spaceless(key.language) else " "
+
+
+def _token_id(tokenizer: WhisperTokenizerFast, token: str) -> int | None:
+    index = tokenizer.convert_tokens_to_ids(token)
+    return None if index is None or index == tokenizer.unk_token_id and token != tokenizer.unk_token else index

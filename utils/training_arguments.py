@@ -1,0 +1,72 @@
+"""``model.model_train_argv`` of the configuration as transformers' Seq2SeqTrainingArguments."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import Any
+
+import torch
+from transformers import Seq2SeqTrainingArguments
+
+from utils.errors import UserError
+
+# Names that the parent project or older transformers used.
+RENAMED = {
+    "out_model_path": "output_dir",
+    "evaluation_strategy": "eval_strategy",
+    "no_cuda": "use_cpu",
+    "per_gpu_train_batch_size": "per_device_train_batch_size",
+    "per_gpu_eval_batch_size": "per_device_eval_batch_size",
+}
+
+# What the recipe needs or what suits it; a value in the configuration goes first.
+DEFAULTS: dict[str, Any] = {
+    "label_names": ["labels"],
+    "remove_unused_columns": False,
+    "report_to": "tensorboard",
+    "save_total_limit": 2,
+    "logging_steps": 10,
+    "seed": 777,
+}
+
+
+def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTrainingArguments:
+    """Checked arguments, with this recipe's defaults.
+
+    Args:
+        has_dev_set: whether there is something to evaluate on; then the best checkpoint is kept.
+
+    Raises:
+        UserError: a name that no version of transformers knows, or a value that the installed one refuses.
+    """
+    fields = {field.name for field in dataclasses.fields(Seq2SeqTrainingArguments) if field.init}
+    given = {RENAMED.get(name, name): value for name, value in argv.items() if value is not None}
+    for name in argv:
+        if RENAMED.get(name, name) not in fields:
+            near = difflib.get_close_matches(name, [*fields, *RENAMED], n=1)
+            raise UserError(f"model.model_train_argv: unknown argument {name}"
+                            + (f"; did you mean {near[0]}?" if near else ""))
+    if not given.get("output_dir"):
+        raise UserError("model.model_train_argv.out_model_path is empty; say where the trained model shall go")
+    given.pop("resume_from_checkpoint", None)  # not a training argument but one of Trainer.train()
+    merged = {**DEFAULTS, **given}
+    if merged.get("eval_strategy", "no") != "no":
+        if not has_dev_set:
+            raise UserError("model.model_train_argv.eval_strategy needs a development set: give data.test, or set it to no")
+        merged.setdefault("load_best_model_at_end", True)
+        merged.setdefault("save_strategy", merged["eval_strategy"])
+        if "eval_steps" in merged:
+            merged.setdefault("save_steps", merged["eval_steps"])
+    if merged.get("fp16") and not torch.cuda.is_available():
+        raise UserError("model.model_train_argv.fp16: there is no fp16 training without a GPU; set it to false")
+    if "fp16" not in merged and "bf16" not in merged:
+        merged["bf16"] = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    merged = {name: float(value) if name in _FLOATS else value for name, value in merged.items()}
+    try:
+        return Seq2SeqTrainingArguments(**merged)
+    except (TypeError, ValueError, ImportError) as error:
+        raise UserError(f"model.model_train_argv: {str(error).splitlines()[0]}") from None
+
+
+_FLOATS = {"learning_rate", "weight_decay", "num_train_epochs", "max_grad_norm", "label_smoothing_factor"}

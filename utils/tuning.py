@@ -1,0 +1,147 @@
+"""Stage 3 as one call: from a configuration to an adapter (or a whole model) in its directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import WhisperFeatureExtractor, WhisperTokenizerFast
+from transformers.trainer_utils import set_seed
+
+from utils.cli import log
+from utils.config import Config, Lists, load_config, require_file, save_config
+from utils.errors import UserError
+from utils.features import LogMel
+from utils.filesystem import atomic_open
+from utils.lists import read_list
+from utils.modeling import MultitaskWhisper, add_lora, count_parameters, load_base_model, to_stock
+from utils.multitask_data import MultitaskDataset, describe, open_set
+from utils.prompts import load_tokenizer
+from utils.training import MultitaskTrainer, last_complete_checkpoint, make_trainer, plot_losses
+from utils.training_arguments import training_arguments
+
+SUMMARY = "train_summary.json"
+CONFIG = "config.yaml"
+
+
+def tune(config: Config, overwrite: bool = False) -> None:
+    """Train as ``config`` says; continue an interrupted run; do nothing if that training is complete.
+
+    Writes to ``model_train_argv.out_model_path``: the adapter (or the whole model), config.yaml as it was run,
+    loss.png, TensorBoard events in runs/, checkpoint-N directories, and last of all train_summary.json.
+
+    Raises:
+        UserError: something in the configuration or the data does not fit, or the directory holds another training.
+    """
+    base_dir = require_file(config.model.model_path, "model.model_path")
+    has_dev_set = bool(config.data.test.wav_scp or config.data.test.feats_scp)
+    arguments = training_arguments(config.model.model_train_argv, has_dev_set)
+    output_dir = Path(arguments.output_dir)
+    if _already_trained(config, output_dir, overwrite):
+        log(f"{output_dir} holds this very training, complete; nothing to do (--overwrite true trains again)")
+        return
+    set_seed(arguments.seed)
+    tokenizer = load_tokenizer(base_dir)
+    log_mel = LogMel(base_dir)
+    train = _dataset(config.data.train, "data.train", log_mel, tokenizer)
+    dev = _dataset(config.data.test, "data.test", log_mel, tokenizer) if has_dev_set else None
+    log(f"training on {describe(train)}" + (f"; evaluating on {describe(dev)}" if dev else ""))
+    model, summary = _trainable_model(config, base_dir)
+
+    max_utterances = int(config.model.model_train_argv.get("per_device_train_batch_size") or 0)
+    trainer = make_trainer(model, train, dev, tokenizer.eos_token_id, arguments, config.model, max_utterances)
+    save_config(config, output_dir / CONFIG)
+    checkpoint = config.model.model_train_argv.get("resume_from_checkpoint") or last_complete_checkpoint(output_dir)
+    if checkpoint:
+        log(f"continuing from {checkpoint}")
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.is_world_process_zero():
+        _finish(trainer, base_dir, tokenizer, summary)
+
+
+def _already_trained(config: Config, output_dir: Path, overwrite: bool) -> bool:
+    """Whether ``output_dir`` holds this training, complete; what is left of it is kept for resuming or removed."""
+    if overwrite:
+        shutil.rmtree(output_dir / "runs", ignore_errors=True)
+        for stale in [*output_dir.glob("checkpoint-*"), output_dir / SUMMARY, output_dir / CONFIG]:
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
+    if not (output_dir / CONFIG).exists():
+        return False
+    difference = _first_difference(_flat(load_config(output_dir / CONFIG)), _flat(config))
+    if difference:
+        raise UserError(f"{output_dir} holds a training with other settings ({difference}); choose another directory "
+                        "(run.sh: --tag) or throw that training away with --overwrite true")
+    return (output_dir / SUMMARY).exists()
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    """What decides the result of a training, by dotted name."""
+    decisive = {"data": dataclasses.asdict(config.data), "model": dataclasses.asdict(config.model)}
+
+    def walk(value: Any, name: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            return {name: value}
+        return {key: leaf for part, below in value.items() for key, leaf in walk(below, f"{name}.{part}").items()}
+
+    return walk(decisive, "")
+
+
+def _first_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    for name in [*old, *new]:
+        if old.get(name) != new.get(name):
+            return f"{name.lstrip('.')}: {old.get(name)} there, {new.get(name)} now"
+    return ""
+
+
+def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizerFast) -> MultitaskDataset:
+    text = require_file(lists.text, f"{section}.text")
+    utterances, read_feats = open_set(lists, section, log_mel)
+    return MultitaskDataset(utterances, read_feats, read_list(text), tokenizer, text)
+
+
+def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[str, Any]]:
+    model: nn.Module = load_base_model(base_dir)
+    if config.model.is_large_model:
+        model = add_lora(model, config.model.lora)
+    trainable, total = count_parameters(model)
+    log(f"{trainable:,} of {total:,} parameters train ({100 * trainable / total:.2f} %)")
+    if trainable == 0 or (config.model.is_large_model and trainable == total):
+        raise UserError(f"{trainable:,} of {total:,} parameters would train: model.lora or is_large_model is wrong")
+    return model, {"trainable_parameters": trainable, "total_parameters": total, "base_model": str(base_dir)}
+
+
+def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokenizerFast, summary: dict[str, Any]) -> None:
+    output_dir = Path(trainer.args.output_dir)
+    if isinstance(trainer.model, MultitaskWhisper):
+        save_whole_model(trainer.model, base_dir, tokenizer, output_dir)
+    else:
+        trainer.model.save_pretrained(output_dir)
+    history = trainer.state.log_history
+    plot_losses(history, output_dir / "loss.png")
+    best = trainer.state.best_model_checkpoint
+    summary |= {
+        "train_seconds": max((entry.get("seconds", 0.0) for entry in history), default=0.0),
+        "epochs": round(trainer.state.epoch or 0.0, 3),
+        "steps": trainer.state.global_step,
+        "best_step": int(best.rpartition("-")[2]) if best else trainer.state.global_step,
+        "best_dev_loss": trainer.state.best_metric,
+        "n_train_targets": trainer.train_dataset.num_targets,
+        "n_train_audios": len(trainer.train_dataset),
+        "torch_threads": torch.get_num_threads(),
+    }
+    with atomic_open(output_dir / SUMMARY) as stream:
+        json.dump(summary, stream, indent=2)
+    log(f"{summary['steps']} steps in {summary['train_seconds']:.0f} s; best on the development set: "
+        f"step {summary['best_step']}; written to {output_dir}")
+
+
+def save_whole_model(model: MultitaskWhisper, base_dir: Path, tokenizer: WhisperTokenizerFast, directory: Path) -> None:
+    """A Hugging Face directory with all that a loader needs: weights, tokenizer, feature extractor, settings."""
+    to_stock(model).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    WhisperFeatureExtractor.from_pretrained(base_dir, local_files_only=True).save_pretrained(directory)
