@@ -31,7 +31,8 @@ def draw_padding(options: PaddingOptions, rng: np.random.Generator, longest: int
     return 0
 
 
-def pack(order: Sequence[int], num_frames: Sequence[float], max_frames: int, max_utterances: int = 0) -> list[list[int]]:
+def pack(order: Sequence[int], num_frames: Sequence[float], max_frames: int,
+         max_utterances: int = 0) -> list[list[int]]:
     """Cut ``order`` into batches of at most ``max_frames`` frames, counting padding to the batch's longest.
 
     An utterance longer than ``max_frames`` is a batch of its own. ``max_utterances`` 0 means no limit on the count.

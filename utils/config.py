@@ -1,7 +1,7 @@
 """The one configuration file, conf/whisper_multitask.yaml, read into typed dataclasses.
 
 Sections and key names are those of the parent project (WhisperMultitaskFinetuning); what is new stands beside
-them. An unknown key, a wrong type or a missing file is a :class:`~utils.errors.UserError` of one line that names the key.
+them. An unknown key, a wrong type or a missing file is a UserError of one line that names the key.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WINDOWS = ("short", "full")
 
 @dataclass
 class Lists:
-    """One set: Kaldi lists with keys ``id|language|task``. Features are computed from wav_scp unless feats_scp is given."""
+    """One set: lists with keys ``id|language|task``. Features are computed from wav_scp unless feats_scp is given."""
 
     wav_scp: str = ""
     text: str = ""
@@ -249,4 +249,4 @@ def _check_values(config: Config, path: Path) -> None:
     if not 0 <= model.lora.dropout < 1 or not 0 <= model.padding.full_window_share <= 1:
         raise UserError(f"{path}: model.lora.dropout and model.padding.full_window_share must lie between 0 and 1")
     if model.data_collator.forward_attention_mask:
-        raise UserError(f"{path}: model.data_collator.forward_attention_mask: Whisper's encoder takes no mask; set it to false")
+        raise UserError(f"{path}: model.data_collator.forward_attention_mask must be false: Whisper's encoder has no mask")

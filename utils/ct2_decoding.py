@@ -16,7 +16,7 @@ from utils.prompts import MAX_TARGET_TOKENS, prompt_ids
 
 
 def resolve_runtime(device: str, compute_type: str) -> tuple[str, str]:
-    """``auto`` made concrete: the GPU if there is one, and ``default``, the type the model was saved in if the device has it.
+    """``auto`` made concrete: the GPU if there is one; the type that the model was saved in, if the device has it.
 
     Raises:
         UserError: the device is not there or does not support the type (most CPUs have no float16).
@@ -29,7 +29,8 @@ def resolve_runtime(device: str, compute_type: str) -> tuple[str, str]:
         return device, "default"
     supported = ctranslate2.get_supported_compute_types(device)
     if compute_type not in (*supported, "default", "auto"):
-        raise UserError(f"dev_env.conf.compute_type: {device} here has no {compute_type}; it has {', '.join(sorted(supported))}")
+        raise UserError(f"dev_env.conf.compute_type: this {device} has no {compute_type}; "
+                        f"it has {', '.join(sorted(supported))}")
     return device, compute_type
 
 

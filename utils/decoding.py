@@ -1,4 +1,4 @@
-"""Decoding with transformers: all targets of an utterance from one encoder pass, tasks and languages mixed in a batch."""
+"""Decoding: all targets of an utterance from one encoder pass, tasks and languages mixed in a batch."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ COMPRESSION = {"none": None, "auto": 2, "two-byte": 3, "one-byte": 5}
 
 
 def audio_of_job(sources: dict[str, str], job: int, num_jobs: int) -> dict[str, list[str]]:
-    """Audio file -> its keys, for job ``job`` (from 1) of ``num_jobs``; audio files are dealt out in blocks, in order."""
+    """Audio file -> its keys, for job ``job`` (from 1) of ``num_jobs``; files are dealt out in blocks, in order."""
     keys_of: dict[str, list[str]] = {}
     for key, source in sources.items():
         keys_of.setdefault(source, []).append(key)

@@ -1,9 +1,9 @@
 """Log-mel features as Whisper's own extractor defines them, but without its padding to 30 s.
 
-Whisper computes ``f = (max(log10 mel, M - 8) + 4) / 4`` over a clip padded with zeros to 30 s, where ``M`` is the clip's
-maximum (Radford et al. 2022, arXiv:2212.04356, section 2.2; `whisper/audio.py`). Frames that see only padding hold log10
-of the floor 1e-10, so after the clamp they are the constant ``silence_level``. Keeping just the frames that see the end
-of the signal loses nothing: :func:`pad_frames` restores the 30-s features exactly.
+Whisper computes ``f = (max(log10 mel, M - 8) + 4) / 4`` over a clip padded with zeros to 30 s, where ``M`` is the
+clip's maximum (Radford et al. 2022, arXiv:2212.04356, section 2.2; `whisper/audio.py`). Frames that see only padding
+hold log10 of the floor 1e-10, so after the clamp they are the constant ``silence_level``. Keeping just the frames that
+see the end of the signal loses nothing: :func:`pad_frames` restores the 30-s features exactly.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class LogMel:
         try:
             extractor = WhisperFeatureExtractor.from_pretrained(model_dir, local_files_only=True)
         except (OSError, ValueError) as error:
-            raise UserError(f"{model_dir}: no Whisper feature extractor (preprocessor_config.json) there: {error}") from None
+            raise UserError(f"{model_dir}: no Whisper preprocessor_config.json there: {error}") from None
         self.sampling_rate: int = extractor.sampling_rate
         self.num_mels: int = extractor.feature_size
         self.max_samples: int = extractor.n_samples

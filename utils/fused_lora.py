@@ -1,8 +1,8 @@
 """PEFT's LoRA layer without its element-wise passes: the low-rank product is added by the matrix product itself.
 
-PEFT computes ``W x + b`` and ``s * B(A x)`` apart, then scales and adds: three more passes over the activations, kept for
-the backward pass. Here both directions are matrix products that accumulate in place, ``y += s * (x A^T) B^T``. Parameters,
-their names and the saved adapter are PEFT's own.
+PEFT computes ``W x + b`` and ``s * B(A x)`` apart, then scales and adds: three more passes over the activations, kept
+for the backward pass. Here both directions are matrix products that accumulate in place, ``y += s * (x A^T) B^T``.
+Parameters, their names and the saved adapter are PEFT's own.
 """
 
 from __future__ import annotations

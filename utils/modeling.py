@@ -31,7 +31,7 @@ class ShortContextEncoder(WhisperEncoder):
         hidden = nn.functional.gelu(self.conv1(input_features))
         hidden = nn.functional.gelu(self.conv2(hidden)).transpose(1, 2)
         if hidden.shape[1] > self.max_source_positions:
-            raise ValueError(f"{input_features.shape[-1]} frames; the encoder has {self.max_source_positions} positions")
+            raise ValueError(f"{input_features.shape[-1]} frames; the encoder takes {2 * self.max_source_positions}")
         hidden = hidden + self.embed_positions.weight[: hidden.shape[1]]
         hidden = nn.functional.dropout(hidden, p=self.dropout, training=self.training)
         for layer in self.layers:
@@ -146,7 +146,7 @@ def add_lora(model: MultitaskWhisper, options: LoraOptions) -> nn.Module:
     known = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     unknown = sorted(set(options.target_modules) - known)
     if unknown:
-        raise UserError(f"model.lora.target_modules: no layer {unknown[0]} in the model; it has {', '.join(sorted(known))}")
+        raise UserError(f"model.lora.target_modules: no layer {unknown[0]} in Whisper; it has {', '.join(sorted(known))}")
     side = "(encoder|decoder)" if options.encoder else "decoder"
     pattern = rf".*\.{side}\.layers\..*\.({'|'.join(options.target_modules)})"
     return get_peft_model(model, LoraConfig(r=options.r, lora_alpha=options.alpha, lora_dropout=options.dropout,

@@ -1,4 +1,4 @@
-"""Utterances with all their targets: one feature matrix, one encoder pass, as many decoder sequences as it has tasks."""
+"""Utterances with all their targets: one feature matrix, one encoder pass, one decoder sequence a task."""
 
 from __future__ import annotations
 

@@ -54,4 +54,4 @@ def leading_space(key: UtteranceKey) -> str:
 
 def _token_id(tokenizer: WhisperTokenizerFast, token: str) -> int | None:
     index = tokenizer.convert_tokens_to_ids(token)
-    return None if index is None or index == tokenizer.unk_token_id and token != tokenizer.unk_token else index
+    return None if index is None or (index == tokenizer.unk_token_id and token != tokenizer.unk_token) else index

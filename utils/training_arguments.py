@@ -53,7 +53,7 @@ def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTraini
     merged = {**DEFAULTS, **given}
     if merged.get("eval_strategy", "no") != "no":
         if not has_dev_set:
-            raise UserError("model.model_train_argv.eval_strategy needs a development set: give data.test, or set it to no")
+            raise UserError("model.model_train_argv.eval_strategy needs data.test, a development set; or set it to no")
         merged.setdefault("load_best_model_at_end", True)
         merged.setdefault("save_strategy", merged["eval_strategy"])
         if "eval_steps" in merged:

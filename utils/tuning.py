@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import WhisperFeatureExtractor, WhisperTokenizerFast
+from transformers import WhisperTokenizerFast
 from transformers.trainer_utils import set_seed
 
 from utils.cli import log
@@ -18,12 +18,14 @@ from utils.config import Config, Lists, load_config, require_file, save_config
 from utils.errors import UserError
 from utils.features import LogMel
 from utils.filesystem import atomic_open
+from utils.fused_lora import fuse_lora
 from utils.lists import read_list
-from utils.modeling import MultitaskWhisper, add_lora, count_parameters, load_base_model, to_stock
+from utils.modeling import MultitaskWhisper, add_lora, count_parameters, load_base_model
 from utils.multitask_data import MultitaskDataset, describe, open_set
 from utils.prompts import load_tokenizer
 from utils.training import MultitaskTrainer, last_complete_checkpoint, make_trainer, plot_losses
 from utils.training_arguments import training_arguments
+from utils.whole_model import save_whole_model
 
 SUMMARY = "train_summary.json"
 CONFIG = "config.yaml"
@@ -108,6 +110,7 @@ def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[st
     model: nn.Module = load_base_model(base_dir)
     if config.model.is_large_model:
         model = add_lora(model, config.model.lora)
+        fuse_lora(model)
     trainable, total = count_parameters(model)
     log(f"{trainable:,} of {total:,} parameters train ({100 * trainable / total:.2f} %)")
     if trainable == 0 or (config.model.is_large_model and trainable == total):
@@ -115,7 +118,8 @@ def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[st
     return model, {"trainable_parameters": trainable, "total_parameters": total, "base_model": str(base_dir)}
 
 
-def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokenizerFast, summary: dict[str, Any]) -> None:
+def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokenizerFast,
+            summary: dict[str, Any]) -> None:
     output_dir = Path(trainer.args.output_dir)
     if isinstance(trainer.model, MultitaskWhisper):
         save_whole_model(trainer.model, base_dir, tokenizer, output_dir)
@@ -138,10 +142,3 @@ def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokeniz
         json.dump(summary, stream, indent=2)
     log(f"{summary['steps']} steps in {summary['train_seconds']:.0f} s; best on the development set: "
         f"step {summary['best_step']}; written to {output_dir}")
-
-
-def save_whole_model(model: MultitaskWhisper, base_dir: Path, tokenizer: WhisperTokenizerFast, directory: Path) -> None:
-    """A Hugging Face directory with all that a loader needs: weights, tokenizer, feature extractor, settings."""
-    to_stock(model).save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
-    WhisperFeatureExtractor.from_pretrained(base_dir, local_files_only=True).save_pretrained(directory)

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Tune Whisper on transcription and translation at once, score it, export it to CTranslate2.
+#
+#   ./run.sh                                 # the default corpus, whisper-base, all stages
+#   ./run.sh --stage 3 --stop-stage 5        # train, decode and export what is already prepared
+#   ./run.sh --stage 1 --nj 8 --model download/whisper-small --tag small   # own lists in data/
+#
+# Stages: 0 download, 1 lists, 2 features, 3 training, 4 decoding and scoring, 5 export.
+# Own lists: put data/{train,dev,test}/{transcribe,translate}/{wav.scp,text} in place and start at stage 1.
+set -euo pipefail
+command_line="$0 $*"
+recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+
+stage=0                             # first stage to run
+stop_stage=5                        # last stage to run
+nj=$(nproc)                         # parallel jobs of stages 1 and 2
+ngpu=1                              # GPUs for training; a machine without one trains on its CPU
+model=openai/whisper-base           # Hugging Face name, or a Hugging Face or CTranslate2 directory
+tag=                                # name of the experiment, exp/TAG; empty: model and configuration
+train_config=$recipe/conf/whisper_multitask.yaml  # what is trained, and how
+train_args=                         # changes to it: "model.lora.r=8 model.model_train_argv.seed=1"
+overwrite=false                     # stage 3: throw away a training with other settings under the same tag
+languages=                          # languages to use, "fr es"; empty: all
+tasks="transcribe translate"        # tasks to use
+train_set=train                     # data directory to train on
+dev_set=dev                         # data directory to choose the checkpoint on
+test_sets="test"                    # data directories to decode and score
+corpus=$recipe/local                # download_*.py and prepare_*.py of a corpus; own lists need none
+corpus_name=prompts                 # the * in these names; empty: own lists
+download_dir=download               # where downloads go
+skip_bad=false                      # stage 1: drop bad lines of lists instead of refusing them
+allow_pipes=false                   # run "command |" entries of wav.scp
+compression=none                    # stage 2: none, auto, two-byte, one-byte (Kaldi's)
+beam_size=1                         # stages 4 and 5: 1 is greedy search
+normalizer=auto                     # stage 4: auto, none, basic, whisper-en, zh
+quantization=int8                   # stage 5: one or more of int8, int8_float32, float16, bfloat16, float32, ...
+tolerance=1.0                       # stage 5: points of WER or BLEU that an export may lose
+
+# shellcheck source=utils/parse_options.sh
+. "$recipe/utils/parse_options.sh"
+[[ $# == 0 ]] || die "unexpected argument '$1'; options start with --"
+"$recipe/tools/install.sh"
+. "$recipe/path.sh"
+. "$recipe/cmd.sh"
+
+py=$recipe/pyscripts
+model_name=$(basename -- "$model")
+model_dir=$download_dir/$model_name
+exp=exp/${tag:-${model_name}_$(basename -- "$train_config" .yaml)}
+in_stage() { ((stage <= $1 && $1 <= stop_stage)); }
+read -ra test_sets <<<"$test_sets"
+read -ra quantization <<<"$quantization"
+
+# decode_args SECTION SET: the configuration keys that name a set and its features.
+decode_args() { printf -- '--set\n%s\n' "$1.feats_scp=dump/$2/feats.scp" "$1.text=data/$2/text"; }
+
+if in_stage 0; then
+  log "Stage 0: download the base model ($model) and the corpus (${corpus_name:-own lists}): $download_dir/"
+  "$py/download_model.py" --model "$model" "$model_dir"
+  if [[ -n $corpus_name ]]; then
+    "$corpus/download_$corpus_name.py" "$download_dir/$corpus_name"
+  fi
+fi
+
+if in_stage 1; then
+  log "Stage 1: lists of each task, checked and merged: data/"
+  if [[ -n $corpus_name && -d $download_dir/$corpus_name ]]; then
+    "$corpus/prepare_$corpus_name.py" "$download_dir/$corpus_name" data
+  fi
+  for set in "$train_set" "$dev_set" "${test_sets[@]}"; do
+    "$py/merge_lists.py" --nj "$nj" --tokenizer "$model_dir" --tasks "$tasks" --languages "$languages" \
+      --skip-bad "$skip_bad" --allow-pipes "$allow_pipes" "data/$set"
+  done
+fi
+
+if in_stage 2; then
+  log "Stage 2: log-mel features, $nj jobs: data/ -> dump/"
+  for set in "$train_set" "$dev_set" "${test_sets[@]}"; do
+    $train_cmd JOB=1:"$nj" "exp/log/dump_$set.JOB.log" \
+      "$py/dump_feats.py" --model "$model_dir" --job JOB --num-jobs "$nj" --compression "$compression" \
+      --allow-pipes "$allow_pipes" "data/$set" "dump/$set"
+    "$py/dump_feats.py" --combine true --num-jobs "$nj" "data/$set" "dump/$set"
+  done
+fi
+
+if in_stage 3; then
+  log "Stage 3: training: dump/ -> $exp/"
+  read -ra changes <<<"$train_args"
+  mapfile -t sets < <(decode_args data.train "$train_set"; decode_args data.test "$dev_set")
+  $cuda_cmd --gpu "$ngpu" "$exp/log/train.log" \
+    "$py/train.py" --config "$train_config" --overwrite "$overwrite" "${sets[@]}" "${changes[@]/#/--set=}" \
+    --set "model.model_path=$model_dir" --set "model.model_train_argv.out_model_path=$exp"
+fi
+
+# decode_and_score SYSTEM SET COMMAND...: hypotheses and scores in $exp/decode_SET_SYSTEM.
+decode_and_score() {
+  local system=$1 set=$2 dir=$exp/decode_$2_$1
+  shift 2
+  $decode_cmd "$exp/log/decode_${set}_$system.log" \
+    "$@" --config "$train_config" --decode-dir "$dir" --system "$system" --set-name "$set" \
+    --set "model.model_path=$model_dir" --set "predict.beam_size=$beam_size"
+  $train_cmd "$exp/log/score_${set}_$system.log" \
+    "$py/score.py" --ref "data/$set/text" --normalizer "$normalizer" "$dir"
+}
+
+if in_stage 4; then
+  for set in "${test_sets[@]}"; do
+    mapfile -t eval < <(decode_args predict.eval "$set")
+    log "Stage 4: decode $set with the base model, at its native 30-s window"
+    decode_and_score base "$set" "$py/predict.py" "${eval[@]}" \
+      --set "predict.model_path=$model_dir" --set predict.window=full
+    log "Stage 4: decode $set with the tuned model, unpadded"
+    decode_and_score lora "$set" "$py/predict.py" "${eval[@]}" --set "predict.model_path=$exp"
+  done
+  "$py/make_report.py" --command "$command_line" "$exp"
+fi
+
+if in_stage 5; then
+  for set in "${test_sets[@]}"; do
+    mapfile -t dev < <(decode_args dev_env.dev "$set")
+    for type in "${quantization[@]}"; do
+      log "Stage 5: export to $exp/ct2_$type and decode $set with it"
+      decode_and_score "ct2-$type" "$set" "$py/export_ct2.py" "${dev[@]}" --merged-dir "$exp/merged" \
+        --set "predict.model_path=$exp" --set "dev_env.ori_model_path=$model_dir" \
+        --set "dev_env.ctranslate_model_path=$exp/ct2_$type" --set "dev_env.quantization=$type"
+      "$py/check_export.py" --tolerance "$tolerance" "$exp/decode_${set}_lora" "$exp/decode_${set}_ct2-$type"
+    done
+  done
+  "$py/make_report.py" --command "$command_line" "$exp"
+fi
+
+log "Done: $exp/RESULTS.md has the scores"

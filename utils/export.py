@@ -1,0 +1,106 @@
+"""Stage 5: an adapter merged into its base, saved for everyone, and converted to CTranslate2."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from transformers import GenerationConfig, WhisperConfig
+
+from utils.cli import log
+from utils.errors import UserError
+from utils.filesystem import atomic_directory
+from utils.modeling import load_tuned_model
+from utils.prompts import load_tokenizer
+from utils.whole_model import save_whole_model
+
+# What CTranslate2 can store weights as; "" keeps the checkpoint's own precision.
+QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32", "")
+_COPIED = ("tokenizer.json", "preprocessor_config.json")  # what faster-whisper looks for beside the weights
+
+
+def merge(tuned: str | Path, base_dir: str | Path, directory: str | Path) -> None:
+    """Write the tuned model as a whole Hugging Face directory; an adapter is merged in float32.
+
+    Args:
+        tuned: adapter directory, or a whole model.
+        base_dir: what the adapter was trained on; tokenizer and feature extractor come from it.
+
+    Raises:
+        UserError: a part is missing or does not fit.
+    """
+    model = load_tuned_model(tuned, base_dir)
+    with atomic_directory(directory) as partial:
+        save_whole_model(model, Path(base_dir), load_tokenizer(base_dir), partial)
+
+
+def convert(merged_dir: str | Path, ct2_dir: str | Path, quantization: str) -> None:
+    """Convert a whole Hugging Face directory to CTranslate2, and check what was written.
+
+    Raises:
+        UserError: unknown quantization, or the directory is not complete.
+    """
+    from ctranslate2.converters import TransformersConverter
+
+    merged_dir, ct2_dir = Path(merged_dir), Path(ct2_dir)
+    if quantization not in QUANTIZATIONS:
+        raise UserError(f"--quantization {quantization}: CTranslate2 has {', '.join(filter(None, QUANTIZATIONS))}")
+    missing = [name for name in _COPIED if not (merged_dir / name).is_file()]
+    if missing:  # without its tokenizer the converter writes a corrupt vocabulary and says nothing
+        raise UserError(f"{merged_dir}: {missing[0]} is missing there; make the directory again")
+    with atomic_directory(ct2_dir) as partial:
+        converter = TransformersConverter(str(merged_dir), copy_files=list(_COPIED), low_cpu_mem_usage=True)
+        converter.convert(str(partial), quantization=quantization or None, force=True)
+        check_ct2(partial, merged_dir)
+    size = sum(path.stat().st_size for path in ct2_dir.iterdir()) / 1e6
+    log(f"{ct2_dir}: {quantization or 'weights as they were'}, {size:.0f} MB")
+
+
+def check_ct2(ct2_dir: Path, merged_dir: Path) -> None:
+    """Compare the ids that a runtime relies on with the checkpoint's.
+
+    Raises:
+        UserError: the vocabulary, a special token, a suppressed token, a language or the mel count differs.
+    """
+    model = WhisperConfig.from_pretrained(merged_dir, local_files_only=True)
+    generation = GenerationConfig.from_pretrained(merged_dir, local_files_only=True)
+    tokenizer = load_tokenizer(merged_dir)
+    written = json.loads((ct2_dir / "config.json").read_text())
+    vocabulary = json.loads((ct2_dir / "vocabulary.json").read_text())
+    features = json.loads((ct2_dir / "preprocessor_config.json").read_text())
+    special = ["<|startoftranscript|>", "<|endoftext|>", "<|transcribe|>", "<|translate|>", "<|notimestamps|>",
+               "<|0.00|>"]
+    ids = tokenizer.convert_tokens_to_ids(special)
+    pairs = {
+        "vocabulary size": (len(vocabulary), model.vocab_size),
+        "special tokens": ([vocabulary[index] for index in ids], special),
+        "start and end token": ([model.decoder_start_token_id, model.eos_token_id], ids[:2]),
+        "suppress_ids": (sorted(written["suppress_ids"]), sorted(generation.suppress_tokens or [])),
+        "suppress_ids_begin": (written["suppress_ids_begin"], generation.begin_suppress_tokens or []),
+        "lang_ids": (sorted(written["lang_ids"]), sorted(generation.lang_to_id.values())),
+        "alignment_heads": (written["alignment_heads"], generation.alignment_heads),
+        "mel bins": (features["feature_size"], model.num_mel_bins),
+    }
+    for what, (found, expected) in pairs.items():
+        if found != expected:
+            raise UserError(f"{ct2_dir}: {what} would be wrong there: {str(found)[:80]}, not {str(expected)[:80]}")
+
+
+def convert_finetuning_peft_model_into_whisper(peft_model_path: str, whisper_model_path: str,
+                                               out_ctranslate_path: str, quantization: str = "") -> None:
+    """Merge an adapter into its base and convert the result to CTranslate2: the parent project's call.
+
+    The whole Hugging Face model stays beside the export, in ``out_ctranslate_path`` + ``.merged``.
+
+    Args:
+        peft_model_path: the tuned adapter.
+        whisper_model_path: the Hugging Face directory that it was trained on.
+        out_ctranslate_path: the directory that is written.
+        quantization: one of QUANTIZATIONS; by default the weights keep their precision.
+
+    Raises:
+        UserError: a part is missing or does not fit.
+    """
+    merged_dir = Path(f"{Path(out_ctranslate_path)}.merged")
+    merge(peft_model_path, whisper_model_path, merged_dir)
+    convert(merged_dir, out_ctranslate_path, quantization)
