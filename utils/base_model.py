@@ -52,7 +52,7 @@ def get_base_model(model: str, target: Path) -> Path:
     source = str(local.resolve()) if local.is_dir() else model
     if model.rstrip("/").endswith(".en"):
         _refuse_english(model)
-    if _is_there(source, target):
+    if (local.is_dir() and target.is_dir() and local.samefile(target)) or _is_there(source, target):
         log(f"{target} is complete")
     elif local.is_dir():
         _from_directory(local, target)

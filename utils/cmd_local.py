@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -174,14 +176,31 @@ class LocalRunner:
                 time.sleep(0.02)
 
     def _show_progress(self, end: str = "") -> None:
-        total = len(self.request.jobs)
-        if total == 1 or not sys.stderr.isatty():
+        """Jobs done and running; of a single job what its log said last, which may be a progress bar."""
+        if not sys.stderr.isatty():
             return
+        total = len(self.request.jobs)
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
-        line = f"{len(self.codes)} of {total} jobs done, {len(self.running)} running, {minutes}:{seconds:02d}"
+        if total == 1:
+            line = f"{minutes}:{seconds:02d} {last_words(self.request.log_path(self.request.jobs[0]))}"
+        else:
+            line = f"{len(self.codes)} of {total} jobs done, {len(self.running)} running, {minutes}:{seconds:02d}"
+        line = line[: shutil.get_terminal_size().columns - 1]
         if end or line != self._shown:
             print(f"\r\x1b[K{line}", end=end, file=sys.stderr, flush=True)
             self._shown = line
+
+
+def last_words(log: Path) -> str:
+    """The last thing that a log says, control characters left out; nothing if it cannot be read."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - 4096))
+            pieces = re.split(r"[\r\n]+", stream.read().decode("utf-8", errors="replace"))
+    except OSError:
+        return ""
+    words = next((piece for piece in reversed(pieces) if piece.strip() and not piece.startswith("#")), "")
+    return "".join(character for character in words if character.isprintable()).strip()
 
 
 def main(arguments: list[str]) -> int:
