@@ -249,4 +249,4 @@ def _check_values(config: Config, path: Path) -> None:
     if not 0 <= model.lora.dropout < 1 or not 0 <= model.padding.full_window_share <= 1:
         raise UserError(f"{path}: model.lora.dropout and model.padding.full_window_share must lie between 0 and 1")
     if model.data_collator.forward_attention_mask:
-        raise UserError(f"{path}: model.data_collator.forward_attention_mask must be false: Whisper's encoder has no mask")
+        raise UserError(f"{path}: model.data_collator.forward_attention_mask must be false: the encoder has no mask")

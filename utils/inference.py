@@ -75,7 +75,7 @@ def _decode(decoder: Decoder, lists: Lists, section: str, config: Config, featur
     batches = plan_batches(utterances, options.max_frames, options.window)
     hypotheses, seconds = decode_set(decoder, read_feats, batches)
     audio_seconds = sum(utterance.num_frames for utterance in utterances) / FRAMES_PER_SECOND
-    log(f"{len(hypotheses)} targets of {len(utterances)} utterances, {audio_seconds:.0f} s of audio, in {seconds:.0f} s")
+    log(f"{len(hypotheses)} targets of {len(utterances)} utterances, {audio_seconds:.0f} s of audio in {seconds:.0f} s")
     if decode_dir:
         write_decode_directory(decode_dir, hypotheses, {
             **info, "seconds": round(seconds, 2), "audio_seconds": round(audio_seconds, 2),

@@ -146,7 +146,7 @@ def add_lora(model: MultitaskWhisper, options: LoraOptions) -> nn.Module:
     known = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     unknown = sorted(set(options.target_modules) - known)
     if unknown:
-        raise UserError(f"model.lora.target_modules: no layer {unknown[0]} in Whisper; it has {', '.join(sorted(known))}")
+        raise UserError(f"model.lora.target_modules: no layer {unknown[0]}; there are {', '.join(sorted(known))}")
     side = "(encoder|decoder)" if options.encoder else "decoder"
     pattern = rf".*\.{side}\.layers\..*\.({'|'.join(options.target_modules)})"
     return get_peft_model(model, LoraConfig(r=options.r, lora_alpha=options.alpha, lora_dropout=options.dropout,
