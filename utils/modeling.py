@@ -48,13 +48,15 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
         self.post_init()
 
     def forward(self, input_features: torch.Tensor | None = None, decoder_segments: torch.Tensor | None = None,
-                labels: torch.Tensor | None = None, **kwargs: Any) -> ModelOutput:
+                labels: torch.Tensor | None = None, encoder_outputs: BaseModelOutput | None = None,
+                **kwargs: Any) -> ModelOutput:
         """Without ``decoder_segments``: the stock forward pass. With them: loss of packed targets.
 
         Args:
             input_features: (batch, num_mels, frames).
             decoder_segments: (batch, length): which target of the utterance a token belongs to; -1 is padding.
             labels: (batch, length): the next token, or -100 where it does not count.
+            encoder_outputs: for the stock pass only; ``generate`` refuses what the signature does not name.
             kwargs: ``decoder_input_ids`` and ``decoder_position_ids``, both (batch, length).
 
         Returns:
@@ -62,7 +64,7 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
             with ``return_logits=True`` also ``logits`` (num_labels, vocabulary).
         """
         if decoder_segments is None:
-            return super().forward(input_features, labels=labels, **kwargs)
+            return super().forward(input_features, labels=labels, encoder_outputs=encoder_outputs, **kwargs)
         return_logits = kwargs.pop("return_logits", False)
         encoded = self.model.encoder(input_features).last_hidden_state
         hidden = self.model.decoder(
