@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: made audio, never a download."""
+"""Fixtures shared by all tests: made audio and a random model, never a download."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tiny_whisper import make_tiny_whisper
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests run last, so that a quick test that fails is seen quickly."""
+    items.sort(key=lambda item: "slow" in item.keywords)
+
+
+@pytest.fixture(scope="session")
+def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face directory with a random multilingual Whisper of 80 mels; tests only read it."""
+    return make_tiny_whisper(tmp_path_factory.mktemp("model") / "tiny whisper")
 
 
 @pytest.fixture
