@@ -9,61 +9,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_whisper import make_tiny_whisper
 
 from utils.ct2_binary import read_ct2_variables
 from utils.ct2_checkpoint import convert_ct2_to_hf
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
-SPECIALS = ["<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>",
-            "<|notimestamps|>"]
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Whisper of one narrow layer, with the ids of the multilingual ones."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import (
-        GenerationConfig,
-        WhisperConfig,
-        WhisperFeatureExtractor,
-        WhisperForConditionalGeneration,
-        WhisperTokenizer,
-    )
-    from transformers.models.whisper.tokenization_whisper import LANGUAGES
-
-    directory = tmp_path_factory.mktemp("original")
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = [*letters, *(f"Ġ{i}" for i in range(50257 - len(letters)))]
-    tokenizer = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, []))
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
-    languages = [f"<|{code}|>" for code in list(LANGUAGES)[:99]]
-    tokenizer.add_special_tokens(["<|endoftext|>", "<|startoftranscript|>", *languages, *SPECIALS])
-    tokenizer.add_tokens([AddedToken(f"<|{i * 0.02:.2f}|>", normalized=False) for i in range(1501)])
-    ids = tokenizer.get_vocab()
-    assert (ids["<|startoftranscript|>"], ids["<|notimestamps|>"], len(ids)) == (50258, 50363, 51865)
-
-    torch.manual_seed(0)
-    config = WhisperConfig(
-        vocab_size=51865, num_mel_bins=80, d_model=16, encoder_layers=2, decoder_layers=1,
-        max_source_positions=50, encoder_attention_heads=2, decoder_attention_heads=4,
-        encoder_ffn_dim=24, decoder_ffn_dim=40,
-        bos_token_id=50257, eos_token_id=50257, pad_token_id=50257, decoder_start_token_id=50258,
-        suppress_tokens=None, begin_suppress_tokens=None, init_std=0.5)
-    model = WhisperForConditionalGeneration(config)
-    for parameter in model.parameters():  # biases and norms, too, must be told apart
-        torch.nn.init.normal_(parameter, std=0.5)
-    model.tie_weights()
-    model.generation_config = GenerationConfig(
-        alignment_heads=[[0, 1], [0, 2]], suppress_tokens=[1, 2, 50258], begin_suppress_tokens=[220, 50257],
-        bos_token_id=50257, eos_token_id=50257, pad_token_id=50257, decoder_start_token_id=50258,
-        lang_to_id={token: ids[token] for token in languages}, max_initial_timestamp_index=50, max_length=448,
-        task_to_id={"transcribe": 50359, "translate": 50358}, no_timestamps_token_id=50363,
-        is_multilingual=True, prev_sot_token_id=50361, return_timestamps=False)
-    model.save_pretrained(directory)
-    WhisperTokenizer(tokenizer_object=tokenizer, pad_token="<|endoftext|>").save_pretrained(directory)
-    WhisperFeatureExtractor().save_pretrained(directory)
-    return directory
+    """A random Whisper of one narrow decoder layer, whose sizes can all be told apart."""
+    return make_tiny_whisper(
+        tmp_path_factory.mktemp("original"), seed=3, std=0.5, d_model=16, encoder_layers=2, decoder_layers=1,
+        max_source_positions=50, encoder_attention_heads=2, decoder_attention_heads=4, encoder_ffn_dim=24,
+        decoder_ffn_dim=40)
 
 
 def to_ct2(original: Path, target: Path, quantization: str) -> Path:
