@@ -116,13 +116,17 @@ if in_stage 4; then
 fi
 
 if in_stage 5; then
-  for set in "${test_sets[@]}"; do
-    mapfile -t dev < <(decode_args dev_env.dev "$set")
-    for type in "${quantization[@]}"; do
-      log "Stage 5: export to $exp/ct2_$type and decode $set with it"
-      decode_and_score "ct2-$type" "$set" "$py/export_ct2.py" "${dev[@]}" --merged-dir "$exp/merged" \
-        --set "predict.model_path=$exp" --set "dev_env.ori_model_path=$model_dir" \
-        --set "dev_env.ctranslate_model_path=$exp/ct2_$type" --set "dev_env.quantization=$type"
+  for type in "${quantization[@]}"; do
+    log "Stage 5: export to $exp/ct2_$type"
+    $train_cmd "$exp/log/export_ct2_$type.log" \
+      "$py/export_ct2.py" --config "$train_config" --merged-dir "$exp/merged" \
+      --set "predict.model_path=$exp" --set "dev_env.ori_model_path=$model_dir" \
+      --set "dev_env.ctranslate_model_path=$exp/ct2_$type" --set "dev_env.quantization=$type"
+    for set in "${test_sets[@]}"; do
+      log "Stage 5: decode $set with $exp/ct2_$type, compare with stage 4"
+      mapfile -t dev < <(decode_args dev_env.dev "$set")
+      decode_and_score "ct2-$type" "$set" "$py/predict.py" --backend ctranslate2 "${dev[@]}" \
+        --set "dev_env.ctranslate_model_path=$exp/ct2_$type"
       "$py/check_export.py" --tolerance "$tolerance" "$exp/decode_${set}_lora" "$exp/decode_${set}_ct2-$type"
     done
   done

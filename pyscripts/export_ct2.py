@@ -2,11 +2,11 @@
 """Merge the tuned model, convert it to CTranslate2 and decode with it (stage 5).
 
     python3 pyscripts/export_ct2.py --config my.yaml
-    python3 pyscripts/export_ct2.py --decode-dir exp/lora/decode_test_ct2-int8 --system ct2-int8 --set-name test \\
-        --set predict.model_path=exp/lora --set dev_env.ctranslate_model_path=exp/lora/ct2_int8 ...
+    python3 pyscripts/export_ct2.py --set predict.model_path=exp/lora --set dev_env.quantization=int8 \\
+        --set dev_env.ori_model_path=download/whisper-base --set dev_env.ctranslate_model_path=exp/lora/ct2_int8
 
 Merges predict.model_path into dev_env.ori_model_path and writes dev_env.ctranslate_model_path; then, if dev_env.dev
-names a set, decodes it and writes dev_env.result_file, or a directory that score.py reads (--decode-dir).
+names a set, decodes it and writes dev_env.result_file.
 """
 
 import sys
@@ -26,9 +26,6 @@ def main() -> None:
                         help="change a key of the configuration; may be repeated")
     parser.add_argument("--merged-dir", type=Path, help="where the merged Hugging Face model goes, or already is; "
                         "default: dev_env.ctranslate_model_path.merged")
-    parser.add_argument("--decode-dir", type=Path, help="directory for text and decode.json")
-    parser.add_argument("--system", default="ct2", help="the system's name in reports")
-    parser.add_argument("--set-name", default="dev", help="the set's name in reports")
     args = parser.parse_args()
     config = load_config(args.config, args.overrides)
     exported = config.dev_env
@@ -43,8 +40,7 @@ def main() -> None:
     if exported.dev.wav_scp or exported.dev.feats_scp:
         from utils.inference import predict_ct2
 
-        hypotheses = predict_ct2(config, args.decode_dir, args.system, args.set_name)
-        log(f"{len(hypotheses)} hypotheses written to {args.decode_dir or exported.result_file}")
+        log(f"{len(predict_ct2(config))} hypotheses written to {exported.result_file}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Decode a set with transformers: all tasks of an utterance from one encoder pass (stage 4).
+"""Decode a set: all tasks of an utterance from one encoder pass (stages 4 and 5).
 
     python3 pyscripts/predict.py --config my.yaml
     python3 pyscripts/predict.py --set predict.model_path=exp/lora --decode-dir exp/lora/decode_test_lora \\
         --system lora --set-name test ...
 
-Decodes predict.eval with predict.model_path (an adapter on model.model_path, or a whole model) and writes
-predict.result_file, one `key text` a line. With --decode-dir it writes a directory that score.py reads.
+--backend transformers decodes predict.eval with predict.model_path (an adapter on model.model_path, or a whole model)
+and writes predict.result_file, one `key text` a line; --backend ctranslate2 decodes dev_env.dev with
+dev_env.ctranslate_model_path and writes dev_env.result_file. With --decode-dir it is a directory that score.py reads.
 """
 
 import sys
@@ -24,16 +25,22 @@ def main() -> None:
     parser.add_argument("--config", default="conf/whisper_multitask.yaml", help="YAML file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="change a key of the configuration; may be repeated")
+    parser.add_argument("--backend", choices=["transformers", "ctranslate2"], default="transformers",
+                        help="what decodes: the tuned model, or the exported one")
     parser.add_argument("--decode-dir", type=Path, help="directory for text and decode.json")
     parser.add_argument("--system", default="tuned", help="the system's name in reports")
     parser.add_argument("--set-name", default="eval", help="the set's name in reports")
     args = parser.parse_args()
     config = load_config(args.config, args.overrides)
 
-    from utils.inference import predict
+    from utils.inference import predict, predict_ct2
 
-    hypotheses = predict(config, args.decode_dir, args.system, args.set_name)
-    log(f"{len(hypotheses)} hypotheses written to {args.decode_dir or config.predict.result_file}")
+    if args.backend == "transformers":
+        decode, result_file = predict, config.predict.result_file
+    else:
+        decode, result_file = predict_ct2, config.dev_env.result_file
+    hypotheses = decode(config, args.decode_dir, args.system, args.set_name)
+    log(f"{len(hypotheses)} hypotheses written to {args.decode_dir or result_file}")
 
 
 if __name__ == "__main__":

@@ -117,6 +117,7 @@ class TransformersDecoder:
         # Whisper's own generate() takes one task a batch and may run the encoder again to find the language.
         tokens = GenerationMixin.generate(
             self.model, generation_config=self.generation, decoder_input_ids=prompts,
-            encoder_outputs=BaseModelOutput(last_hidden_state=encoded[rows]))
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded[rows]),
+            attention_mask=torch.ones(len(keys), encoded.shape[1], dtype=torch.long, device=device))
         texts = self.tokenizer.batch_decode(tokens[:, prompts.shape[1]:], skip_special_tokens=True)
         return {key: text.strip() for key, text in zip(keys, texts, strict=True)}

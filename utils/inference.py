@@ -21,7 +21,7 @@ from utils.multitask_data import open_set
 from utils.prompts import load_tokenizer
 
 
-def predict(config: Config, decode_dir: Path | None, system: str, set_name: str) -> dict[str, str]:
+def predict(config: Config, decode_dir: Path | None = None, system: str = "", set_name: str = "") -> dict[str, str]:
     """Decode predict.eval with predict.model_path through transformers, and write what there is to write.
 
     Returns:
@@ -43,7 +43,8 @@ def predict(config: Config, decode_dir: Path | None, system: str, set_name: str)
                    config.predict.result_file)
 
 
-def predict_ct2(config: Config, decode_dir: Path | None, system: str, set_name: str) -> dict[str, str]:
+def predict_ct2(config: Config, decode_dir: Path | None = None, system: str = "",
+                set_name: str = "") -> dict[str, str]:
     """Decode dev_env.dev with dev_env.ctranslate_model_path through CTranslate2, and write what there is to write.
 
     Returns:
