@@ -96,7 +96,10 @@ class PaddingOptions:
 
 @dataclass
 class BatchOptions:
-    """Batches hold as many utterances as fit into ``max_frames`` feature frames (10 ms each), padding counted."""
+    """Batches hold as many utterances as fit into ``max_frames`` feature frames (10 ms each).
+
+    Padding to the longest utterance is counted, the silence that ``padding`` draws comes on top.
+    """
 
     max_frames: int = 6000
 
@@ -147,6 +150,8 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     raw = {} if raw is None else raw
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: must be a mapping of keys, not {raw!r}")
     for override in overrides or []:
         _apply_override(raw, override)
     config = _build(Config, raw, str(path), "")

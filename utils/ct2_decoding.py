@@ -21,6 +21,8 @@ def resolve_runtime(device: str, compute_type: str) -> tuple[str, str]:
     Raises:
         UserError: the device is not there or does not support the type (most CPUs have no float16).
     """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"dev_env.conf.device must be auto, cpu or cuda, not {device!r}")
     if device == "auto":
         device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
     if device == "cuda" and not ctranslate2.get_cuda_device_count():

@@ -14,7 +14,7 @@ from utils.filesystem import atomic_open
 from utils.lists import read_list, write_list
 
 # Kaldi's compression methods by name (copy-feats --compression-method).
-COMPRESSION = {"none": None, "auto": 2, "two-byte": 3, "one-byte": 5}
+COMPRESSION = {"none": None, "auto": 1, "two-byte": 3, "one-byte": 5}
 
 
 def audio_of_job(sources: dict[str, str], job: int, num_jobs: int) -> dict[str, list[str]]:
@@ -55,7 +55,7 @@ def dump_feats(data_dir: Path, dump_dir: Path, log_mel: LogMel, job: int, num_jo
                 locations[key] = f"{ark}:{offset}"
                 num_frames[key] = str(len(feats))
     write_list(dump_dir / f"utt2num_frames.{job}", num_frames)
-    write_list(dump_dir / f"feats.{job}.scp", locations)
+    write_list(dump_dir / f"feats.{job}.scp", locations, verbatim=True)
 
 
 def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> int:
@@ -68,13 +68,20 @@ def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> int:
     for name, part in (("utt2num_frames", "utt2num_frames.{}"), ("feats.scp", "feats.{}.scp")):
         joined: dict[str, str] = {}
         for job in range(1, num_jobs + 1):
-            if (dump_dir / part.format(job)).stat().st_size:
-                joined |= read_list(dump_dir / part.format(job), verbatim=True)
-        missing = expected.keys() - joined.keys()
-        if missing:
-            raise UserError(f"{dump_dir}: no features for {min(missing)} ({len(missing)} keys); run stage 2 again")
-        write_list(dump_dir / name, joined)
+            joined |= _read_part(dump_dir / part.format(job))
+        different = expected.keys() ^ joined.keys()
+        if different:
+            raise UserError(f"{dump_dir}: {name} would not have the keys of {data_dir / 'wav.scp'} ({len(different)} "
+                            f"differ, the first: {min(different)}); run stage 2 again")
+        write_list(dump_dir / name, joined, verbatim=True)
     for job in range(1, num_jobs + 1):
         (dump_dir / f"feats.{job}.scp").unlink()
         (dump_dir / f"utt2num_frames.{job}").unlink()
     return len(expected)
+
+
+def _read_part(path: Path) -> dict[str, str]:
+    """A job's list; a job without audio, because there are more jobs than files, has an empty one."""
+    if not path.is_file():
+        raise UserError(f"{path}: is missing, its job did not end well; run stage 2 again with as many jobs")
+    return read_list(path, verbatim=True) if path.stat().st_size else {}

@@ -145,7 +145,10 @@ def add_lora(model: MultitaskWhisper, options: LoraOptions) -> nn.Module:
     """
     from peft import LoraConfig, get_peft_model
 
-    known = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    known = {name.rsplit(".", 1)[-1] for name, module in model.named_modules()
+             if isinstance(module, nn.Linear) and ".layers." in name}
+    if not options.target_modules:
+        raise UserError(f"model.lora.target_modules is empty; Whisper has {', '.join(sorted(known))}")
     unknown = sorted(set(options.target_modules) - known)
     if unknown:
         raise UserError(f"model.lora.target_modules: no layer {unknown[0]}; there are {', '.join(sorted(known))}")

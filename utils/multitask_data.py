@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import kaldiio
 import numpy as np
 import torch
+from kaldiio.matio import read_kaldi
 from torch.utils.data import Dataset
 from transformers import WhisperTokenizerFast
 
@@ -19,9 +21,10 @@ from utils.config import Lists, require_file
 from utils.errors import UserError
 from utils.features import LogMel, pad_frames
 from utils.lists import read_list
-from utils.prompts import prompt_ids, text_ids
+from utils.prompts import MAX_TARGET_TOKENS, prompt_ids, text_ids
 
 IGNORED = -100  # labels that do not count, as everywhere in PyTorch
+_BINARY = b"\0B"  # what every binary object of Kaldi's begins with
 
 
 @dataclass
@@ -33,17 +36,27 @@ class Utterance:
     keys: list[str] = field(default_factory=list)
 
 
-def read_ark(source: str) -> np.ndarray:
+def read_ark(source: str, num_mels: int) -> np.ndarray:
     """One (frames, num_mels) matrix from ``file.ark:offset``; the rest of the ark is not read.
 
+    Only Kaldi's binary matrices: kaldiio itself would also run a command or load a pickle that an scp names.
+
     Raises:
-        UserError: there is no matrix at that place.
+        UserError: there is no matrix with ``num_mels`` columns at that place.
     """
+    path, _, offset = source.rpartition(":")
     try:
-        feats = kaldiio.load_mat(source)
+        with Path(path).open("rb") as stream:
+            stream.seek(int(offset))
+            if stream.read(2) != _BINARY:
+                raise ValueError("not Kaldi's binary form")
+            stream.seek(-len(_BINARY), os.SEEK_CUR)
+            feats = np.asarray(read_kaldi(stream), dtype=np.float32)
+        if feats.ndim != 2 or not len(feats) or feats.shape[1] != num_mels:
+            raise ValueError(f"its shape is {feats.shape}, the model takes (frames, {num_mels})")
     except Exception as error:  # kaldiio raises whatever a broken header leads to
         raise UserError(f"{source}: no feature matrix there ({error}); run stage 2 again") from None
-    return np.asarray(feats, dtype=np.float32)
+    return feats
 
 
 def open_set(lists: Lists, section: str, log_mel: LogMel) -> tuple[list[Utterance], Callable[[str], np.ndarray]]:
@@ -61,17 +74,25 @@ def open_set(lists: Lists, section: str, log_mel: LogMel) -> tuple[list[Utteranc
     if lists.feats_scp:
         scp = require_file(lists.feats_scp, f"{section}.feats_scp")
         frames = read_list(scp.with_name("utt2num_frames"))
-        return _group(read_list(scp, verbatim=True), lambda key, _: _frames_of(frames, key, scp)), read_ark
+        utterances = _group(read_list(scp, verbatim=True), lambda key, _: _frames_of(frames, key, scp))
+        return utterances, partial(read_ark, num_mels=log_mel.num_mels)
     scp = require_file(lists.wav_scp, f"{section}.wav_scp")
-    return (_group(read_list(scp, verbatim=True),
-                   lambda _, source: log_mel.num_frames(int(audio_seconds(source) * log_mel.sampling_rate))),
+    return (_group(read_list(scp, verbatim=True), lambda _, source: _frames_of_audio(log_mel, source, scp)),
             lambda source: log_mel(load_audio(source)))
 
 
 def _frames_of(frames: dict[str, str], key: str, scp: Path) -> int:
-    if key not in frames:
-        raise UserError(f"{scp.with_name('utt2num_frames')}: no line for {key}, which {scp} has; run stage 2 again")
+    if not frames.get(key, "").isdecimal():
+        raise UserError(f"{scp.with_name('utt2num_frames')}: no number for {key}, which {scp} has; run stage 2 again")
     return int(frames[key])
+
+
+def _frames_of_audio(log_mel: LogMel, source: str, scp: Path) -> int:
+    samples = round(audio_seconds(source) * log_mel.sampling_rate)
+    if samples > log_mel.max_samples:
+        raise UserError(f"{scp}: {source}: {samples / log_mel.sampling_rate:.2f} s; Whisper takes at most "
+                        f"{log_mel.max_samples / log_mel.sampling_rate:g} s. Cut the utterance into shorter ones")
+    return log_mel.num_frames(samples)
 
 
 def _group(sources: dict[str, str], num_frames: Callable[[str, str], int]) -> list[Utterance]:
@@ -103,6 +124,7 @@ class MultitaskDataset(Dataset[dict[str, Any]]):
         self.num_targets = sum(len(utterance.keys) for utterance in utterances)
         self._read_feats = read_feats
         self._texts = texts
+        self._text_path = text_path
         self._tokenizer = tokenizer
 
     def __len__(self) -> int:
@@ -111,13 +133,24 @@ class MultitaskDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, item: tuple[int, int]) -> dict[str, Any]:
         index, padded_frames = item
         utterance = self.utterances[index]
-        targets = [(prompt_ids(self._tokenizer, key), text_ids(self._tokenizer, key, self._texts[key]))
-                   for key in utterance.keys]
+        targets = [self._target(key) for key in utterance.keys]
         return {"feats": self._read_feats(utterance.source), "padded_frames": padded_frames, "targets": targets}
+
+    def _target(self, key: str) -> tuple[list[int], list[int]]:
+        prompt, text = prompt_ids(self._tokenizer, key), text_ids(self._tokenizer, key, self._texts[key])
+        room = MAX_TARGET_TOKENS - len(prompt) - 1
+        if len(text) > room:
+            raise UserError(f"{self._text_path}: {key}: the text has {len(text)} tokens, Whisper has room for {room}. "
+                            "Cut the utterance into shorter ones")
+        return prompt, text
 
 
 def stack_feats(feats: Sequence[np.ndarray], num_frames: int) -> torch.Tensor:
-    """(frames, num_mels) matrices, each padded with its own silence, as the encoder's (batch, num_mels, num_frames)."""
+    """(frames, num_mels) matrices, each padded with its own silence, as the encoder's (batch, num_mels, num_frames).
+
+    The result is longer than ``num_frames`` if a matrix is: audio headers promise a frame more or less than they hold.
+    """
+    num_frames = max(num_frames, *(len(matrix) for matrix in feats))
     return torch.from_numpy(np.stack([pad_frames(matrix, num_frames).T for matrix in feats]))
 
 

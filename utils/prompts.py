@@ -11,6 +11,7 @@ from utils.languages import is_spaceless
 from utils.lists import UtteranceKey, parse_key
 
 MAX_TARGET_TOKENS = 448
+_ENGLISH_ONLY_END = 50256
 
 
 def load_tokenizer(model_dir: str | Path) -> WhisperTokenizerFast:
@@ -23,7 +24,8 @@ def load_tokenizer(model_dir: str | Path) -> WhisperTokenizerFast:
         tokenizer = WhisperTokenizerFast.from_pretrained(model_dir, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{model_dir}: no Whisper tokenizer there: {error}") from None
-    if _token_id(tokenizer, "<|translate|>") is None:
+    # English-only vocabularies have the tasks' names, too, but GPT-2's own end token, one id earlier.
+    if tokenizer.eos_token_id == _ENGLISH_ONLY_END or _token_id(tokenizer, "<|translate|>") is None:
         raise UserError(f"{model_dir}: the tokenizer knows no tasks; multitask tuning needs a multilingual Whisper")
     return tokenizer
 

@@ -20,6 +20,9 @@ RENAMED = {
     "per_gpu_eval_batch_size": "per_device_eval_batch_size",
 }
 
+_FLOATS = {field.name for field in dataclasses.fields(Seq2SeqTrainingArguments)
+           if field.type in (float, "float", float | None, "float | None")}
+
 # What the recipe needs or what suits it; a value in the configuration goes first.
 DEFAULTS: dict[str, Any] = {
     "label_names": ["labels"],
@@ -41,12 +44,13 @@ def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTraini
         UserError: a name that no version of transformers knows, or a value that the installed one refuses.
     """
     fields = {field.name for field in dataclasses.fields(Seq2SeqTrainingArguments) if field.init}
-    given = {RENAMED.get(name, name): value for name, value in argv.items() if value is not None}
     for name in argv:
         if RENAMED.get(name, name) not in fields:
-            near = difflib.get_close_matches(name, [*fields, *RENAMED], n=1)
+            near = difflib.get_close_matches(str(name), [*fields, *RENAMED], n=1)
             raise UserError(f"model.model_train_argv: unknown argument {name}"
                             + (f"; did you mean {near[0]}?" if near else ""))
+    given = {RENAMED.get(name, name): _value(RENAMED.get(name, name), value)
+             for name, value in argv.items() if value is not None}
     if not given.get("output_dir"):
         raise UserError("model.model_train_argv.out_model_path is empty; say where the trained model shall go")
     given.pop("resume_from_checkpoint", None)  # not a training argument but one of Trainer.train()
@@ -56,17 +60,25 @@ def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTraini
             raise UserError("model.model_train_argv.eval_strategy needs data.test, a development set; or set it to no")
         merged.setdefault("load_best_model_at_end", True)
         merged.setdefault("save_strategy", merged["eval_strategy"])
-        if "eval_steps" in merged:
-            merged.setdefault("save_steps", merged["eval_steps"])
+        merged.setdefault("eval_steps", merged["logging_steps"])
+        merged.setdefault("save_steps", merged["eval_steps"])
     if merged.get("fp16") and not torch.cuda.is_available():
         raise UserError("model.model_train_argv.fp16: there is no fp16 training without a GPU; set it to false")
     if "fp16" not in merged and "bf16" not in merged:
         merged["bf16"] = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    merged = {name: float(value) if name in _FLOATS else value for name, value in merged.items()}
     try:
         return Seq2SeqTrainingArguments(**merged)
     except (TypeError, ValueError, ImportError) as error:
         raise UserError(f"model.model_train_argv: {str(error).splitlines()[0]}") from None
 
 
-_FLOATS = {"learning_rate", "weight_decay", "num_train_epochs", "max_grad_norm", "label_smoothing_factor"}
+def _value(name: str, value: Any) -> Any:
+    """``value`` as it was meant: YAML 1.1 reads ``1e-4`` as text and ``no`` as false."""
+    if name.endswith("_strategy") and value is False:
+        return "no"
+    if name in _FLOATS:
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise UserError(f"model.model_train_argv.{name} must be a number, not {value!r}") from None
+    return value

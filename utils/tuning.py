@@ -29,6 +29,8 @@ from utils.whole_model import save_whole_model
 
 SUMMARY = "train_summary.json"
 CONFIG = "config.yaml"
+# What a training leaves, in the order in which it can be removed and an interruption does no harm.
+_WRITTEN = (SUMMARY, "checkpoint-*", "runs", "adapter_*", "model*.safetensors*", "loss.png", CONFIG)
 
 
 def tune(config: Config, overwrite: bool = False) -> None:
@@ -57,8 +59,8 @@ def tune(config: Config, overwrite: bool = False) -> None:
 
     max_utterances = int(config.model.model_train_argv.get("per_device_train_batch_size") or 0)
     trainer = make_trainer(model, train, dev, tokenizer.eos_token_id, arguments, config.model, max_utterances)
+    checkpoint = _checkpoint_to_continue(config.model.model_train_argv.get("resume_from_checkpoint"), output_dir)
     save_config(config, output_dir / CONFIG)
-    checkpoint = config.model.model_train_argv.get("resume_from_checkpoint") or last_complete_checkpoint(output_dir)
     if checkpoint:
         log(f"continuing from {checkpoint}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -69,10 +71,12 @@ def tune(config: Config, overwrite: bool = False) -> None:
 def _already_trained(config: Config, output_dir: Path, overwrite: bool) -> bool:
     """Whether ``output_dir`` holds this training, complete; what is left of it is kept for resuming or removed."""
     if overwrite:
-        shutil.rmtree(output_dir / "runs", ignore_errors=True)
-        for stale in [*output_dir.glob("checkpoint-*"), output_dir / SUMMARY, output_dir / CONFIG]:
-            shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
+        for stale in (path for pattern in _WRITTEN for path in output_dir.glob(pattern)):
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
     if not (output_dir / CONFIG).exists():
+        if checkpoint := last_complete_checkpoint(output_dir):
+            raise UserError(f"{checkpoint} is of an unknown training: there is no {CONFIG} beside it; choose another "
+                            "directory (run.sh: --tag) or throw that training away with --overwrite true")
         return False
     difference = _first_difference(_flat(load_config(output_dir / CONFIG)), _flat(config))
     if difference:
@@ -81,9 +85,26 @@ def _already_trained(config: Config, output_dir: Path, overwrite: bool) -> bool:
     return (output_dir / SUMMARY).exists()
 
 
+def _checkpoint_to_continue(named: str | bool | None, output_dir: Path) -> Path | None:
+    """The newest checkpoint of this training, or the one that ``resume_from_checkpoint`` names.
+
+    A checkpoint of another training is only where this one starts: once it has its own, it goes on from there.
+    """
+    newest = last_complete_checkpoint(output_dir)
+    if not isinstance(named, str) or not named:
+        return newest
+    if not (Path(named) / "trainer_state.json").is_file():
+        raise UserError(f"model.model_train_argv.resume_from_checkpoint: no checkpoint {named}; leave it empty to "
+                        "continue where this training stopped")
+    is_own = Path(named).resolve().parent == output_dir.resolve()
+    return Path(named) if is_own or newest is None else newest
+
+
 def _flat(config: Config) -> dict[str, Any]:
     """What decides the result of a training, by dotted name."""
     decisive = {"data": dataclasses.asdict(config.data), "model": dataclasses.asdict(config.model)}
+    # An interrupted training may be told where to go on, as older versions of transformers wanted it.
+    decisive["model"]["model_train_argv"].pop("resume_from_checkpoint", None)
 
     def walk(value: Any, name: str) -> dict[str, Any]:
         if not isinstance(value, dict):
