@@ -49,7 +49,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def recipe(corpus: Path, tiny_whisper: Path, tmp_path: Path) -> Any:
-    """``recipe(name, **changes)``: a configuration whose results go to tmp_path/name; ``_`` in a name stands for a dot."""
+    """``recipe(name, **argv)``: a configuration whose results go to tmp_path/name."""
     def make(name: str = "out", model: dict[str, Any] | None = None, **argv: Any) -> Config:
         values = {
             "data": {section: {"wav_scp": str(corpus / set_ / "wav.scp"), "text": str(corpus / set_ / "text")}
@@ -99,7 +99,8 @@ def test_training_lowers_the_loss_and_leaves_what_it_promises(recipe: Any) -> No
     adapter = json.loads((directory / "adapter_config.json").read_text())
     assert (adapter["r"], adapter["lora_alpha"], adapter["task_type"]) == (4, 8, None)
     summary = json.loads((directory / "train_summary.json").read_text())
-    assert (summary["steps"], summary["epochs"], summary["n_train_audios"], summary["n_train_targets"]) == (12, 3, 8, 16)
+    counts = {name: summary[name] for name in ("steps", "epochs", "n_train_audios", "n_train_targets")}
+    assert counts == {"steps": 12, "epochs": 3, "n_train_audios": 8, "n_train_targets": 16}
     assert summary["trainable_parameters"] == sum(weight.numel() for weight in load_file(directory / ADAPTER).values())
     assert summary["best_dev_loss"] == min(dev) and summary["train_seconds"] > 0
 

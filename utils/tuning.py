@@ -130,6 +130,9 @@ def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperToke
 def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[str, Any]]:
     model: nn.Module = load_base_model(base_dir)
     if config.model.is_large_model:
+        if not config.model.lora.target_modules:
+            raise UserError("model.lora.target_modules is empty: nothing would train; set is_large_model: false to "
+                            "train all weights without LoRA")
         model = add_lora(model, config.model.lora)
         fuse_lora(model)
     trainable, total = count_parameters(model)
