@@ -105,6 +105,16 @@ def test_export_says_what_the_tuned_model_says(adapter: Path, tiny_whisper: Path
     assert len(set(tuned.values())) > 1
 
 
+def test_whole_model_is_exported_like_an_adapter(tiny_whisper: Path, merged: Path, tmp_path: Path) -> None:
+    """``is_large_model: false`` leaves a whole model; nothing is merged then."""
+    from safetensors.torch import load_file
+
+    merge(merged, tiny_whisper, tmp_path / "again")
+    before, after = (load_file(path / "model.safetensors") for path in (merged, tmp_path / "again"))
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    convert(tmp_path / "again", tmp_path / "ct2", "int8")
+
+
 def test_quantization_makes_it_smaller(merged: Path, tmp_path: Path) -> None:
     sizes = {}
     for quantization in ("int8", "float16", "float32"):

@@ -209,6 +209,18 @@ def test_lora_that_trains_all_or_nothing_is_refused(recipe: Any, monkeypatch: py
     assert not out(recipe()).exists()
 
 
+@pytest.mark.parametrize(("cut", "complaint"), [("text", "no line for .*text"), ("wav_scp", "is not in .*wav")])
+def test_keys_in_one_list_only_are_refused(recipe: Any, corpus: Path, tmp_path: Path, cut: str, complaint: str) -> None:
+    """Training on what both lists happen to have would drop the rest without a word."""
+    config = recipe()
+    lines = Path(getattr(config.data.train, cut)).read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "cut").write_text("".join(lines[1:]), encoding="utf-8")
+    setattr(config.data.train, cut, str(tmp_path / "cut"))
+    with pytest.raises(UserError, match=rf"(?s){complaint}") as refused:
+        tune(config)
+    assert "train-chinese-00|chinese|transcribe" in str(refused.value)
+
+
 def test_lora_without_target_modules_is_refused(recipe: Any) -> None:
     with pytest.raises(UserError, match=r"model\.lora\.target_modules"):
         tune(recipe(model={"lora": {"target_modules": []}}))

@@ -124,15 +124,17 @@ def _first_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
 def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizerFast) -> MultitaskDataset:
     text = require_file(lists.text, f"{section}.text")
     utterances, read_feats = open_set(lists, section, log_mel)
-    return MultitaskDataset(utterances, read_feats, read_list(text), tokenizer, text)
+    texts = read_list(text)
+    silent = texts.keys() - {key for utterance in utterances for key in utterance.keys}
+    if silent:
+        raise UserError(f"{text}: {min(silent)} is not in {lists.feats_scp or lists.wav_scp} ({len(silent)} keys have "
+                        "text but no audio). Add it there or delete it here")
+    return MultitaskDataset(utterances, read_feats, texts, tokenizer, text)
 
 
 def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[str, Any]]:
     model: nn.Module = load_base_model(base_dir)
     if config.model.is_large_model:
-        if not config.model.lora.target_modules:
-            raise UserError("model.lora.target_modules is empty: nothing would train; set is_large_model: false to "
-                            "train all weights without LoRA")
         model = add_lora(model, config.model.lora)
         fuse_lora(model)
     trainable, total = count_parameters(model)
