@@ -71,6 +71,7 @@ if in_stage 1; then
     "$py/merge_lists.py" --nj "$nj" --tokenizer "$model_dir" --tasks "$tasks" --languages "$languages" \
       --skip-bad "$skip_bad" --allow-pipes "$allow_pipes" "data/$set"
   done
+  "$py/train_bpe.py" "data/$train_set/text" "data/$train_set/token_bpe"
 fi
 
 if in_stage 2; then
@@ -100,7 +101,8 @@ decode_and_score() {
     "$@" --config "$train_config" --decode-dir "$dir" --system "$system" --set-name "$set" \
     --set "model.model_path=$model_dir" --set "predict.beam_size=$beam_size"
   $train_cmd "$exp/log/score_${set}_$system.log" \
-    "$py/score.py" --ref "data/$set/text" --normalizer "$normalizer" "$dir"
+    "$py/score.py" --ref "data/$set/text" --utt2spk "data/$set/utt2spk" --normalizer "$normalizer" \
+    --bpe-model "data/$train_set/token_bpe/bpe.model" --nj "$nj" "$dir"
 }
 
 if in_stage 4; then

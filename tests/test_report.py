@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from utils.bulk_scoring import score_directory
 from utils.comparison import collect, compare
 from utils.errors import UserError
 from utils.lists import write_list
 from utils.report import findings, screen_table
-from utils.score_files import write_json, write_statistics
-from utils.scoring import measure, pair_texts, results
+from utils.score_files import write_json
+from utils.scoring import ScoringOptions, pair_texts
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = ("please", "enter", "your", "password", "the", "number", "Dialed,", "Service.", "press", "one", "two")
@@ -39,9 +40,8 @@ def add_decode(exp_dir: Path, system: str, texts: dict[str, str], name: str = ""
               "window": "full", "backend": "transformers", "compute_type": "float32"}
     write_json(directory / "decode.json", decode)
     write_list(directory / "text", hypotheses)
-    measured = [one for kind in ("auto", "none") for one in measure(pair_texts(texts, hypotheses), kind)]
-    write_statistics(directory / "utterances.jsonl", measured)
-    write_json(directory / "scores.json", [row for one in measured for row in results(one, decode, 100)])
+    rows = score_directory(directory, decode, pair_texts(texts, hypotheses), ScoringOptions(), 100, nj=1)
+    write_json(directory / "scores.json", rows)
     return directory
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from tabulate import tabulate
 
 from utils.comparison import (
-    MAIN_METRICS,
+    SHOWN_METRICS,
     SIGNIFICANT,
     Comparison,
     Decode,
@@ -20,11 +20,11 @@ from utils.comparison import (
     shown_rows,
 )
 
-TITLES = {"wer": "WER", "cer": "CER", "bleu": "BLEU", "chrf": "chrF"}
+TITLES = {"wer": "WER", "cer": "CER", "mer": "MER", "ter": "TER", "bleu": "BLEU", "chrf": "chrF"}
 SCREEN_COLUMNS = 100
 
 _NOTE = """\
-Per cent; lower WER and CER, higher BLEU and chrF are better. In brackets: 95 % bootstrap intervals,
+Per cent; lower WER, CER, MER and TER, higher BLEU and chrF are better. In brackets: 95 % bootstrap intervals,
 resampled by utterance, or by speaker where utt2spk names at least 5."""
 
 
@@ -77,7 +77,7 @@ def _width(table: str) -> int:
 
 
 def _main_table(decodes: Sequence[Decode]) -> str:
-    return score_table(decodes, MAIN_METRICS, main_figures(decodes))
+    return score_table(decodes, SHOWN_METRICS, main_figures(decodes))
 
 
 def _p(p_value: float) -> str:
@@ -213,8 +213,8 @@ def render(title: str, origin: Mapping[str, str], summary: Mapping[str, Any], de
 def _other_tables(name: str, decodes: Sequence[Decode]) -> list[str]:
     """What the main table has not: the main metrics on raw text, and chrF on both."""
     parts = []
-    for metrics, normalized in ((MAIN_METRICS, False), (("chrf",), True), (("chrf",), False)):
-        is_main = metrics == MAIN_METRICS and normalized == main_figures(decodes)
+    for metrics, normalized in ((SHOWN_METRICS, False), (("chrf",), True), (("chrf",), False)):
+        is_main = metrics == SHOWN_METRICS and normalized == main_figures(decodes)
         shown = [row for decode in decodes for row in shown_rows(decode.rows, metrics, normalized)]
         if shown and not is_main:
             titles = ", ".join(dict.fromkeys(TITLES[row["metric"]] for row in shown))
