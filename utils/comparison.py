@@ -23,7 +23,7 @@ Row = dict[str, Any]
 SIGNIFICANT = 0.05
 MAIN_METRICS = ("wer", "cer", "mer", "bleu")  # compared
 SHOWN_METRICS = ("wer", "cer", "mer", "ter", "bleu")
-_ROW_KEYS = {*DECODE_KEYS, "language", "task", "metric", "value", "ci95", "n_utts", "normalizer", "signature"}
+ROW_KEYS = {*DECODE_KEYS, "language", "task", "metric", "value", "ci95", "n_utts", "normalizer", "signature"}
 _RESCORE = "Score again: pyscripts/score.py"
 
 
@@ -104,7 +104,7 @@ def collect(exp_dir: Path) -> list[Decode]:
 
 def _read_rows(path: Path) -> list[Row]:
     rows = read_json(path, _RESCORE)
-    if not isinstance(rows, list) or any(_ROW_KEYS - set(row) for row in rows):
+    if not isinstance(rows, list) or any(ROW_KEYS - set(row) for row in rows):
         raise UserError(f"{path}: not a list of scores. {_RESCORE}")
     return rows
 

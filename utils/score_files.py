@@ -53,6 +53,12 @@ def read_decode_info(decode_dir: str | Path) -> dict[str, Any]:
     return info
 
 
+def training_summary(exp_dir: Path) -> dict[str, Any]:
+    """train_summary.json of an experiment; empty if nothing was trained there."""
+    path = exp_dir / "train_summary.json"
+    return read_json(path, "Train again: pyscripts/train.py") if path.exists() else {}
+
+
 def read_json(path: Path, remedy: str) -> Any:
     """The contents of a JSON file.
 

@@ -14,6 +14,7 @@ Splitter = Callable[[str], list[str]]
 _SPACELESS_SCRIPT = ("\u3005-\u3007\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
                      "\U00020000-\U0003ffff\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff")
 _MIXED = re.compile(f"[{_SPACELESS_SCRIPT}]|[^\\s{_SPACELESS_SCRIPT}]+")
+_MIXED_AND_SPACE = re.compile(f"(?:{_MIXED.pattern})\\s*")
 _SPACELESS = re.compile(f"[{_SPACELESS_SCRIPT}]")
 _LATIN_WORD = re.compile("[A-Za-zÀ-ɏ]{2,}")
 
@@ -32,6 +33,11 @@ def split_mixed(text: str) -> list[str]:
     """For MER (mixed error rate), ``打开 wifi吧`` → 打, 开, wifi, 吧: a character of a script written without
     spaces is a unit, and so is a word of any other, as in the SEAME and ASCEND corpora's scoring."""
     return _MIXED.findall(text)
+
+
+def split_keeping_space(text: str) -> list[str]:
+    """The units of :func:`split_mixed`, each with the space after it."""
+    return _MIXED_AND_SPACE.findall(text)
 
 
 def is_mixed(text: str) -> bool:
