@@ -64,12 +64,13 @@ def main() -> None:
     utterances.sort(key=lambda utt: -utt.badness)
     audio = clips(args.audio, [utt.source for utt in utterances if utt.source], args.exp_dir, args.max_audio_mb,
                   args.allow_pipes)
+    sets = sorted(by_set(decodes), key=lambda one: one[0] in forget_sets)  # what was tuned for comes first
     report = Report(
         args.title or f"Results of {args.exp_dir.resolve().name}",
         facts(provenance(args.command), training_summary(args.exp_dir), decodes),
         findings([one for one in comparisons if one.system["set"] not in forget_sets]),
         forgotten(comparisons, forget_sets),
-        [set_report(systems, comparisons, forget_sets, args.data / name) for name, systems in by_set(decodes)],
+        [set_report(systems, comparisons, forget_sets, args.data / name) for name, systems in sets],
         loss_plot(training_history(args.exp_dir)), utterances, total, audio)
     with atomic_open(args.exp_dir / "report.html") as stream:
         stream.write(render_html(report))

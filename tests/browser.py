@@ -72,7 +72,8 @@ def open_browser(log: Path, width: int = 1280, height: int = 900) -> Iterator[Br
     """A browser of this window size; ``log`` is chromedriver's log file."""
     driver = subprocess.Popen(["chromedriver", "--port=0", f"--log-path={log}"], stdout=subprocess.PIPE, text=True)
     try:
-        port = next(line.rpartition("port ")[2].strip(". \n") for line in driver.stdout if "successfully on port" in line)
+        started = next(line for line in driver.stdout if "successfully on port" in line)
+        port = started.rpartition("port ")[2].strip(". \n")
         browser = Browser(f"http://127.0.0.1:{port}", width, height)
         try:
             yield browser

@@ -111,15 +111,15 @@ def test_links_lead_from_the_report_to_what_browsers_play(tmp_path):
 
 @pytest.mark.parametrize(("reference", "hypothesis", "expected"), [
     ("Press one, please.", "press one please", [("same", "press one please")]),
+    ("Allo", "Allo !", [("same", "Allo !")]),
     ("press one now", "press two now please",
      [("same", "press "), ("del", "one "), ("sub", "two "), ("same", "now "), ("ins", "please")]),
     ("请输入密码", "请入密码了", [("same", "请"), ("del", "输"), ("same", "入密码"), ("ins", "了")]),
     ("oui", "", [("del", "oui")]), ("", "oui", [("ins", "oui")])])
 def test_differences_are_marked_and_nothing_of_the_text_is_lost(reference, hypothesis, expected):
     spans, = mark_differences([reference], [hypothesis])
-    assert [tuple(span) for span in spans if span.text] == expected or reference == "press one now"
+    assert [tuple(span) for span in spans] == expected
     assert "".join(span.text for span in spans if span.kind != "del") == hypothesis
-    assert {span.kind for span in spans} == {kind for kind, _ in expected}
 
 
 def test_missing_references_are_one_clear_line(experiment, tmp_path):
@@ -170,7 +170,9 @@ def test_filters_and_sorting(desktop):
     choose(desktop, "task", "")
     choose(desktop, "language", "")
     assert choose(desktop, "sort", "key:1") == sorted(everything)
-    assert choose(desktop, "sort", "badness:-1") == everything
+    choose(desktop, "sort", "badness:-1")
+    badness = desktop.run("return [...document.querySelectorAll('article')].map(a => Number(a.dataset.badness))")
+    assert badness == sorted(badness, reverse=True) and badness[0] > badness[-1]
 
 
 def test_losses_are_red(desktop):

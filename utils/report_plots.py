@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.comparison import Decode, is_normalized, main_figures, shown_rows
+from utils.comparison import Decode, main_figures, shown_rows
 from utils.lists import read_list
 from utils.report_words import TITLES
 from utils.score_files import read_statistics
@@ -103,7 +103,7 @@ def language_plot(decodes: Sequence[Decode], metric: str) -> str | None:
                  yerr=[values - ends[0], ends[1] - values], error_kw={"elinewidth": 1, "ecolor": "#333"})
     axis.set_xticks(range(len(languages)), languages)
     axis.set(ylabel=TITLES[metric], ylim=(0, None))
-    axis.legend(frameon=False)
+    _legend_above(axis, len(rows))
     return _svg(figure)
 
 
@@ -124,11 +124,10 @@ def length_plot(decodes: Sequence[Decode], metric: str, utt2dur: Path) -> str | 
         axis.plot(*zip(*points, strict=True), "o-", label=system, color=colours([*tables])[system])
     axis.set_xticks(range(len(SECONDS) - 1), [f"{low}–{high} s" for low, high in pairwise(SECONDS)])
     axis.set(ylabel=TITLES[metric], xlabel="length of the utterance", ylim=(0, None))
-    axis.legend(frameon=False)
+    _legend_above(axis, len(tables))
     return _svg(figure)
 
 
-def has_metric(decodes: Sequence[Decode], metric: str) -> bool:
-    """Whether a main figure of this metric is there."""
-    return any(row["metric"] == metric and is_normalized(row) == main_figures([decode])
-               for decode in decodes for row in decode.rows)
+def _legend_above(axis: Axes, columns: int) -> None:
+    """Where it hides no bar."""
+    axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0)

@@ -61,7 +61,7 @@ class ListedUtterance:
 
 def mark_differences(references: Sequence[str], hypotheses: Sequence[str]) -> list[list[Span]]:
     """Each hypothesis as spans, words of the reference that it lacks included; case and punctuation do not count."""
-    sides = [[split_keeping_space(text) for text in texts] for texts in (references, hypotheses)]
+    sides = [[_tokens(text) for text in texts] for texts in (references, hypotheses)]
     aligned = align(*([[_form(token) for token in tokens] for tokens in side] for side in sides))
     marked = []
     for reference, hypothesis, alignment in zip(*sides, aligned, strict=True):
@@ -76,10 +76,24 @@ def mark_differences(references: Sequence[str], hypotheses: Sequence[str]) -> li
     return marked
 
 
+def _tokens(text: str) -> list[str]:
+    """Words or characters with the space and the punctuation after them."""
+    tokens: list[str] = []
+    for token in split_keeping_space(text):
+        if tokens and not _letters(token):
+            tokens[-1] += token
+        else:
+            tokens.append(token)
+    return tokens
+
+
+def _letters(token: str) -> str:
+    return "".join(char for char in token.lower() if unicodedata.category(char)[0] in "LMN")
+
+
 def _form(token: str) -> str:
     """What of a token is compared."""
-    letters = "".join(char for char in token.lower() if unicodedata.category(char)[0] in "LMN")
-    return letters or token.strip()
+    return _letters(token) or "".join(token.split())
 
 
 def list_utterances(decodes: Sequence[Decode], data_dir: Path, limit: int) -> tuple[list[ListedUtterance], int]:
@@ -120,7 +134,7 @@ def _scores(decode: Decode) -> dict[str, tuple[str, float]]:
                 scores[key] = f"chrF {score:.0f}", 100 - score
             else:
                 errors, length = int(values[:3].sum()), max(int(values[3]), 1)
-                scores[key] = f"{errors} of {int(values[3])} wrong", 100 * errors / length
+                scores[key] = f"{errors} errors in {int(values[3])}", 100 * errors / length
     return scores
 
 
