@@ -25,6 +25,7 @@ tasks="transcribe translate"        # tasks to use
 train_set=train                     # data directory to train on
 dev_set=dev                         # data directory to choose the checkpoint on
 test_sets="test"                    # data directories to decode and score
+forget_set=                         # more of them, all languages and tasks: what did tuning cost elsewhere?
 corpus=$recipe/local                # download_*.py and prepare_*.py of a corpus; own lists need none
 corpus_name=prompts                 # the * in these names; empty: own lists
 download_dir=download               # where downloads go
@@ -34,6 +35,8 @@ compression=none                    # stage 2: none, auto, two-byte, one-byte (K
 beam_size=1                         # stages 4 and 5: 1 is greedy search
 normalizer=auto                     # stage 4: auto, none, basic, whisper-en, zh
 quantization=int8                   # stage 5: one or more of int8, int8_float32, float16, bfloat16, float32, ...
+audio=embed                         # report.html's audio: embed, link, none
+max_audio_mb=20                     # how much of it is embedded, the worst utterances first
 tolerance=1.0                       # stage 5: points of WER or BLEU that an export may lose
 
 # shellcheck source=utils/parse_options.sh
@@ -49,6 +52,7 @@ model_dir=$download_dir/$model_name
 exp=exp/${tag:-${model_name}_$(basename -- "$train_config" .yaml)}
 in_stage() { ((stage <= $1 && $1 <= stop_stage)); }
 read -ra test_sets <<<"$test_sets"
+read -ra forget_sets <<<"$forget_set"
 read -ra quantization <<<"$quantization"
 
 # decode_args SECTION SET: the configuration keys that name a set and its features.
@@ -68,15 +72,21 @@ if in_stage 1; then
   if [[ -n $corpus_name && -d $download_dir/$corpus_name ]]; then
     "$corpus/prepare_$corpus_name.py" "$download_dir/$corpus_name" data
   fi
+  merge() {
+    "$py/merge_lists.py" --nj "$nj" --tokenizer "$model_dir" --skip-bad "$skip_bad" --allow-pipes "$allow_pipes" "$@"
+  }
   for set in "$train_set" "$dev_set" "${test_sets[@]}"; do
-    "$py/merge_lists.py" --nj "$nj" --tokenizer "$model_dir" --tasks "$tasks" --languages "$languages" \
-      --skip-bad "$skip_bad" --allow-pipes "$allow_pipes" "data/$set"
+    merge --tasks "$tasks" --languages "$languages" "data/$set"
   done
+  for set in "${forget_sets[@]}"; do
+    merge "data/$set"
+  done
+  "$py/train_bpe.py" "data/$train_set/text" "data/$train_set/token_bpe"
 fi
 
 if in_stage 2; then
   log "Stage 2: log-mel features, $nj jobs: data/ -> dump/"
-  for set in "$train_set" "$dev_set" "${test_sets[@]}"; do
+  for set in "$train_set" "$dev_set" "${test_sets[@]}" "${forget_sets[@]}"; do
     $train_cmd JOB=1:"$nj" "exp/log/dump_$set.JOB.log" \
       "$py/dump_feats.py" --model "$model_dir" --job JOB --num-jobs "$nj" --compression "$compression" \
       --allow-pipes "$allow_pipes" "data/$set" "dump/$set"
@@ -101,11 +111,19 @@ decode_and_score() {
     "$@" --config "$train_config" --decode-dir "$dir" --system "$system" --set-name "$set" \
     --set "model.model_path=$model_dir" --set "predict.beam_size=$beam_size"
   $train_cmd "$exp/log/score_${set}_$system.log" \
-    "$py/score.py" --ref "data/$set/text" --normalizer "$normalizer" "$dir"
+    "$py/score.py" --ref "data/$set/text" --utt2spk "data/$set/utt2spk" --normalizer "$normalizer" \
+    --bpe-model "data/$train_set/token_bpe/bpe.model" --nj "$nj" "$dir"
+}
+
+# report: RESULTS.md, results.json and report.html of $exp.
+report() {
+  "$py/make_report.py" --command "$command_line" --forget-set "$forget_set" "$exp"
+  "$py/make_html_report.py" --command "$command_line" --forget-set "$forget_set" --data data --audio "$audio" \
+    --max-audio-mb "$max_audio_mb" --allow-pipes "$allow_pipes" "$exp"
 }
 
 if in_stage 4; then
-  for set in "${test_sets[@]}"; do
+  for set in "${test_sets[@]}" "${forget_sets[@]}"; do
     mapfile -t eval < <(decode_args predict.eval "$set")
     log "Stage 4: decode $set with the base model, at its native 30-s window"
     decode_and_score base "$set" "$py/predict.py" "${eval[@]}" \
@@ -113,7 +131,7 @@ if in_stage 4; then
     log "Stage 4: decode $set with the tuned model, unpadded"
     decode_and_score lora "$set" "$py/predict.py" "${eval[@]}" --set "predict.model_path=$exp"
   done
-  "$py/make_report.py" --command "$command_line" "$exp"
+  report
 fi
 
 if in_stage 5; then
@@ -131,7 +149,7 @@ if in_stage 5; then
       "$py/check_export.py" --tolerance "$tolerance" "$exp/decode_${set}_lora" "$exp/decode_${set}_ct2-$type"
     done
   done
-  "$py/make_report.py" --command "$command_line" "$exp"
+  report
 fi
 
-log "Done: $exp/RESULTS.md has the scores"
+log "Done: $exp/RESULTS.md has the scores, report.html shows them"

@@ -20,12 +20,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.cli import log, make_parser, run_main
+from utils.errors import UserError
 
 
 def parse_args() -> Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("--title", help="heading of the report (default: the name of EXP_DIR)")
     parser.add_argument("--command", default="", help="what repeats the experiment, for the report")
+    parser.add_argument("--forget-set", default="", metavar="SETS",
+                        help="sets that were decoded to see what tuning cost elsewhere")
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="bootstrap resamples")
     parser.add_argument("exp_dir", metavar="EXP_DIR", type=Path, help="holds the decode_*")
     return parser.parse_args()
@@ -37,20 +40,24 @@ def main() -> None:
     from utils.comparison import collect, compare
     from utils.filesystem import atomic_open
     from utils.provenance import provenance
-    from utils.report import bullets, findings, render, screen_table
-    from utils.score_files import read_json, write_json
+    from utils.report import bullets, render, screen_table
+    from utils.report_words import facts, findings, forgotten
+    from utils.score_files import training_summary, write_json
 
     decodes = collect(args.exp_dir)
     comparisons = compare(decodes, args.bootstrap)
-    summary_file = args.exp_dir / "train_summary.json"
-    summary = read_json(summary_file, "Train again: pyscripts/train.py") if summary_file.exists() else {}
+    forget_sets = args.forget_set.split()
+    if missing := set(forget_sets) - {decode.set for decode in decodes}:
+        raise UserError(f"--forget-set {' '.join(sorted(missing))}: not decoded in {args.exp_dir}")
     title = args.title or f"Results of {args.exp_dir.resolve().name}"
-    report = render(title, provenance(args.command), summary, decodes, comparisons)
+    header = facts(provenance(args.command), training_summary(args.exp_dir), decodes)
+    report = render(title, header, decodes, comparisons, forget_sets)
 
     write_json(args.exp_dir / "results.json", [row for decode in decodes for row in decode.rows])
     with atomic_open(args.exp_dir / "RESULTS.md") as stream:
         stream.write(report)
-    print(screen_table(decodes), bullets(findings(comparisons)), sep="\n\n", flush=True)
+    sentences = findings(comparisons) + forgotten(comparisons, forget_sets)
+    print(screen_table(decodes), bullets(sentences), sep="\n\n", flush=True)
     log(f"wrote {args.exp_dir / 'RESULTS.md'} and results.json")
 
 

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Score a decode directory: WER or CER of its transcriptions, BLEU and chrF of its translations.
+"""Score a decode directory: error rates of its transcriptions, BLEU and chrF of its translations.
 
 Reads DECODE_DIR/text (one `id|language|task hypothesis` per line) and DECODE_DIR/decode.json. Writes there
   scores.json                  every figure with its 95 % bootstrap interval, per language and over all,
                                on raw text ("normalizer": "none") and on normalised text
   utterances.jsonl             the counts behind the figures, per utterance
-  score_{wer,cer}/result.txt   alignments; ref.trn and hyp.trn for NIST's sclite (-s -e utf-8 -i wsj)
+  suspects.tsv                 outputs that are wrong as a whole: empty, loops, made up, wrong language or task
+  score_METRIC/result.txt      for wer, cer, mer, ter: most frequent errors, worst utterances, alignments;
+                               beside it ref.trn and hyp.trn for NIST's sclite (-s -e utf-8 -i wsj)
 
 Example:
   pyscripts/score.py --ref data/test/text exp/lora/decode_test_base
@@ -13,6 +15,7 @@ Example:
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from argparse import Namespace
@@ -32,11 +35,15 @@ def parse_args() -> Namespace:
     parser.add_argument("--normalizer", default="auto", choices=["auto", "none", "basic", "whisper-en", "zh"],
                         help="what is done to both texts first; auto: whisper-en for English speech, zh for "
                              "Chinese, basic for other languages and for translations")
-    parser.add_argument("--metric", default="auto", choices=["auto", "wer", "cer"],
-                        help="of transcriptions; auto: cer for languages written without spaces")
+    parser.add_argument("--metric", default="auto", choices=["auto", "wer", "cer", "mer"],
+                        help="of transcriptions; auto: cer for languages written without spaces, mer beside it "
+                             "where they are mixed with English")
+    parser.add_argument("--bpe-model", metavar="FILE",
+                        help="sentencepiece model (pyscripts/train_bpe.py): count TER, token errors, too")
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="bootstrap resamples")
     parser.add_argument("--utt2spk", metavar="FILE",
                         help="speakers, Kaldi's `key speaker`; 5 or more speakers are resampled as wholes")
+    parser.add_argument("--nj", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("decode_dir", metavar="DECODE_DIR", type=Path, help="where predict.py wrote")
     return parser.parse_args()
 
@@ -46,24 +53,25 @@ def main() -> None:
     if args.bootstrap < MIN_RESAMPLES:
         raise UserError(f"--bootstrap {args.bootstrap}: give at least {MIN_RESAMPLES}")
 
+    if args.nj < 1:
+        raise UserError(f"--nj {args.nj}: give at least 1")
+
+    from utils.bulk_scoring import score_directory
     from utils.lists import read_list
-    from utils.score_files import read_decode_info, write_alignments, write_json, write_statistics
-    from utils.scoring import measure, pair_texts, results
+    from utils.score_files import read_decode_info, write_json
+    from utils.scoring import ScoringOptions, mixed_languages, pair_texts
+    from utils.units import piece_splitter
 
     decode = read_decode_info(args.decode_dir)
     text = args.decode_dir / "text"
     utterances = pair_texts(read_list(args.ref), read_list(text, allow_empty=True), where=str(text),
                             utt2spk=read_list(args.utt2spk) if args.utt2spk else None)
-    normalized = measure(utterances, args.normalizer, args.metric)
-    raw = [] if args.normalizer == "none" else measure(utterances, "none", args.metric)
-    rows = [row for measurement in normalized + raw for row in results(measurement, decode, args.bootstrap)]
-
-    for metric in ("wer", "cer"):
+    if args.bpe_model:
+        piece_splitter(args.bpe_model)  # a bad file is refused before the work starts
+    options = ScoringOptions(args.normalizer, args.metric, args.bpe_model, mixed_languages(utterances))
+    rows = score_directory(args.decode_dir, decode, utterances, options, args.bootstrap, args.nj)
+    for metric in {"wer", "cer", "mer", "ter"} - {row["metric"] for row in rows}:  # of an earlier scoring
         shutil.rmtree(args.decode_dir / f"score_{metric}", ignore_errors=True)
-    for measurement in normalized:
-        if measurement.metric in ("wer", "cer"):
-            write_alignments(args.decode_dir / f"score_{measurement.metric}", measurement)
-    write_statistics(args.decode_dir / "utterances.jsonl", normalized + raw)
     write_json(args.decode_dir / "scores.json", rows)
     for row in rows:
         if row["language"] == "all":

@@ -90,8 +90,12 @@ def test_results_have_every_figure_for_every_system(finished: Path) -> None:
         for row in figures.values():
             low, high = row["ci95"]
             assert row["set"] == "test" and low <= row["value"] <= high
-            assert row["n_utts"] == (6 if row["language"] == "all" and row["task"] == "translate" else 3)
+            both_languages = row["language"] == "all" and row["metric"] in ("bleu", "chrf", "ter")
+            assert row["n_utts"] == (6 if both_languages else 3)
             assert row["seconds"] > 0 and row["audio_seconds"] == pytest.approx(6 * 0.26, abs=0.2)
+        assert ("transcribe", "all", "ter") in figures
+        assert "CONFUSION PAIRS" in (finished / EXP / f"decode_test_{system}/score_ter/result.txt").read_text("utf-8")
+    assert 'class="play"' in (finished / EXP / "report.html").read_text("utf-8")
     report = (finished / EXP / "RESULTS.md").read_text(encoding="utf-8")
     assert report.startswith("# ")
     for words in ("base", "lora", "ct2-int8", "CER", "WER", "BLEU", "run.sh --corpus-name", "trainable parameters"):
@@ -177,6 +181,16 @@ def test_failing_training_shows_the_end_of_its_log(finished: Path, tiny_whisper:
     assert "The whole log: exp/fails/log/train.log" in result.stderr
     assert "Stage 4" not in result.stderr
     assert "model.lora.rank" in (finished / "exp/fails/log/train.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_forget_set_is_decoded_by_base_and_tuned_model(finished: Path, tiny_whisper: Path) -> None:
+    result = run(finished, tiny_whisper, "--stage", "4", "--stop-stage", "4", "--forget-set", "dev")
+    assert result.returncode == 0, result.stderr
+    report = (finished / EXP / "RESULTS.md").read_text(encoding="utf-8")
+    sentences = report.split("## What was forgotten")[1].split("##")[0]
+    assert "dev fr WER: " in sentences and "with base" in sentences and "with lora" in sentences
+    assert "it shows what was forgotten" in (finished / EXP / "report.html").read_text(encoding="utf-8")
 
 
 def test_unknown_options_are_named(tiny_whisper: Path, tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from utils.bulk_scoring import score_directory
 from utils.comparison import collect, compare
 from utils.errors import UserError
-from utils.lists import write_list
-from utils.report import findings, screen_table
-from utils.score_files import write_json, write_statistics
-from utils.scoring import measure, pair_texts, results
+from utils.lists import read_list, write_list
+from utils.report import screen_table
+from utils.report_words import findings
+from utils.score_files import read_decode_info, write_json
+from utils.scoring import ScoringOptions, pair_texts
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = ("please", "enter", "your", "password", "the", "number", "Dialed,", "Service.", "press", "one", "two")
@@ -29,19 +31,18 @@ def references(n: int = 40) -> dict[str, str]:
     return {key: " ".join(rng.choices(WORDS, k=6)) for key in keys}
 
 
-def add_decode(exp_dir: Path, system: str, texts: dict[str, str], name: str = "") -> Path:
+def add_decode(exp_dir: Path, system: str, texts: dict[str, str], name: str = "", set_name: str = "test") -> Path:
     """A scored decode directory, as pyscripts/score.py leaves it; the same seed makes the same errors."""
     rng = random.Random(1)
     hypotheses = {key: " ".join("oops" if rng.random() < ERRORS[system][key.split("|")[1]] else word
                                 for word in text.split()) for key, text in texts.items()}
-    directory = exp_dir / f"decode_test_{name or system}"
-    decode = {"system": system, "set": "test", "seconds": 20.0, "audio_seconds": 90.0, "beam_size": 5,
+    directory = exp_dir / f"decode_{set_name}_{name or system}"
+    decode = {"system": system, "set": set_name, "seconds": 20.0, "audio_seconds": 90.0, "beam_size": 5,
               "window": "full", "backend": "transformers", "compute_type": "float32"}
     write_json(directory / "decode.json", decode)
     write_list(directory / "text", hypotheses)
-    measured = [one for kind in ("auto", "none") for one in measure(pair_texts(texts, hypotheses), kind)]
-    write_statistics(directory / "utterances.jsonl", measured)
-    write_json(directory / "scores.json", [row for one in measured for row in results(one, decode, 100)])
+    rows = score_directory(directory, decode, pair_texts(texts, hypotheses), ScoringOptions(), 100, nj=1)
+    write_json(directory / "scores.json", rows)
     return directory
 
 
@@ -185,3 +186,29 @@ def test_an_empty_experiment_is_one_clear_line(tmp_path):
     done = run_report(tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1 and "Decode and score first" in done.stderr
+
+
+def test_a_loss_on_a_forget_set_is_said_in_words(tmp_path):
+    texts = references()
+    for system in ("base", "lora"):
+        add_decode(tmp_path, system, {key: text for key, text in texts.items() if "|en|" not in key})
+        add_decode(tmp_path, system, {key: text for key, text in texts.items() if "|en|" in key}, set_name="english")
+    done = run_report("--forget-set", "english", "--bootstrap", 200, tmp_path)
+    assert done.returncode == 0, done.stderr
+    section = (tmp_path / "RESULTS.md").read_text().split("## What was forgotten")[1].split("##")[0]
+    sentence, = (line for line in section.splitlines() if line.startswith("- "))
+    assert sentence.startswith("- LOST: english en WER: ") and "LOST: english en WER" in done.stdout
+    missing = run_report("--forget-set", "english german", tmp_path)
+    assert missing.returncode == 1 and missing.stderr.count("\n") == 1
+    assert "--forget-set german: not decoded in" in missing.stderr
+
+
+def test_suspicious_outputs_are_counted(tmp_path):
+    texts = references(5)
+    directory = add_decode(tmp_path, "base", texts)
+    write_list(directory / "text", {key: "" if key.startswith("u1|fr") else text for key, text in texts.items()})
+    utterances = pair_texts(texts, read_list(directory / "text", allow_empty=True))
+    score_directory(directory, read_decode_info(directory), utterances, ScoringOptions(), 100, nj=1)
+    assert run_report("--bootstrap", 100, tmp_path).returncode == 0
+    found = next(table for table in tables((tmp_path / "RESULTS.md").read_text()) if "empty" in table[0])
+    assert found == [{"set": "test", "system": "base", "empty": "2"}]

@@ -18,8 +18,8 @@ import sacrebleu
 from utils.confidence import bootstrap_interval, paired_bootstrap, sum_clusters
 from utils.errors import UserError
 from utils.lists import write_list
-from utils.score_files import read_decode_info, read_statistics, write_alignments
-from utils.scoring import METRICS, measure, pair_texts, results
+from utils.score_files import read_decode_info, read_statistics, render
+from utils.scoring import METRICS, ScoringOptions, measure, pair_texts, results
 
 ROOT = Path(__file__).resolve().parents[1]
 DECODE = {"system": "base", "set": "test", "seconds": 2.5, "audio_seconds": 20.0}
@@ -43,7 +43,7 @@ def corpus(n: int, error: float, language: str = "fr", task: str = "transcribe",
 
 def scores(references, hypotheses, normalizer="none", metric="auto"):
     """Results by (metric, language)."""
-    measurements = measure(pair_texts(references, hypotheses), normalizer, metric)
+    measurements = measure(pair_texts(references, hypotheses), ScoringOptions(normalizer, metric))
     return {(row["metric"], row["language"]): row
             for measurement in measurements for row in results(measurement, DECODE, n_resamples=100)}
 
@@ -153,7 +153,7 @@ def test_speakers_are_drawn_as_wholes_when_there_are_enough():
 def test_paired_test_tells_equal_from_different():
     references, hypotheses = corpus(200, 0.2)
     worse = {key: text + " oops" * (int(key[1:6]) % 4 == 0) for key, text in hypotheses.items()}
-    base, other = (measure(pair_texts(references, texts), "none")[0].statistics
+    base, other = (measure(pair_texts(references, texts), ScoringOptions("none"))[0].statistics
                    for texts in (hypotheses, worse))
     speakers = [*references]
     assert paired_bootstrap(base, base, speakers, METRICS["wer"].score).p_value == 1.0
@@ -187,8 +187,11 @@ def test_errors_agree_with_sclite(tmp_path, language):
     references, hypotheses = corpus(100, 0.2, language, words=WORDS if language == "fr" else CHARACTERS)
     references |= {f"x|{language}|transcribe": "...", f"y|{language}|transcribe": "Été 请输入 密码"}
     hypotheses |= {f"x|{language}|transcribe": "été", f"y|{language}|transcribe": ""}
-    measurement, = measure(pair_texts(references, hypotheses), "basic")
-    write_alignments(tmp_path / "score", measurement)
+    measurement, = measure(pair_texts(references, hypotheses), ScoringOptions("basic"))
+    rendered = render(measurement)
+    (tmp_path / "score").mkdir()
+    (tmp_path / "score" / "ref.trn").write_text(rendered.references)
+    (tmp_path / "score" / "hyp.trn").write_text(rendered.hypotheses)
     ours = {utt.key: (int(row[3]), int(row[:3].sum()))
             for utt, row in zip(measurement.utterances, measurement.statistics, strict=True)}
     theirs = sclite(tmp_path / "score")
@@ -224,15 +227,15 @@ def test_script_writes_scores_statistics_and_alignments(decode_dir, tmp_path):
         for normalizer in ("basic", "none") for language in ("fr", "all")}
     assert all(row["seconds"] == 2.5 and row["audio_seconds"] == 20 and row["n_utts"] == 12 for row in rows)
 
-    statistics = read_statistics(decode_dir / "utterances.jsonl")
-    total = np.sum([one.values for one in statistics["wer", True].values()], axis=0)
+    statistics = read_statistics(decode_dir / "utterances.jsonl", ["wer"])["wer", True]
+    total = statistics.values.sum(axis=0)
     wer = next(row["value"] for row in rows if row["metric"] == "wer" and row["normalizer"] == "basic")
     assert wer == pytest.approx(100 * total[:3].sum() / total[3], abs=1e-4)
 
     result = (decode_dir / "score_wer" / "result.txt").read_text()
-    assert result.count("id: u") == 12
-    block = result.split("id: u00000|fr|transcribe\n")[1].split("\n\n")[0]
-    deleted = statistics["wer", True]["u00000|fr|transcribe"].values[3]
+    assert result.count("id: (u") == 12
+    block = result.split("id: (u00000|fr|transcribe)\n")[1].split("\n\n")[0]
+    deleted = statistics.values[statistics.keys.index("u00000|fr|transcribe"), 3]
     assert block.startswith(f"Scores: (#C #S #D #I) 0 0 {deleted} 0\nREF: ")
     assert (decode_dir / "score_wer" / "hyp.trn").read_text().splitlines()[0] == "(u00000|fr|transcribe)"
 

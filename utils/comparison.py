@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +21,9 @@ Row = dict[str, Any]
 """An object of results.json."""
 
 SIGNIFICANT = 0.05
-MAIN_METRICS = ("wer", "cer", "bleu")
-_ROW_KEYS = {*DECODE_KEYS, "language", "task", "metric", "value", "ci95", "n_utts", "normalizer", "signature"}
+MAIN_METRICS = ("wer", "cer", "mer", "bleu")  # compared
+SHOWN_METRICS = ("wer", "cer", "mer", "ter", "bleu")
+ROW_KEYS = {*DECODE_KEYS, "language", "task", "metric", "value", "ci95", "n_utts", "normalizer", "signature"}
 _RESCORE = "Score again: pyscripts/score.py"
 
 
@@ -52,8 +53,8 @@ class Decode:
         return self.set, 0 if self.system == "base" else 1 + self.is_exported, self.system
 
     @cached_property
-    def statistics(self) -> dict[tuple[str, bool], dict[str, Statistics]]:
-        return read_statistics(self.directory / "utterances.jsonl")
+    def statistics(self) -> dict[tuple[str, bool], Statistics]:
+        return read_statistics(self.directory / "utterances.jsonl", MAIN_METRICS)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def collect(exp_dir: Path) -> list[Decode]:
 
 def _read_rows(path: Path) -> list[Row]:
     rows = read_json(path, _RESCORE)
-    if not isinstance(rows, list) or any(_ROW_KEYS - set(row) for row in rows):
+    if not isinstance(rows, list) or any(ROW_KEYS - set(row) for row in rows):
         raise UserError(f"{path}: not a list of scores. {_RESCORE}")
     return rows
 
@@ -161,17 +162,21 @@ def _baseline(decode: Decode, decodes: Sequence[Decode]) -> Decode | None:
 
 def _compare(decode: Decode, row: Row, baseline: Decode, other: Row | None, n_resamples: int) -> Comparison:
     kind, language = (row["metric"], is_normalized(row)), row["language"]
-    ours, theirs = (_of_language(one.statistics.get(kind, {}), language) for one in (decode, baseline))
-    if other is None or other["normalizer"] != row["normalizer"] or not ours or ours.keys() != theirs.keys():
+    ours, theirs = (_of_language(one.statistics.get(kind), language) for one in (decode, baseline))
+    if other is None or other["normalizer"] != row["normalizer"] or not ours.keys or ours.keys != theirs.keys:
         raise UserError(f"{decode.directory} and {baseline.directory} were not scored alike: {language} "
                         f"{row['metric']} differs in utterances or normalizer. Score both with the same "
                         "--ref, --normalizer and --metric")
-    before, after = (np.array([side[key].values for key in ours], dtype=float) for side in (theirs, ours))
-    speakers = [statistics.speaker for statistics in ours.values()]
     score = METRICS[row["metric"]].score
-    return Comparison(row, other, paired_bootstrap(before, after, speakers, score, n_resamples))
+    return Comparison(row, other, paired_bootstrap(theirs.values, ours.values, ours.speakers, score, n_resamples))
 
 
-def _of_language(statistics: Mapping[str, Statistics], language: str) -> dict[str, Statistics]:
-    return {key: value for key, value in statistics.items()
-            if language in ("all", parse_key(key).language)}
+def _of_language(statistics: Statistics | None, language: str) -> Statistics:
+    """The rows of a language, or of all, in the order of their keys."""
+    if statistics is None:
+        return Statistics([], [], np.zeros((0, 0)))
+    keys = statistics.keys
+    chosen = sorted((index for index, key in enumerate(keys) if language in ("all", parse_key(key).language)),
+                    key=keys.__getitem__)
+    return Statistics([keys[index] for index in chosen], [statistics.speakers[index] for index in chosen],
+                      statistics.values[chosen])

@@ -15,6 +15,7 @@ import numpy as np
 
 SEED = 20040517  # the same draws in every run, so that the same hypotheses give the same report
 MIN_SPEAKERS = 5  # fewer say too little about how speakers differ
+MAX_DRAWN = 20_000  # rows that are drawn; more are first summed into this many groups at random
 
 CorpusScore = Callable[[np.ndarray], float]
 """Maps summed statistics, shape (k,), to a figure; NaN where it is undefined."""
@@ -50,6 +51,7 @@ def sum_clusters(statistics: np.ndarray, speakers: Sequence[str]) -> np.ndarray:
 def resampled_sums(statistics: np.ndarray, n_resamples: int) -> np.ndarray:
     """Column sums of ``n_resamples`` draws of all rows with replacement; shape (n_resamples, k)."""
     rng = np.random.default_rng(SEED)
+    statistics = _grouped(statistics.astype(float), rng)
     n_rows = len(statistics)
     sums = np.empty((n_resamples, statistics.shape[1]))
     step = max(1, 2_000_000 // n_rows)  # at most 16 MB of weights at a time
@@ -57,6 +59,19 @@ def resampled_sums(statistics: np.ndarray, n_resamples: int) -> np.ndarray:
         draws = rng.integers(n_rows, size=(min(step, n_resamples - start), n_rows))
         weights = np.stack([np.bincount(draw, minlength=n_rows) for draw in draws])
         sums[start:start + len(draws)] = weights.astype(float) @ statistics
+    return sums
+
+
+def _grouped(statistics: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Sums of at most MAX_DRAWN random groups of equal size; they vary as much as their members do together.
+
+    With g groups an interval's width is off by a factor of 1 ± 1/sqrt(2 g): half a per cent.
+    """
+    if len(statistics) <= MAX_DRAWN:
+        return statistics
+    group = rng.permutation(len(statistics)) % MAX_DRAWN
+    sums = np.zeros((MAX_DRAWN, statistics.shape[1]))
+    np.add.at(sums, group, statistics)
     return sums
 
 

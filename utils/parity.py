@@ -11,7 +11,7 @@ from utils.lists import read_list
 from utils.score_files import read_json
 from utils.scoring import METRICS
 
-GATED = ("wer", "cer", "bleu")
+GATED = ("wer", "cer", "mer", "bleu")
 _EXAMPLES = 3
 
 

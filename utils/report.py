@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 from tabulate import tabulate
 
-from utils.comparison import (
-    MAIN_METRICS,
-    SIGNIFICANT,
-    Comparison,
-    Decode,
-    Row,
-    figure,
-    main_figures,
-    shown_rows,
-)
+from utils.comparison import SHOWN_METRICS, Comparison, Decode, Row, figure, main_figures, shown_rows
+from utils.report_words import TITLES, by_set, difference, findings, forgotten, significance, verdict
+from utils.score_files import read_suspects
+from utils.suspects import KINDS
 
-TITLES = {"wer": "WER", "cer": "CER", "bleu": "BLEU", "chrf": "chrF"}
 SCREEN_COLUMNS = 100
 
 _NOTE = """\
-Per cent; lower WER and CER, higher BLEU and chrF are better. In brackets: 95 % bootstrap intervals,
+Per cent; lower WER, CER, MER and TER, higher BLEU and chrF are better. In brackets: 95 % bootstrap intervals,
 resampled by utterance, or by speaker where utt2spk names at least 5."""
 
 
@@ -32,10 +24,6 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: i
     """A Markdown table with aligned columns: the first ``left`` ones to the left, the others to the right."""
     align = ["left"] * left + ["right"] * (len(header) - left)
     return tabulate(rows, headers=header, tablefmt="pipe", colalign=align, disable_numparse=True)
-
-
-def _by_set(decodes: Sequence[Decode]) -> list[tuple[str, list[Decode]]]:
-    return [(name, list(group)) for name, group in groupby(decodes, key=lambda decode: decode.set)]
 
 
 def _cell(row: Row | None) -> str:
@@ -61,7 +49,7 @@ def score_table(decodes: Sequence[Decode], metrics: Sequence[str], normalized: b
 def screen_table(decodes: Sequence[Decode], columns: int = SCREEN_COLUMNS) -> str:
     """The main table of every set; systems that do not fit beside each other go into a table below."""
     blocks = []
-    for name, systems in _by_set(decodes):
+    for name, systems in by_set(decodes):
         blocks.append(f"{name}: scores on {_kind(main_figures(systems))} text")
         while systems:
             count = len(systems)
@@ -77,57 +65,16 @@ def _width(table: str) -> int:
 
 
 def _main_table(decodes: Sequence[Decode]) -> str:
-    return score_table(decodes, MAIN_METRICS, main_figures(decodes))
-
-
-def _p(p_value: float) -> str:
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
-
-
-def _difference(comparison: Comparison) -> str:
-    low, high = comparison.test.ci95
-    return f"{comparison.test.difference:+.1f} [{low:+.1f}, {high:+.1f}]"
-
-
-def _verdict(comparison: Comparison) -> str:
-    if not comparison.is_clear:
-        return "not clear"
-    return "worse" if comparison.is_worse else "better"
+    return score_table(decodes, SHOWN_METRICS, main_figures(decodes))
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> str:
     """Differences between systems with interval, p-value and verdict."""
     lines = [[f"{one.system['system']} – {one.baseline['system']}", one.system["set"],
-              TITLES[one.system["metric"]], one.system["language"], _difference(one), _p(one.test.p_value),
-              _verdict(one)] for one in comparisons]
+              TITLES[one.system["metric"]], one.system["language"], difference(one), significance(one.test.p_value),
+              verdict(one)] for one in comparisons]
     header = ["systems", "set", "metric", "language", "difference", "significance", "verdict"]
     return markdown_table(header, lines, left=4)
-
-
-def findings(comparisons: Sequence[Comparison]) -> list[str]:
-    """A sentence for every figure that got worse than the base model's, or clearly worse by the export,
-    and one for every pair of systems that the set is too small to tell apart somewhere."""
-    found = []
-    for one in comparisons:
-        system, baseline, name = _pair(one)
-        if one.is_worse and (one.is_clear or baseline == "base"):
-            found.append(f"WORSE: {system} than {baseline} on {name} {_place(one)}: "
-                         f"{one.system['value']:.1f} against {one.baseline['value']:.1f} "
-                         f"({_p(one.test.p_value)}{'' if one.is_clear else ', not clear'})")
-    for (system, baseline, name), group in groupby(comparisons, key=_pair):
-        unclear = [one for one in group if not one.is_clear and one.interval_width > abs(one.test.difference)]
-        if unclear:
-            found.append(f"TOO SMALL: {name} cannot tell {system} from {baseline} (interval wider than the "
-                         f"difference, p >= {SIGNIFICANT}) on {', '.join(map(_place, unclear))}")
-    return found
-
-
-def _pair(comparison: Comparison) -> tuple[str, str, str]:
-    return comparison.system["system"], comparison.baseline["system"], comparison.system["set"]
-
-
-def _place(comparison: Comparison) -> str:
-    return f"{comparison.system['language']} {TITLES[comparison.system['metric']]}"
 
 
 def speed_table(decodes: Sequence[Decode]) -> str:
@@ -157,54 +104,41 @@ def scoring_table(decodes: Sequence[Decode]) -> str:
     return markdown_table(["metric", "normalizer", "languages", "signature"], lines, left=4)
 
 
-def data_lines(decodes: Sequence[Decode]) -> Iterator[str]:
-    """Minutes of audio and number of utterances per task and language, set by set."""
-    for set_name, systems in _by_set(decodes):
-        counts = {(row["task"], row["language"]): row["n_utts"] for decode in systems for row in decode.rows}
-        tasks = []
-        for task in sorted({task for task, _ in counts}):
-            languages = sorted(language for of, language in counts if of == task and language != "all")
-            tasks.append(f"{task} " + ", ".join(f"{name} {counts[task, name]}" for name in languages))
-        minutes = systems[0].info["audio_seconds"] / 60
-        yield f"{set_name}: {minutes:.1f} minutes; utterances: {'; '.join(tasks)}"
+def suspects_table(decodes: Sequence[Decode]) -> str:
+    """How many outputs of each system are wrong as a whole, by kind; empty if none is."""
+    counts = [Counter(one.kind for one in read_suspects(decode.directory / "suspects.tsv")) for decode in decodes]
+    kinds = [kind for kind in KINDS if any(count[kind] for count in counts)]
+    lines = [[decode.set, decode.system, *(str(count[kind]) for kind in kinds)]
+             for decode, count in zip(decodes, counts, strict=True)]
+    return markdown_table(["set", "system", *kinds], lines, left=2) if kinds else ""
 
 
-def training_lines(summary: Mapping[str, Any]) -> Iterator[str]:
-    """What train_summary.json says, in words; what it leaves out stays out."""
-    if {"trainable_parameters", "total_parameters"} <= summary.keys():
-        trainable, total = summary["trainable_parameters"], summary["total_parameters"]
-        yield f"trainable parameters: {trainable:,} of {total:,} ({100 * trainable / total:.2f} %)"
-    if "train_seconds" in summary:
-        yield f"training time: {summary['train_seconds'] / 60:.1f} minutes"
-    for key, title in (("n_train_audios", "training audios"), ("n_train_targets", "training targets"),
-                       ("epochs", "epochs"), ("best_step", "best step")):
-        if key in summary:
-            yield f"{title}: {summary[key]}"
-
-
-def render(title: str, origin: Mapping[str, str], summary: Mapping[str, Any], decodes: Sequence[Decode],
-           comparisons: Sequence[Comparison]) -> str:
+def render(title: str, header: Sequence[str], decodes: Sequence[Decode], comparisons: Sequence[Comparison],
+           forget_sets: Collection[str] = ()) -> str:
     """RESULTS.md.
 
     Args:
         title: the heading.
-        origin: see utils.provenance; shown in its order.
-        summary: train_summary.json, or empty.
+        header: see utils.report_words.facts.
         decodes: see utils.comparison.collect.
         comparisons: see utils.comparison.compare.
+        forget_sets: sets that show what tuning cost elsewhere.
     """
-    model = summary.get("base_model") or decodes[0].info.get("model", "not given")
-    facts = [*(f"{key}: {value}" for key, value in origin.items()), f"model: {model}",
-             *data_lines(decodes), *training_lines(summary)]
-    heading = "\n".join(f"- {fact}" for fact in facts)  # not wrapped: a command is to be copied
+    heading = "\n".join(f"- {fact}" for fact in header)  # not wrapped: a command is to be copied
     parts = [f"# {title}", heading, "## Scores", _NOTE]
-    for name, systems in _by_set(decodes):
+    for name, systems in by_set(decodes):
         parts += [f"### {name}: {_kind(main_figures(systems))} text", _main_table(systems)]
     if comparisons:
         parts += ["## Differences", bullets(findings(comparisons) or ["no figure got worse; all are clear"]),
                   comparison_table(comparisons)]
+    if sentences := forgotten(comparisons, forget_sets):
+        parts += ["## What was forgotten", f"On {', '.join(forget_sets)}, which nothing was tuned for:",
+                  bullets(sentences)]
+    if table := suspects_table(decodes):
+        parts += ["## Suspicious outputs", "Outputs that are wrong as a whole; decode_*/suspects.tsv names them.",
+                  table]
     parts.append("## Other figures")
-    for name, systems in _by_set(decodes):
+    for name, systems in by_set(decodes):
         parts += _other_tables(name, systems)
     parts += ["## Speed", speed_table(decodes), "## Normalizers and signatures", scoring_table(decodes)]
     return "\n\n".join(parts) + "\n"
@@ -213,8 +147,8 @@ def render(title: str, origin: Mapping[str, str], summary: Mapping[str, Any], de
 def _other_tables(name: str, decodes: Sequence[Decode]) -> list[str]:
     """What the main table has not: the main metrics on raw text, and chrF on both."""
     parts = []
-    for metrics, normalized in ((MAIN_METRICS, False), (("chrf",), True), (("chrf",), False)):
-        is_main = metrics == MAIN_METRICS and normalized == main_figures(decodes)
+    for metrics, normalized in ((SHOWN_METRICS, False), (("chrf",), True), (("chrf",), False)):
+        is_main = metrics == SHOWN_METRICS and normalized == main_figures(decodes)
         shown = [row for decode in decodes for row in shown_rows(decode.rows, metrics, normalized)]
         if shown and not is_main:
             titles = ", ".join(dict.fromkeys(TITLES[row["metric"]] for row in shown))

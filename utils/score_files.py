@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import shutil
+import sys
+from array import array
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jiwer
+import numpy as np
 
+from utils.alignment import show
 from utils.errors import UserError
 from utils.filesystem import atomic_directory, atomic_open
-from utils.scoring import Measurement, Utterance, align, split_tokens
+from utils.scoring import Measurement, Utterance
+from utils.suspects import Suspect
 
+_BODY = "alignments.partial"
 DECODE_KEYS = ("system", "set", "seconds", "audio_seconds")
 
 
 class Statistics(NamedTuple):
-    """One utterance's sufficient statistics of one metric."""
+    """Sufficient statistics of one metric, a row per utterance; ``values`` has shape (utterances, k)."""
 
-    speaker: str
-    values: list[float]
+    keys: list[str]
+    speakers: list[str]
+    values: np.ndarray
+
+
+class Rendered(NamedTuple):
+    """Text for the files of a ScoreDirectory."""
+
+    references: str
+    hypotheses: str
+    alignments: str
 
 
 def read_decode_info(decode_dir: str | Path) -> dict[str, Any]:
@@ -35,6 +51,12 @@ def read_decode_info(decode_dir: str | Path) -> dict[str, Any]:
     if missing:
         raise UserError(f"{path}: no {', '.join(missing)}. Decode again: pyscripts/predict.py")
     return info
+
+
+def training_summary(exp_dir: Path) -> dict[str, Any]:
+    """train_summary.json of an experiment; empty if nothing was trained there."""
+    path = exp_dir / "train_summary.json"
+    return read_json(path, "Train again: pyscripts/train.py") if path.exists() else {}
 
 
 def read_json(path: Path, remedy: str) -> Any:
@@ -57,70 +79,90 @@ def write_json(path: Path, value: Any) -> None:
         stream.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_statistics(path: Path, measurements: Iterable[Measurement]) -> None:
-    """Write every utterance's statistics, one JSON object a line; paired tests need them, users may."""
-    with atomic_open(path) as stream:
-        for measurement in measurements:
-            counts = measurement.statistics.astype(int).tolist()
-            for utt, normalizer, values in zip(measurement.utterances, measurement.normalizers, counts,
-                                               strict=True):
-                record = {"key": utt.key, "metric": measurement.metric, "normalizer": normalizer,
-                          "speaker": utt.speaker, "statistics": values}
-                stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+def statistics_lines(measurement: Measurement) -> str:
+    """Every utterance's statistics, one JSON object a line; paired tests need them, users may."""
+    rows = zip(measurement.utterances, measurement.normalizers, measurement.statistics.tolist(), strict=True)
+    return "".join(json.dumps({"key": utt.key, "metric": measurement.metric, "normalizer": normalizer,
+                               "speaker": utt.speaker, "statistics": values}, ensure_ascii=False) + "\n"
+                   for utt, normalizer, values in rows)
 
 
-def read_statistics(path: Path) -> dict[tuple[str, bool], dict[str, Statistics]]:
-    """Statistics by (metric, whether on normalised text), then by key.
+def read_statistics(path: Path, metrics: Collection[str]) -> dict[tuple[str, bool], Statistics]:
+    """Statistics of some metrics by (metric, whether on normalised text).
 
     Raises:
-        UserError: the file is missing or was not written by :func:`write_statistics`.
+        UserError: the file is missing or was not written by pyscripts/score.py.
     """
-    found: dict[tuple[str, bool], dict[str, Statistics]] = {}
+    found: dict[tuple[str, bool], tuple[list[str], list[str], array[int]]] = {}
     try:
         with path.open(encoding="utf-8") as stream:
             for line in stream:
                 record = json.loads(line)
-                kind = record["metric"], record["normalizer"] != "none"
-                values = Statistics(record["speaker"], record["statistics"])
-                found.setdefault(kind, {})[record["key"]] = values
+                if record["metric"] in metrics:
+                    kind = record["metric"], record["normalizer"] != "none"
+                    keys, speakers, values = found.setdefault(kind, ([], [], array("l")))
+                    keys.append(sys.intern(record["key"]))  # one copy for all metrics and systems
+                    speakers.append(sys.intern(record["speaker"]))
+                    values.extend(record["statistics"])
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path}: missing or damaged. Score again: pyscripts/score.py") from None
-    return found
+    return {kind: Statistics(keys, speakers, np.array(values).reshape(len(keys), -1))
+            for kind, (keys, speakers, values) in found.items()}
 
 
-def write_alignments(score_dir: Path, measurement: Measurement) -> None:
-    """Write ref.trn and hyp.trn as sclite reads them (tokens apart, key in brackets), and result.txt.
+class ScoreDirectory:
+    """score_wer/ and the like, written as utterances come; replaces the old one as a whole when it is closed.
 
-    ``score_dir`` is replaced as a whole.
+    ref.trn and hyp.trn are as sclite reads them (units apart, key in brackets); result.txt is in sclite's style.
     """
-    with atomic_directory(score_dir) as directory:
-        for name, texts in (("ref", [utt.reference for utt in measurement.utterances]),
-                            ("hyp", [utt.hypothesis for utt in measurement.utterances])):
-            with atomic_open(directory / f"{name}.trn") as stream:
-                stream.writelines(_trn_line(text, utt, measurement.metric)
-                                  for text, utt in zip(texts, measurement.utterances, strict=True))
-        with atomic_open(directory / "result.txt") as stream:
-            stream.write(_summary(measurement) + "\n\n")
-            stream.writelines(_alignment(utt, measurement.metric) + "\n\n" for utt in measurement.utterances)
+
+    def __init__(self, directory: Path) -> None:
+        self._exit = ExitStack()
+        self._new = self._exit.enter_context(atomic_directory(directory))
+        self._streams = {name: self._exit.enter_context((self._new / name).open("w", encoding="utf-8", newline="\n"))
+                         for name in ("ref.trn", "hyp.trn", _BODY)}
+
+    def __enter__(self) -> ScoreDirectory:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._exit.__exit__(*error)
+
+    def add(self, rendered: Rendered) -> None:
+        """Append the lines of some utterances."""
+        for stream, text in zip(self._streams.values(), rendered, strict=True):
+            stream.write(text)
+
+    def finish(self, head: str) -> None:
+        """Write result.txt: ``head``, then all alignments."""
+        self._streams[_BODY].close()
+        with (self._new / "result.txt").open("w", encoding="utf-8", newline="\n") as result:
+            result.write(head + "\n\n")
+            with (self._new / _BODY).open(encoding="utf-8", newline="\n") as body:
+                shutil.copyfileobj(body, result)
+        (self._new / _BODY).unlink()
 
 
-def _trn_line(text: str, utterance: Utterance, metric: str) -> str:
-    return " ".join([*split_tokens(text, metric), f"({utterance.key})"]) + "\n"
+def render(measurement: Measurement) -> Rendered:
+    """Lines of ref.trn and hyp.trn, and blocks of result.txt, for an error rate's utterances."""
+    pairs = [*zip(measurement.utterances, measurement.alignments, strict=True)]
+    return Rendered("".join(_trn_line(alignment.reference, utt) for utt, alignment in pairs),
+                    "".join(_trn_line(alignment.hypothesis, utt) for utt, alignment in pairs),
+                    "".join(show(utt.key, alignment) + "\n\n" for utt, alignment in pairs))
 
 
-def _summary(measurement: Measurement) -> str:
-    """Counts of the whole set, in sclite's letters: Correct, Substitutions, Deletions, Insertions."""
-    substitutions, deletions, insertions, length = measurement.statistics.sum(axis=0).astype(int).tolist()
-    normalizers = ", ".join(sorted(set(measurement.normalizers)))
-    hits = length - substitutions - deletions
-    return (f"{measurement.metric.upper()}, normalizer {normalizers}, "
-            f"{len(measurement.utterances)} utterances, {length} reference tokens\n"
-            f"Scores: (#C #S #D #I) {hits} {substitutions} {deletions} {insertions}")
+def _trn_line(units: list[str], utterance: Utterance) -> str:
+    return " ".join([*units, f"({utterance.key})"]) + "\n"
 
 
-def _alignment(utterance: Utterance, metric: str) -> str:
-    out = align(utterance.reference, utterance.hypothesis, metric)
-    shown = jiwer.visualize_alignment(out, show_measures=False, skip_correct=False)
-    lines = [line.rstrip() for line in shown.splitlines()[2:]]  # not "=== SENTENCE 1 ===" and the blank line
-    counts = f"{out.hits} {out.substitutions} {out.deletions} {out.insertions}"
-    return "\n".join([f"id: {utterance.key}", f"Scores: (#C #S #D #I) {counts}", *lines]).rstrip()
+def write_suspects(path: Path, suspects: Iterable[Suspect], hypotheses: Mapping[str, str]) -> None:
+    """Write ``key kind detail hypothesis`` lines, tab-separated."""
+    with atomic_open(path) as stream:
+        stream.writelines("\t".join([*suspect, hypotheses[suspect.key]]) + "\n" for suspect in suspects)
+
+
+def read_suspects(path: Path) -> list[Suspect]:
+    """What :func:`write_suspects` wrote; nothing if there is no such file."""
+    if not path.exists():
+        return []
+    return [Suspect(*line.split("\t")[:3]) for line in path.read_text(encoding="utf-8").splitlines()]

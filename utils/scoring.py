@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-import jiwer
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 
+from utils.alignment import Alignment, align
 from utils.confidence import bootstrap_interval
 from utils.errors import UserError
 from utils.languages import is_spaceless
 from utils.lists import parse_key
 from utils.normalization import choose_normalizer, get_normalizer
+from utils.units import SPLITTERS, is_mixed, piece_splitter
 
 # force: no warning about text that looks tokenised; it does not change the figure.
-_BLEU, _CHRF = BLEU(force=True), CHRF()
+_NGRAM = {"bleu": BLEU(force=True), "chrf": CHRF()}
+_piece_splitter = cache(piece_splitter)
 
 PROBLEM_LIMIT = 20
+_MIXED_SHARE = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """One target: what should have been said in it and what the decoder wrote."""
 
@@ -35,49 +40,41 @@ class Utterance:
 
 
 @dataclass(frozen=True)
+class ScoringOptions:
+    """What is counted, and on which form of the texts."""
+
+    normalizer: str = "auto"  # or one of utils.normalization.NORMALIZERS
+    metric: str = "auto"  # of transcriptions: wer, cer, mer; auto: by language
+    bpe_model: str | None = None  # for TER
+    mixed: frozenset[str] = frozenset()  # languages that get MER beside CER, see mixed_languages()
+
+
+@dataclass(frozen=True)
 class Metric:
     """A corpus score as a function of summed per-utterance statistics.
 
-    ``statistics`` maps n references and n hypotheses to shape (n, k); ``score`` maps their sum, shape (k,),
-    to a figure on the scale 0–100 (an error rate may exceed 100).
+    ``score`` maps a sum of statistics, shape (k,), to a figure on the scale 0–100 (an error rate may exceed 100).
     """
 
-    statistics: Callable[[Sequence[str], Sequence[str]], np.ndarray]
     score: Callable[[np.ndarray], float]
-    signature: Callable[[], str | None]  # sacrebleu knows it only after scoring
+    signature: Callable[[], str | None]
     higher_is_better: bool
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """The statistics of one metric on the utterances it applies to, and the normaliser of each of them."""
+    """The statistics of one metric on the utterances it applies to, and the normaliser of each of them.
+
+    ``statistics`` has shape (utterances, k): substitutions, deletions, insertions and reference length for error
+    rates (k = 4), sacrebleu's sentence statistics for BLEU (10) and chrF (18). ``alignments`` are those of error
+    rates; they are left out where many measurements were joined into one.
+    """
 
     metric: str
     utterances: list[Utterance]
     normalizers: list[str]
-    statistics: np.ndarray  # (utterances, k)
-
-
-def split_tokens(text: str, metric: str) -> list[str]:
-    """What an error rate counts: words for ``wer``, characters other than white space for ``cer``."""
-    return text.split() if metric == "wer" else list("".join(text.split()))
-
-
-def align(reference: str, hypothesis: str, metric: str) -> jiwer.WordOutput:
-    """jiwer's alignment of one utterance in the units of ``metric``; either side may be empty."""
-    return jiwer.process_words(" ".join(split_tokens(reference, metric)),
-                               " ".join(split_tokens(hypothesis, metric)))
-
-
-def _edit_statistics(metric: str) -> Callable[[Sequence[str], Sequence[str]], np.ndarray]:
-    """Substitutions, deletions, insertions and reference length per utterance: shape (n, 4)."""
-
-    def statistics(references: Sequence[str], hypotheses: Sequence[str]) -> np.ndarray:
-        aligned = [align(*pair, metric) for pair in zip(references, hypotheses, strict=True)]
-        return np.array([(out.substitutions, out.deletions, out.insertions, len(out.references[0]))
-                         for out in aligned], dtype=float)
-
-    return statistics
+    statistics: np.ndarray
+    alignments: list[Alignment]
 
 
 def _error_rate(sums: np.ndarray) -> float:
@@ -85,26 +82,20 @@ def _error_rate(sums: np.ndarray) -> float:
     return float(100 * sums[:3].sum() / sums[3]) if sums[3] else float("nan")
 
 
-def _ngram_statistics(metric: BLEU | CHRF) -> Callable[[Sequence[str], Sequence[str]], np.ndarray]:
-    """sacrebleu's own sentence statistics: shape (n, 10) for BLEU, (n, 18) for chrF.
+def _ngram_metric(metric: BLEU | CHRF) -> Metric:
+    def signature() -> str:
+        metric.corpus_score([""], [[""]])  # sacrebleu knows it only after scoring
+        return str(metric.get_signature())
 
-    They have no public name in sacrebleu; the tests hold their sums against ``corpus_score``.
-    """
-    return lambda references, hypotheses: np.array(
-        metric._extract_corpus_statistics(hypotheses, [references]), dtype=float)
-
-
-def _ngram_score(metric: BLEU | CHRF) -> Callable[[np.ndarray], float]:
-    return lambda sums: float(metric._compute_score_from_stats(sums.tolist()).score)
+    return Metric(lambda sums: float(metric._compute_score_from_stats(sums.tolist()).score), signature,
+                  higher_is_better=True)
 
 
+ERROR_RATES = ("wer", "cer", "mer", "ter")
 METRICS: dict[str, Metric] = {
-    "wer": Metric(_edit_statistics("wer"), _error_rate, lambda: None, higher_is_better=False),
-    "cer": Metric(_edit_statistics("cer"), _error_rate, lambda: None, higher_is_better=False),
-    "bleu": Metric(_ngram_statistics(_BLEU), _ngram_score(_BLEU),
-                   lambda: str(_BLEU.get_signature()), higher_is_better=True),
-    "chrf": Metric(_ngram_statistics(_CHRF), _ngram_score(_CHRF),
-                   lambda: str(_CHRF.get_signature()), higher_is_better=True),
+    **dict.fromkeys(ERROR_RATES, Metric(_error_rate, lambda: None, higher_is_better=False)),
+    "bleu": _ngram_metric(_NGRAM["bleu"]),
+    "chrf": _ngram_metric(_NGRAM["chrf"]),
 }
 
 
@@ -140,12 +131,26 @@ def pair_texts(references: Mapping[str, str], hypotheses: Mapping[str, str],
                       reference, hypotheses[key]) for key, reference in references.items()]
 
 
-def _metrics_of(utterance: Utterance, error_metric: str) -> tuple[str, ...]:
+def mixed_languages(utterances: Iterable[Utterance]) -> frozenset[str]:
+    """Languages written without spaces whose transcriptions mix in words of Latin letters: one in ten or more."""
+    seen: Counter[str] = Counter()
+    mixed: Counter[str] = Counter()
+    for utt in utterances:
+        if utt.task == "transcribe" and is_spaceless(utt.language):
+            seen[utt.language] += 1
+            mixed[utt.language] += is_mixed(utt.reference)
+    return frozenset(language for language, count in mixed.items() if count >= _MIXED_SHARE * seen[language])
+
+
+def _metrics_of(utterance: Utterance, options: ScoringOptions) -> tuple[str, ...]:
     if utterance.task == "translate":
         return ("bleu", "chrf")
-    if error_metric == "auto":
-        return ("cer",) if is_spaceless(utterance.language) else ("wer",)
-    return (error_metric,)
+    tokens = ("ter",) if options.bpe_model else ()
+    if options.metric != "auto":
+        return (options.metric, *tokens)
+    if not is_spaceless(utterance.language):
+        return ("wer", *tokens)
+    return ("cer", "mer", *tokens) if utterance.language in options.mixed else ("cer", *tokens)
 
 
 def normalize(utterances: Sequence[Utterance], normalizer: str) -> tuple[list[Utterance], list[str]]:
@@ -157,25 +162,32 @@ def normalize(utterances: Sequence[Utterance], normalizer: str) -> tuple[list[Ut
             for utt, name in zip(utterances, names, strict=True)], names
 
 
-def measure(utterances: Sequence[Utterance], normalizer: str = "auto",
-            metric: str = "auto") -> list[Measurement]:
-    """Statistics of every metric that applies: WER or CER to transcriptions, BLEU and chrF to translations.
+def measure(utterances: Sequence[Utterance], options: ScoringOptions) -> list[Measurement]:
+    """Statistics of every metric that applies: error rates to transcriptions, BLEU and chrF to translations.
 
-    Args:
-        utterances: see :func:`pair_texts`.
-        normalizer: ``auto`` or one of utils.normalization.NORMALIZERS.
-        metric: of transcriptions: ``wer``, ``cer``, or ``auto`` (``cer`` for languages without spaces).
+    Raises:
+        UserError: a normaliser or the vocabulary for TER is not there.
     """
-    utterances, normalizers = normalize(utterances, normalizer)
+    utterances, normalizers = normalize(utterances, options.normalizer)
     measurements = []
     for name in METRICS:
-        chosen = [index for index, utt in enumerate(utterances) if name in _metrics_of(utt, metric)]
+        chosen = [index for index, utt in enumerate(utterances) if name in _metrics_of(utt, options)]
         if chosen:
             scored = [utterances[index] for index in chosen]
-            statistics = METRICS[name].statistics([utt.reference for utt in scored],
-                                                  [utt.hypothesis for utt in scored])
-            measurements.append(Measurement(name, scored, [normalizers[i] for i in chosen], statistics))
+            statistics, alignments = _statistics(name, scored, options.bpe_model)
+            measurements.append(Measurement(name, scored, [normalizers[i] for i in chosen], statistics, alignments))
     return measurements
+
+
+def _statistics(metric: str, utterances: Sequence[Utterance],
+                bpe_model: str | None) -> tuple[np.ndarray, list[Alignment]]:
+    references, hypotheses = ([getattr(utt, side) for utt in utterances] for side in ("reference", "hypothesis"))
+    if metric not in ERROR_RATES:
+        # No public name in sacrebleu; the tests hold the sums against corpus_score.
+        return np.array(_NGRAM[metric]._extract_corpus_statistics(hypotheses, [references]), dtype=np.int32), []
+    split = _piece_splitter(bpe_model) if metric == "ter" else SPLITTERS[metric]
+    alignments = align([*map(split, references)], [*map(split, hypotheses)])
+    return np.array([alignment.counts() for alignment in alignments], dtype=np.int32), alignments
 
 
 def results(measurement: Measurement, decode: Mapping[str, Any],

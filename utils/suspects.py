@@ -1,0 +1,116 @@
+"""Outputs that are wrong as a whole: empty, looping, made up, in the wrong language, of the wrong task.
+
+Simple rules that need no model. Each compares the hypothesis with its reference, so that a speaker who really says
+"two two two two" is no loop. They find what is blatant, not everything.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rapidfuzz.distance import Levenshtein
+
+from utils.scoring import Utterance
+from utils.units import split_mixed
+
+KINDS = {
+    "empty": "nothing was written although something was said",
+    "loop": "a phrase repeated over and over",
+    "too long": "far longer than the reference: probably made up",
+    "too short": "most of the reference is missing",
+    "wrong script": "letters of another script than the reference's: probably another language",
+    "wrong task": "closer to the other task's reference: translated instead of transcribed, or the reverse",
+}
+
+_LONGEST_PHRASE = 8
+_REPEATS = 4
+_MARGIN = 5  # units that a hypothesis may always be longer
+_LONG, _SHORT = 2.0, 0.3  # times the reference's length
+_OWN_LANGUAGE = 0.5  # similarity to the other task's reference, at least,
+_CLOSER = 0.25  # and by this much more than to its own
+
+
+class Suspect(NamedTuple):
+    """An utterance whose output is wrong as a whole."""
+
+    key: str
+    kind: str  # of KINDS
+    detail: str
+
+
+def inspect(utterance: Utterance, other_reference: str | None = None) -> list[Suspect]:
+    """What is suspicious about an output.
+
+    Args:
+        utterance: with texts as they are or normalised.
+        other_reference: the reference of the same utterance in the other task, if there is one.
+    """
+    reference, hypothesis = (split_mixed(_letters(text)) for text in (utterance.reference, utterance.hypothesis))
+    if not reference:
+        return []
+    if not hypothesis:
+        return [Suspect(utterance.key, "empty", f"{len(reference)} units in the reference")]
+    found = {"loop": _loop(reference, hypothesis), "wrong script": _wrong_script(reference, hypothesis),
+             "wrong task": _wrong_task(reference, hypothesis, other_reference)}
+    lengths = f"{len(hypothesis)} units, reference {len(reference)}"
+    if len(hypothesis) > _LONG * len(reference) + _MARGIN:
+        found["too long"] = lengths
+    if len(reference) > _MARGIN and len(hypothesis) < _SHORT * len(reference):
+        found["too short"] = lengths
+    return [Suspect(utterance.key, kind, found[kind]) for kind in KINDS if found.get(kind)]
+
+
+def _letters(text: str) -> str:
+    """Lower case; punctuation and symbols become spaces."""
+    return "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in text.lower())
+
+
+def longest_repetition(units: Sequence[str]) -> tuple[int, list[str]]:
+    """How often a phrase of up to 8 units follows itself, and the phrase; the longest stretch counts."""
+    best, phrase, stretch = 1, [], 0
+    for size in range(1, min(_LONGEST_PHRASE, len(units) // 2) + 1):
+        run = 0
+        for index in range(size, len(units)):
+            run = run + 1 if units[index] == units[index - size] else 0
+            repeats = run // size + 1
+            if repeats >= 2 and repeats * size > stretch:
+                best, stretch, phrase = repeats, repeats * size, [*units[index - size + 1:index + 1]]
+    return best, phrase
+
+
+def _loop(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
+    repeats, phrase = longest_repetition(hypothesis)
+    if repeats < _REPEATS or repeats <= 1.5 * longest_repetition(reference)[0]:
+        return ""
+    return f"{repeats} times: {' '.join(phrase)}"
+
+
+def _script(char: str) -> str:
+    """LATIN, CYRILLIC, CJK …: the first word of a letter's Unicode name; kana count as CJK, Japanese has both."""
+    script = unicodedata.name(char, "").partition(" ")[0]
+    return "CJK" if script in ("HIRAGANA", "KATAKANA") else script
+
+
+def _scripts(units: Sequence[str]) -> Counter[str]:
+    return Counter(_script(char) for unit in units for char in unit if char.isalpha())
+
+
+def _wrong_script(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
+    expected, found = _scripts(reference), _scripts(hypothesis)
+    foreign = Counter({script: count for script, count in found.items() if script not in expected})
+    if not expected or 2 * foreign.total() <= found.total():
+        return ""
+    return f"{foreign.most_common(1)[0][0].lower()} letters, reference {expected.most_common(1)[0][0].lower()}"
+
+
+def _wrong_task(reference: Sequence[str], hypothesis: Sequence[str], other_reference: str | None) -> str:
+    other = split_mixed(_letters(other_reference or ""))
+    if len(other) < 2:
+        return ""
+    own, others = (Levenshtein.normalized_similarity(hypothesis, side) for side in (reference, other))
+    if others < _OWN_LANGUAGE or others < own + _CLOSER:
+        return ""
+    return f"similarity to the other task's reference {others:.2f}, to its own {own:.2f}"
