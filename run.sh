@@ -64,6 +64,7 @@ fi
 
 if in_stage 1; then
   log "Stage 1: lists of each task, checked and merged: data/"
+  [[ -e $model_dir ]] || "$py/download_model.py" --model "$model" "$model_dir"  # its tokenizer counts the texts
   if [[ -n $corpus_name && -d $download_dir/$corpus_name ]]; then
     "$corpus/prepare_$corpus_name.py" "$download_dir/$corpus_name" data
   fi

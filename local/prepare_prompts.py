@@ -63,9 +63,10 @@ def prepare_prompts(download_dir: Path, data_dir: Path, languages: list[str]) ->
         The prompts of all sets, each with at least one task.
 
     Raises:
-        UserError: transcripts or audio of a language are missing.
+        UserError: transcripts or audio of a language are missing, or ``data_dir`` holds lists of other audio.
     """
     check_languages(languages)
+    _spare_other_lists(data_dir)
     transcripts = {language: read_transcripts(transcript_file(download_dir / language, language))
                    for language in dict.fromkeys(["en", *languages])}
     tones = {name for pairs in transcripts.values() for name, text in pairs if TONE.fullmatch(text)}
@@ -79,6 +80,15 @@ def prepare_prompts(download_dir: Path, data_dir: Path, languages: list[str]) ->
     _check_split(prompts)
     _write(prompts, dropped, data_dir)
     return prompts
+
+
+def _spare_other_lists(data_dir: Path) -> None:
+    """Lists that name anything but g722 files are somebody's own and are not written over."""
+    for path in sorted(path for set_ in SETS for path in (data_dir / set_).glob("*/wav.scp")):
+        first = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+        if first and not first.endswith(".g722"):
+            raise UserError(f"{path} is not of the prompts: move your lists away, or use them: "
+                            './run.sh --corpus-name ""')
 
 
 def _read_language(language: str, transcripts: list[tuple[str, str]], directory: Path, tones: set[str],

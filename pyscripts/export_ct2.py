@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.cli import log, make_parser, run_main
 from utils.config import load_config, require_file
+from utils.errors import UserError
 
 
 def main() -> None:
@@ -24,13 +25,15 @@ def main() -> None:
     parser.add_argument("--config", default="conf/whisper_multitask.yaml", help="YAML file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="change a key of the configuration; may be repeated")
-    parser.add_argument("--merged-dir", type=Path, help="where the merged Hugging Face model goes, or already is; "
+    parser.add_argument("--merged-dir", type=Path, help="where the merged Hugging Face model goes; "
                         "default: dev_env.ctranslate_model_path.merged")
     args = parser.parse_args()
     config = load_config(args.config, args.overrides)
     exported = config.dev_env
     tuned = require_file(config.predict.model_path, "predict.model_path")
     base = require_file(exported.ori_model_path, "dev_env.ori_model_path")
+    if not exported.ctranslate_model_path:
+        raise UserError("dev_env.ctranslate_model_path is empty; say where the CTranslate2 model shall go")
 
     from utils.export import convert, merge
 

@@ -94,6 +94,15 @@ def test_lists_have_the_recipe_s_keys_texts_and_paths(corpus: Path, tmp_path: Pa
         assert lines == sorted(lines, key=lambda line: line.split(b" ")[0])
 
 
+def test_lists_of_other_audio_are_not_written_over(corpus: Path, tmp_path: Path) -> None:
+    own = tmp_path / "data/train/transcribe/wav.scp"
+    own.parent.mkdir(parents=True)
+    own.write_text("a|fr|transcribe /corpus/a.wav\n")
+    with pytest.raises(UserError, match="not of the prompts.*--corpus-name"):
+        prepare_prompts(corpus, tmp_path / "data", ["en", "fr"])
+    assert own.read_text() == "a|fr|transcribe /corpus/a.wav\n"
+
+
 def test_what_is_left_out_is_listed(corpus: Path, tmp_path: Path) -> None:
     prepare_prompts(corpus, tmp_path / "data", ["en", "fr"])
     both = {("en", "beep"), ("en", "joined"), ("en", "no-audio"), ("en", "long"), ("en", "zero"),

@@ -49,7 +49,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def recipe(corpus: Path, tiny_whisper: Path, tmp_path: Path) -> Any:
-    """``recipe(name, **changes)``: a configuration whose results go to tmp_path/name; ``_`` in a name stands for a dot."""
+    """``recipe(name, **argv)``: a configuration whose results go to tmp_path/name."""
     def make(name: str = "out", model: dict[str, Any] | None = None, **argv: Any) -> Config:
         values = {
             "data": {section: {"wav_scp": str(corpus / set_ / "wav.scp"), "text": str(corpus / set_ / "text")}
@@ -99,7 +99,8 @@ def test_training_lowers_the_loss_and_leaves_what_it_promises(recipe: Any) -> No
     adapter = json.loads((directory / "adapter_config.json").read_text())
     assert (adapter["r"], adapter["lora_alpha"], adapter["task_type"]) == (4, 8, None)
     summary = json.loads((directory / "train_summary.json").read_text())
-    assert (summary["steps"], summary["epochs"], summary["n_train_audios"], summary["n_train_targets"]) == (12, 3, 8, 16)
+    counts = {name: summary[name] for name in ("steps", "epochs", "n_train_audios", "n_train_targets")}
+    assert counts == {"steps": 12, "epochs": 3, "n_train_audios": 8, "n_train_targets": 16}
     assert summary["trainable_parameters"] == sum(weight.numel() for weight in load_file(directory / ADAPTER).values())
     assert summary["best_dev_loss"] == min(dev) and summary["train_seconds"] > 0
 
@@ -206,6 +207,18 @@ def test_lora_that_trains_all_or_nothing_is_refused(recipe: Any, monkeypatch: py
     with pytest.raises(UserError, match="parameters would train"):
         tune(recipe())
     assert not out(recipe()).exists()
+
+
+@pytest.mark.parametrize(("cut", "complaint"), [("text", "no line for .*text"), ("wav_scp", "is not in .*wav")])
+def test_keys_in_one_list_only_are_refused(recipe: Any, corpus: Path, tmp_path: Path, cut: str, complaint: str) -> None:
+    """Training on what both lists happen to have would drop the rest without a word."""
+    config = recipe()
+    lines = Path(getattr(config.data.train, cut)).read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "cut").write_text("".join(lines[1:]), encoding="utf-8")
+    setattr(config.data.train, cut, str(tmp_path / "cut"))
+    with pytest.raises(UserError, match=rf"(?s){complaint}") as refused:
+        tune(config)
+    assert "train-chinese-00|chinese|transcribe" in str(refused.value)
 
 
 def test_lora_without_target_modules_is_refused(recipe: Any) -> None:

@@ -46,7 +46,8 @@ def make_tiny_whisper(directory: Path, *, num_mels: int = 80, seed: int = 0, std
 def make_tokenizer() -> WhisperTokenizer:
     """Every byte is a token, so any language can be written; the other ids of real vocabularies are unused words."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = [*letters, *(f"Ġ{number}" for number in range(END - len(letters)))]
+    # A model without the empty word is no multilingual one to CTranslate2, and to faster-whisper all English.
+    words = [*letters, *(f"Ġ{number}" for number in range(END - len(letters) - 1)), ""]
     tokenizer = Tokenizer(models.BPE({word: index for index, word in enumerate(words)}, []))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
     tokenizer.add_special_tokens(["<|endoftext|>", "<|startoftranscript|>", *_LANGUAGE_TOKENS, *_TASK_TOKENS])

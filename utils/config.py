@@ -70,7 +70,7 @@ class DevEnvConfig:
     conf: RuntimeConfig = field(default_factory=RuntimeConfig)
     result_file: str = ""
     dev: Lists = field(default_factory=Lists)
-    quantization: str = "int8"
+    quantization: str = ""  # empty: weights keep their precision, as in the parent project
 
 
 @dataclass

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import ctranslate2
 import numpy as np
 from transformers import WhisperTokenizerFast
 
+from utils.decoding import Decoder, Search, Tokens
 from utils.errors import UserError
-from utils.multitask_data import Utterance, stack_feats
-from utils.prompts import MAX_TARGET_TOKENS, prompt_ids
 
 
 def resolve_runtime(device: str, compute_type: str) -> tuple[str, str]:
@@ -36,7 +34,7 @@ def resolve_runtime(device: str, compute_type: str) -> tuple[str, str]:
     return device, compute_type
 
 
-class Ct2Decoder:
+class Ct2Decoder(Decoder):
     """Greedy or beam search with a CTranslate2 Whisper directory.
 
     On a CPU every core works on a batch of its own, which is faster than all cores on one.
@@ -47,6 +45,7 @@ class Ct2Decoder:
 
     def __init__(self, model_dir: str | Path, tokenizer: WhisperTokenizerFast, *, beam_size: int = 1,
                  device: str = "auto", compute_type: str = "auto") -> None:
+        super().__init__(tokenizer, beam_size)
         device, compute_type = resolve_runtime(device, compute_type)
         self.workers = len(os.sched_getaffinity(0)) if device == "cpu" else 1
         try:
@@ -56,27 +55,19 @@ class Ct2Decoder:
             raise UserError(f"{model_dir}: CTranslate2 cannot load it: {error}") from None
         self.compute_type = self.model.compute_type
         self.device = device
-        self.beam_size = beam_size
-        self.tokenizer = tokenizer
 
-    def __call__(self, utterances: Sequence[Utterance], feats: Sequence[np.ndarray],
-                 num_frames: int) -> dict[str, str]:
-        """Hypotheses of a batch whose utterances all have the same number of targets.
+    def encode(self, features: np.ndarray) -> ctranslate2.StorageView:
+        """(batch, ceil(frames / 2), d_model) on the model's device."""
+        return self.model.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(features)))
 
-        Args:
-            feats: (frames, num_mels) of each utterance.
-            num_frames: what all are padded to.
-
-        Returns:
-            key -> text, for every key of every utterance.
-        """
-        features = np.ascontiguousarray(stack_feats(feats, num_frames).numpy())
-        encoded = self.model.encode(ctranslate2.StorageView.from_array(features))
-        hypotheses: dict[str, str] = {}
-        for keys in zip(*(utterance.keys for utterance in utterances), strict=True):
-            results = self.model.generate(encoded, [prompt_ids(self.tokenizer, key) for key in keys],
-                                          beam_size=self.beam_size, max_length=MAX_TARGET_TOKENS)
-            tokens = [result.sequences_ids[0] for result in results]
-            texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-            hypotheses |= {key: text.strip() for key, text in zip(keys, texts, strict=True)}
-        return hypotheses
+    def generate(self, encoded: ctranslate2.StorageView, prompts: list[list[Tokens]],
+                 search: Search) -> list[list[Tokens]]:
+        """Tokens of every target; see :class:`~utils.decoding.Decoder`."""
+        found: list[list[Tokens]] = [[] for _ in prompts]
+        for targets in zip(*prompts, strict=True):  # one prompt of each utterance
+            results = self.model.generate(encoded, list(targets), beam_size=search.beam_size,
+                                          no_repeat_ngram_size=search.no_repeat_ngram,
+                                          max_length=2 * search.max_tokens)  # CTranslate2 stops at half of it
+            for tokens, result in zip(found, results, strict=True):
+                tokens.append(result.sequences_ids[0])
+        return found

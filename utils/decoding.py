@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from utils.batching import pack
 from utils.cli import progress_bar
 from utils.modeling import MultitaskWhisper
 from utils.multitask_data import Utterance, stack_feats
-from utils.prompts import MAX_TARGET_TOKENS, prompt_ids
+from utils.prompts import MAX_TARGET_TOKENS, PROMPT_TOKENS, prompt_ids
 
 FULL_WINDOW = 3000  # frames: the 30 s that Whisper was trained on
 
@@ -30,13 +31,74 @@ class Batch:
     num_frames: int
 
 
-class Decoder(Protocol):
-    """What decodes a batch: (utterances, their (frames, num_mels) features, frames to pad to) -> key -> hypothesis."""
+@dataclass(frozen=True)
+class Search:
+    """How hypotheses are searched for."""
 
-    workers: int  # how many batches it can decode at once
+    beam_size: int  # 1 is greedy search
+    max_tokens: int  # after the prompt
+    no_repeat_ngram: int = 0  # forbid repeating an n-gram of so many tokens; 0 allows all
+
+
+# A hypothesis that does not end is decoded again like this. Whisper itself tries rising temperatures for those
+# (arXiv:2212.04356, section 4.5); this gives the same result every time.
+_RETRY = {"beam_size": 5, "no_repeat_ngram": 3}
+
+Tokens = list[int]
+
+
+def token_limit(num_frames: int) -> int:
+    """Tokens after which a hypothesis for ``num_frames`` frames (10 ms) cannot be right any more.
+
+    The default corpus has at most 12 a second, short utterances aside; more is a loop.
+    """
+    return min(MAX_TARGET_TOKENS - PROMPT_TOKENS, 20 + num_frames * 12 // 100)
+
+
+class Decoder(ABC):
+    """Decodes a batch: each utterance is encoded once, whatever the number of its targets."""
+
+    workers = 1  # how many batches it can decode at once
+
+    def __init__(self, tokenizer: WhisperTokenizerFast, beam_size: int) -> None:
+        self.tokenizer = tokenizer
+        self.beam_size = beam_size
+
+    @abstractmethod
+    def encode(self, features: np.ndarray) -> Any:
+        """Encoder outputs, in whatever form :meth:`generate` takes them, of (batch, num_mels, frames) features."""
+
+    @abstractmethod
+    def generate(self, encoded: Any, prompts: list[list[Tokens]], search: Search) -> list[list[Tokens]]:
+        """Tokens of every target, without the prompt and the end token.
+
+        Args:
+            prompts: of each utterance the prompts of its targets; all utterances have as many.
+        """
 
     def __call__(self, utterances: Sequence[Utterance], feats: Sequence[np.ndarray], num_frames: int) -> dict[str, str]:
-        """Hypotheses of every key of every utterance."""
+        """Hypotheses of every key of every utterance; all utterances have as many keys.
+
+        Args:
+            feats: (frames, num_mels) of each utterance.
+            num_frames: what all are padded to.
+        """
+        features = stack_feats(feats, num_frames).numpy()
+        limits = [token_limit(utterance.num_frames) for utterance in utterances]
+        prompts = [[prompt_ids(self.tokenizer, key) for key in utterance.keys] for utterance in utterances]
+        tokens = self.generate(self.encode(features), prompts, Search(self.beam_size, max(limits)))
+        hypotheses: dict[str, str] = {}
+        for row, (utterance, limit) in enumerate(zip(utterances, limits, strict=True)):
+            endless = [target for target, found in enumerate(tokens[row]) if len(found) >= limit]
+            if endless:
+                retried = self.generate(self.encode(features[row:row + 1]),
+                                        [[prompts[row][target] for target in endless]],
+                                        Search(max_tokens=limit, **_RETRY))[0]
+                for target, found in zip(endless, retried, strict=True):
+                    tokens[row][target] = found
+            texts = self.tokenizer.batch_decode(tokens[row], skip_special_tokens=True)
+            hypotheses |= {key: text.strip() for key, text in zip(utterance.keys, texts, strict=True)}
+        return hypotheses
 
 
 def plan_batches(utterances: Sequence[Utterance], max_frames: int, window: str) -> list[Batch]:
@@ -77,47 +139,42 @@ def decode_set(decoder: Decoder, read_feats: Callable[[str], np.ndarray],
     return hypotheses, time.perf_counter() - started
 
 
-class TransformersDecoder:
+class TransformersDecoder(Decoder):
     """Greedy or beam search with a model from :mod:`utils.modeling`.
 
     Args:
         model: on its device, in its precision; is put into evaluation mode.
-        beam_size: 1 is greedy search.
     """
 
-    workers = 1
-
     def __init__(self, model: MultitaskWhisper, tokenizer: WhisperTokenizerFast, beam_size: int = 1) -> None:
+        super().__init__(tokenizer, beam_size)
         self.model = model.eval()
-        self.tokenizer = tokenizer
-        stock = model.generation_config
-        self.generation = GenerationConfig(
-            max_length=MAX_TARGET_TOKENS, num_beams=beam_size, do_sample=False, use_cache=True,
-            eos_token_id=model.config.eos_token_id, pad_token_id=model.config.pad_token_id,
-            decoder_start_token_id=model.config.decoder_start_token_id,
-            suppress_tokens=stock.suppress_tokens or None, begin_suppress_tokens=stock.begin_suppress_tokens or None)
 
     @torch.inference_mode()
-    def __call__(self, utterances: Sequence[Utterance], feats: Sequence[np.ndarray],
-                 num_frames: int) -> dict[str, str]:
-        """Hypotheses of a batch.
+    def encode(self, features: np.ndarray) -> torch.Tensor:
+        """(batch, ceil(frames / 2), d_model) on the model's device."""
+        inputs = torch.from_numpy(features).to(self.model.device, self.model.dtype)
+        return self.model.model.encoder(inputs).last_hidden_state
 
-        Args:
-            feats: (frames, num_mels) of each utterance.
-            num_frames: what all are padded to.
-
-        Returns:
-            key -> text, for every key of every utterance.
-        """
-        device, dtype = self.model.device, self.model.dtype
-        encoded = self.model.model.encoder(stack_feats(feats, num_frames).to(device, dtype)).last_hidden_state
-        keys = [key for utterance in utterances for key in utterance.keys]
-        rows = torch.tensor([row for row, utterance in enumerate(utterances) for _ in utterance.keys], device=device)
-        prompts = torch.tensor([prompt_ids(self.tokenizer, key) for key in keys], device=device)
+    @torch.inference_mode()
+    def generate(self, encoded: torch.Tensor, prompts: list[list[Tokens]], search: Search) -> list[list[Tokens]]:
+        """Tokens of every target; see :class:`Decoder`."""
+        model, stock = self.model, self.model.generation_config
+        rows = torch.tensor([row for row, targets in enumerate(prompts) for _ in targets], device=model.device)
+        inputs = torch.tensor([prompt for targets in prompts for prompt in targets], device=model.device)
+        config = GenerationConfig(
+            max_new_tokens=search.max_tokens, num_beams=search.beam_size, do_sample=False, use_cache=True,
+            no_repeat_ngram_size=search.no_repeat_ngram, eos_token_id=model.config.eos_token_id,
+            pad_token_id=model.config.pad_token_id, decoder_start_token_id=model.config.decoder_start_token_id,
+            suppress_tokens=stock.suppress_tokens or None, begin_suppress_tokens=stock.begin_suppress_tokens or None)
         # Whisper's own generate() takes one task a batch and may run the encoder again to find the language.
-        tokens = GenerationMixin.generate(
-            self.model, generation_config=self.generation, decoder_input_ids=prompts,
+        outputs = GenerationMixin.generate(
+            model, generation_config=config, decoder_input_ids=inputs,
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded[rows]),
-            attention_mask=torch.ones(len(keys), encoded.shape[1], dtype=torch.long, device=device))
-        texts = self.tokenizer.batch_decode(tokens[:, prompts.shape[1]:], skip_special_tokens=True)
-        return {key: text.strip() for key, text in zip(keys, texts, strict=True)}
+            attention_mask=torch.ones(len(rows), encoded.shape[1], dtype=torch.long, device=model.device))
+        found = iter(outputs[:, inputs.shape[1]:].tolist())
+        return [[self._until_end(next(found)) for _ in targets] for targets in prompts]
+
+    def _until_end(self, tokens: Tokens) -> Tokens:
+        end = self.model.config.eos_token_id
+        return tokens[:tokens.index(end)] if end in tokens else tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from transformers import GenerationConfig, WhisperConfig
@@ -27,8 +28,10 @@ def merge(tuned: str | Path, base_dir: str | Path, directory: str | Path) -> Non
         base_dir: what the adapter was trained on; tokenizer and feature extractor come from it.
 
     Raises:
-        UserError: a part is missing or does not fit.
+        UserError: a part is missing or does not fit, or ``directory`` holds something else.
     """
+    directory = Path(directory)
+    _refuse_other_contents(directory, "preprocessor_config.json", sources=(tuned, base_dir))
     model = load_tuned_model(tuned, base_dir)
     with atomic_directory(directory) as partial:
         save_whole_model(model, Path(base_dir), load_tokenizer(base_dir), partial)
@@ -38,7 +41,7 @@ def convert(merged_dir: str | Path, ct2_dir: str | Path, quantization: str) -> N
     """Convert a whole Hugging Face directory to CTranslate2, and check what was written.
 
     Raises:
-        UserError: unknown quantization, or the directory is not complete.
+        UserError: unknown quantization, the directory is not complete, or ``ct2_dir`` holds something else.
     """
     from ctranslate2.converters import TransformersConverter
 
@@ -48,12 +51,21 @@ def convert(merged_dir: str | Path, ct2_dir: str | Path, quantization: str) -> N
     missing = [name for name in _COPIED if not (merged_dir / name).is_file()]
     if missing:  # without its tokenizer the converter writes a corrupt vocabulary and says nothing
         raise UserError(f"{merged_dir}: {missing[0]} is missing there; make the directory again")
+    _refuse_other_contents(ct2_dir, "model.bin")
     with atomic_directory(ct2_dir) as partial:
         converter = TransformersConverter(str(merged_dir), copy_files=list(_COPIED), low_cpu_mem_usage=True)
         converter.convert(str(partial), quantization=quantization or None, force=True)
         check_ct2(partial, merged_dir)
     size = sum(path.stat().st_size for path in ct2_dir.iterdir()) / 1e6
     log(f"{ct2_dir}: {quantization or 'weights as they were'}, {size:.0f} MB")
+
+
+def _refuse_other_contents(directory: Path, mark: str, sources: Sequence[str | Path] = ()) -> None:
+    """An export takes the place of an earlier one, which has the file ``mark``, but of nothing else of the user's."""
+    if directory.resolve() in [Path(source).resolve() for source in sources]:
+        raise UserError(f"{directory} would take the place of what it is made from; name another directory")
+    if directory.exists() and not (directory / mark).is_file() and any(directory.iterdir()):
+        raise UserError(f"{directory} is not empty and no earlier export (it has no {mark}); name another directory")
 
 
 def check_ct2(ct2_dir: Path, merged_dir: Path) -> None:
@@ -73,14 +85,16 @@ def check_ct2(ct2_dir: Path, merged_dir: Path) -> None:
     ids = tokenizer.convert_tokens_to_ids(special)
     pairs = {
         "vocabulary size": (len(vocabulary), model.vocab_size),
-        "special tokens": ([vocabulary[index] for index in ids], special),
+        "special tokens": ([vocabulary[index] for index in ids if index < len(vocabulary)], special),
         "start and end token": ([model.decoder_start_token_id, model.eos_token_id], ids[:2]),
         "suppress_ids": (sorted(written["suppress_ids"]), sorted(generation.suppress_tokens or [])),
         "suppress_ids_begin": (written["suppress_ids_begin"], generation.begin_suppress_tokens or []),
-        "lang_ids": (sorted(written["lang_ids"]), sorted(generation.lang_to_id.values())),
-        "alignment_heads": (written["alignment_heads"], generation.alignment_heads),
         "mel bins": (features["feature_size"], model.num_mel_bins),
     }
+    if hasattr(generation, "lang_to_id"):
+        pairs["lang_ids"] = (sorted(written["lang_ids"]), sorted(generation.lang_to_id.values()))
+    if hasattr(generation, "alignment_heads"):
+        pairs["alignment_heads"] = (written["alignment_heads"], generation.alignment_heads)
     for what, (found, expected) in pairs.items():
         if found != expected:
             raise UserError(f"{ct2_dir}: {what} would be wrong there: {str(found)[:80]}, not {str(expected)[:80]}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput, ModelOutput
@@ -99,15 +100,19 @@ def load_base_model(model_dir: str | Path, dtype: torch.dtype = torch.float32) -
     """A Whisper checkpoint from a local directory (safetensors only).
 
     Raises:
-        UserError: there is no such checkpoint.
+        UserError: there is no such checkpoint, or it is damaged or not complete.
     """
     try:
-        model = MultitaskWhisper.from_pretrained(
-            model_dir, local_files_only=True, use_safetensors=True, dtype=dtype, attn_implementation="sdpa")
-    except (OSError, ValueError, KeyError) as error:
+        model, info = MultitaskWhisper.from_pretrained(
+            model_dir, local_files_only=True, use_safetensors=True, dtype=dtype, attn_implementation="sdpa",
+            output_loading_info=True)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{model_dir}: no Whisper checkpoint could be read there: {error}") from None
     if model.config.model_type != "whisper":
         raise UserError(f"{model_dir}: a {model.config.model_type} model, not Whisper")
+    if info["missing_keys"]:  # transformers would go on with random numbers
+        raise UserError(f"{model_dir}: the checkpoint lacks {min(info['missing_keys'])} and "
+                        f"{len(info['missing_keys']) - 1} other weights that its config.json asks for")
     return model
 
 
@@ -127,14 +132,19 @@ def load_tuned_model(path: str | Path, base_dir: str | Path, dtype: torch.dtype 
     """
     if not is_adapter(path):
         return load_base_model(path, dtype)
-    from peft import PeftModel
+    from peft import PeftModel, get_peft_model_state_dict
 
     base = load_base_model(base_dir, torch.float32)  # merging in less precision would lose the update's small parts
     try:
-        merged = PeftModel.from_pretrained(base, str(path)).merge_and_unload()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path}: the adapter does not fit {base_dir}: {str(error).splitlines()[0]}") from None
-    return merged.to(dtype)
+        with safe_open(Path(path) / "adapter_model.safetensors", "pt") as stored:
+            names = set(stored.keys())
+        tuned = PeftModel.from_pretrained(base, str(path))
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"{path}: no adapter there that fits {base_dir}: {str(error).splitlines()[0]}") from None
+    different = names ^ get_peft_model_state_dict(tuned).keys()
+    if different:  # PEFT leaves out what does not fit, and what is missing
+        raise UserError(f"{path}: the adapter is of another model than {base_dir}: {min(different)} is in one only")
+    return tuned.merge_and_unload().to(dtype)
 
 
 def add_lora(model: MultitaskWhisper, options: LoraOptions) -> nn.Module:

@@ -11,6 +11,7 @@ from utils.languages import is_spaceless
 from utils.lists import UtteranceKey, parse_key
 
 MAX_TARGET_TOKENS = 448
+PROMPT_TOKENS = 4
 _ENGLISH_ONLY_END = 50256
 
 

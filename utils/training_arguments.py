@@ -67,9 +67,12 @@ def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTraini
     if "fp16" not in merged and "bf16" not in merged:
         merged["bf16"] = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     try:
-        return Seq2SeqTrainingArguments(**merged)
+        arguments = Seq2SeqTrainingArguments(**merged)
     except (TypeError, ValueError, ImportError) as error:
         raise UserError(f"model.model_train_argv: {str(error).splitlines()[0]}") from None
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # several GPUs take a process each; the trainer would split our batches among them
+    return arguments
 
 
 def _value(name: str, value: Any) -> Any:

@@ -124,7 +124,12 @@ def _first_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
 def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizerFast) -> MultitaskDataset:
     text = require_file(lists.text, f"{section}.text")
     utterances, read_feats = open_set(lists, section, log_mel)
-    return MultitaskDataset(utterances, read_feats, read_list(text), tokenizer, text)
+    texts = read_list(text)
+    silent = texts.keys() - {key for utterance in utterances for key in utterance.keys}
+    if silent:
+        raise UserError(f"{text}: {min(silent)} is not in {lists.feats_scp or lists.wav_scp} ({len(silent)} keys have "
+                        "text but no audio). Add it there or delete it here")
+    return MultitaskDataset(utterances, read_feats, texts, tokenizer, text)
 
 
 def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[str, Any]]:

@@ -1,0 +1,122 @@
+"""Batches by frames: within the budget, complete, and the same for the same seed and epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from utils.batching import FrameBatchSampler, Item, draw_padding, pack
+from utils.config import PADDING_POLICIES, PaddingOptions
+
+WINDOW = 3000
+LENGTHS = st.lists(st.integers(1, WINDOW), min_size=1, max_size=120)
+NO_PADDING = PaddingOptions(policy="none")
+
+quick = settings(max_examples=60, deadline=None)
+
+
+def composition(batches: list[list[Item]]) -> list[list[int]]:
+    return [[index for index, _ in batch] for batch in batches]
+
+
+@quick
+@given(LENGTHS, st.integers(100, 6000), st.integers(0, 5), st.integers(0, 3), st.booleans())
+def test_every_utterance_once_and_no_batch_over_budget(lengths: list[int], budget: int, most: int, epoch: int,
+                                                       shuffle: bool) -> None:
+    sampler = FrameBatchSampler(lengths, budget, NO_PADDING, max_utterances=most, shuffle=shuffle)
+    batches = composition(sampler.batches(epoch))
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert max(lengths[index] for index in batch) * len(batch) <= budget or len(batch) == 1
+        assert len(batch) <= most or most == 0
+
+
+@quick
+@given(LENGTHS, st.integers(100, 6000), st.integers(0, 3))
+def test_the_same_seed_and_epoch_give_the_same_batches(lengths: list[int], budget: int, epoch: int) -> None:
+    first, second = (FrameBatchSampler(lengths, budget, PaddingOptions(full_window_share=0.3), seed=7)
+                     for _ in range(2))
+    first.batches(epoch + 1)  # what was asked before does not matter
+    second.set_epoch(epoch)
+    assert first.batches(epoch) == list(second)
+
+
+@quick
+@given(LENGTHS, st.integers(100, 6000), st.integers(0, 5))
+def test_every_epoch_has_the_same_number_of_batches(lengths: list[int], budget: int, most: int) -> None:
+    sampler = FrameBatchSampler(lengths, budget, PaddingOptions(), max_utterances=most)
+    assert {len(sampler.batches(epoch)) for epoch in range(4)} == {len(sampler)}
+
+
+def test_epochs_and_seeds_mix_the_utterances_anew() -> None:
+    lengths = np.random.default_rng(0).integers(100, 900, 200)
+    batches = [composition(FrameBatchSampler(lengths, 4000, NO_PADDING, seed=seed).batches(epoch))
+               for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    sets = [{frozenset(batch) for batch in of_epoch} for of_epoch in batches]
+    assert all(len(one & other) < len(one) / 4 for one, other in ((sets[0], sets[1]), (sets[0], sets[2])))
+    longest = [max(lengths[index] for index in batch) for batch in batches[0]]
+    assert longest != sorted(longest)  # the batches' order is shuffled, too
+
+
+def test_like_lengths_are_together() -> None:
+    """Over 90 % of a batch's frames are speech, not padding to its longest utterance."""
+    lengths = np.random.default_rng(0).integers(100, 900, 500)
+    batches = composition(FrameBatchSampler(lengths, 6000, NO_PADDING).batches(0))
+    used = sum(max(lengths[index] for index in batch) * len(batch) for batch in batches)
+    assert lengths.sum() / used > 0.9
+
+
+def test_the_development_set_keeps_its_order_and_length() -> None:
+    sampler = FrameBatchSampler([300, 100, 200, 100], 400, NO_PADDING, shuffle=False)
+    assert sampler.batches(0) == sampler.batches(5) == [[(1, 100), (3, 100)], [(2, 200)], [(0, 300)]]
+
+
+@quick
+@given(st.sampled_from(PADDING_POLICIES), st.integers(1, WINDOW), st.integers(0, 5000), st.floats(0, 1),
+       st.integers(0, 1000))
+def test_padding_stays_within_policy_and_window(policy: str, longest: int, most: int, share: float,
+                                                seed: int) -> None:
+    options = PaddingOptions(policy=policy, max_frames=most, full_window_share=share)
+    drawn = draw_padding(options, np.random.default_rng(seed), longest, WINDOW)
+    room = WINDOW - longest
+    allowed = {"none": 0, "full": room}.get(policy, min(most, room))
+    assert 0 <= drawn <= max(allowed, room if share else 0)
+    assert drawn == room or policy != "full"
+
+
+def test_padding_is_drawn_over_the_whole_range() -> None:
+    rng = np.random.default_rng(0)
+    drawn = {policy: [draw_padding(PaddingOptions(policy, 400), rng, 500, WINDOW) for _ in range(2000)]
+             for policy in ("uniform", "log-uniform")}
+    assert (min(drawn["uniform"]), max(drawn["uniform"])) == (0, 400)
+    assert 190 < np.mean(drawn["uniform"]) < 210
+    assert min(drawn["log-uniform"]) == 0
+    assert 350 < max(drawn["log-uniform"]) <= 400
+    assert 15 < np.median(drawn["log-uniform"]) < 25  # sqrt(401) - 1 = 19
+
+
+def test_a_share_of_batches_gets_the_full_window() -> None:
+    sampler = FrameBatchSampler([500] * 2000, 500, PaddingOptions("none", full_window_share=0.25))
+    padded = [batch[0][1] for batch in sampler.batches(0)]
+    assert set(padded) == {500, WINDOW}
+    assert 0.2 < padded.count(WINDOW) / len(padded) < 0.3
+
+
+def test_an_items_frames_are_the_batchs_longest_plus_its_padding() -> None:
+    lengths = np.random.default_rng(0).integers(100, 900, 100)
+    for batch in FrameBatchSampler(lengths, 4000, PaddingOptions(max_frames=50)).batches(0):
+        padded = {frames for _, frames in batch}
+        assert len(padded) == 1
+        assert 0 <= padded.pop() - max(lengths[index] for index, _ in batch) <= 50
+
+
+@pytest.mark.parametrize(("order", "max_utterances", "batches"), [
+    ([0, 1, 2], 0, [[0, 1], [2]]),
+    ([2, 0, 1], 0, [[2], [0, 1]]),
+    ([0, 1, 2], 1, [[0], [1], [2]]),
+    ([], 0, []),
+])
+def test_pack(order: list[int], max_utterances: int, batches: list[list[int]]) -> None:
+    assert pack(order, [10, 10, 30], 20, max_utterances) == batches  # the last is longer than the budget

@@ -1,0 +1,192 @@
+"""The configuration: the parent project's file and ours are read; every mistake is one line that names the key."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from utils.config import Config, LoraOptions, load_config, require_file, save_config
+from utils.errors import UserError
+from utils.training_arguments import training_arguments
+
+SHIPPED = Path(__file__).resolve().parents[1] / "conf" / "whisper_multitask.yaml"
+PARENT = """\
+data:
+  train:
+    wav_scp: "/data/wav.scp"
+    text: "/data/text"
+  test:
+    wav_scp: "/test/wav.scp"
+    text: "/test/text"
+
+predict:
+  model_path: "/trained"
+  result_file: "/result"
+  eval:
+    wav_scp: "/eval/wav.scp"
+    text: "/eval/text"
+
+dev_env:
+  ori_model_path: "/whisper"
+  ctranslate_model_path: "/ct2"
+  conf:
+    device: "cpu"
+    compute_type: "float32"
+  result_file: "/ct2_result"
+  dev:
+    wav_scp: "/dev/wav.scp"
+    text: "/dev/text"
+
+model:
+  model_path: "/whisper"
+  is_large_model: True
+  data_collator:
+    forward_attention_mask: False
+  model_train_argv:
+    out_model_path: "/trained"
+    resume_from_checkpoint : ""
+    per_device_train_batch_size: 1
+    per_device_eval_batch_size: 1
+    gradient_accumulation_steps: 1
+    num_train_epochs: 1
+    learning_rate: 0.0001
+    logging_steps: 2
+    fp16: False
+    warmup_steps: 50
+    evaluation_strategy: "epoch"
+    generation_max_length: 128
+    remove_unused_columns: False
+    label_names:
+      - labels
+"""
+
+
+def load(tmp_path: Path, text: str, *overrides: str) -> Config:
+    path = tmp_path / "my.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_config(path, list(overrides))
+
+
+def refusal(tmp_path: Path, text: str, *overrides: str) -> str:
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, text, *overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_shipped_file_names_every_key() -> None:
+    def keys(value: object) -> object:
+        return {key: keys(below) for key, below in value.items()} if isinstance(value, dict) else None
+
+    shipped, known = yaml.safe_load(SHIPPED.read_text()), dataclasses.asdict(load_config(SHIPPED))
+    assert keys(shipped) == keys(known)
+    arguments = training_arguments({**known["model"]["model_train_argv"], "out_model_path": "out"}, has_dev_set=True)
+    assert (arguments.eval_strategy, arguments.load_best_model_at_end) == ("steps", True)
+
+
+def test_the_parent_projects_file_is_read_as_it_is(tmp_path: Path) -> None:
+    config = load(tmp_path, PARENT)
+    assert config.data.train.wav_scp == "/data/wav.scp"
+    assert config.data.test.text == "/test/text"
+    assert (config.predict.model_path, config.predict.result_file, config.predict.eval.text) == (
+        "/trained", "/result", "/eval/text")
+    assert (config.dev_env.ori_model_path, config.dev_env.ctranslate_model_path) == ("/whisper", "/ct2")
+    assert (config.dev_env.conf.device, config.dev_env.conf.compute_type) == ("cpu", "float32")
+    assert config.dev_env.dev.wav_scp == "/dev/wav.scp"
+    assert config.model.is_large_model is True
+    assert config.model.lora == LoraOptions()  # what the parent did not know has defaults
+    arguments = training_arguments(config.model.model_train_argv, has_dev_set=True)
+    assert arguments.output_dir == "/trained"
+    assert (arguments.eval_strategy, arguments.save_strategy, arguments.fp16) == ("epoch", "epoch", False)
+    assert (arguments.generation_max_length, arguments.logging_steps, arguments.warmup_steps) == (128, 2, 50)
+    assert arguments.resume_from_checkpoint is None
+
+
+def test_an_empty_file_and_empty_values_mean_the_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path, "") == load(tmp_path, "model:\npredict:\n  eval:\n") == Config()
+
+
+def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
+    config = load(tmp_path, PARENT, "predict.result_file=结果 1.txt", "model.lora.target_modules=[fc1, q_proj]",
+                  "model.model_train_argv.learning_rate=1e-5")
+    save_config(config, tmp_path / "out" / "config.yaml")
+    assert load_config(tmp_path / "out" / "config.yaml") == config
+
+
+@pytest.mark.parametrize(("text", "complaint"), [
+    ("modle: {}", "my.yaml: unknown key modle; did you mean model?"),
+    ("model: {lora: {rank: 8, target_module: []}}", "unknown key model.lora.rank; known here: r, alpha, dropout"),
+    ("model: {lora: {target_module: []}}", "did you mean model.lora.target_modules?"),
+    ("data: {train: {wavscp: a}}", "unknown key data.train.wavscp; did you mean data.train.wav_scp?"),
+    ("dev_env: {conf: {computetype: int8}}", "did you mean dev_env.conf.compute_type?"),
+    ("5: x", "unknown key 5"),
+    ("model: {lora: {r: many}}", "model.lora.r must be int, not 'many'"),
+    ("model: {lora: {r: 8.5}}", "model.lora.r must be int, not 8.5"),
+    ("model: {lora: {r: true}}", "model.lora.r must be int, not True"),
+    ("model: {lora: {dropout: none}}", "model.lora.dropout must be float, not 'none'"),
+    ("model: {lora: {target_modules: fc1}}", "model.lora.target_modules must be list[str], not 'fc1'"),
+    ("model: {is_large_model: 1}", "model.is_large_model must be bool, not 1"),
+    ("model: {model_train_argv: [a]}", "model.model_train_argv must be dict[str, typing.Any], not ['a']"),
+    ("model: lora", "model must be a mapping of keys, not 'lora'"),
+    ("[a, b]", "must be a mapping of keys, not ['a', 'b']"),
+    ("predict: {model_path: 5}", "predict.model_path must be str, not 5"),
+    ("predict: {window: long}", "predict.window must be one of short, full, not 'long'"),
+    ("predict: {beam_size: 0}", "predict.beam_size must be at least 1, not 0"),
+    ("model: {padding: {policy: some}}", "model.padding.policy must be one of none, uniform, log-uniform, full"),
+    ("model: {padding: {full_window_share: 1.5}}", "model.padding.full_window_share must lie between 0 and 1"),
+    ("model: {lora: {dropout: .nan}}", "model.lora.dropout"),
+    ("model: {data_collator: {forward_attention_mask: true}}", "forward_attention_mask must be false"),
+    ("model: {lora: [", "not valid YAML"),
+    ("a: !!python/object/apply:os.mkdir [harm]", "not valid YAML"),
+])
+def test_mistakes_are_one_line_that_names_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str,
+                                                  complaint: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = refusal(tmp_path, text)
+    assert message.startswith(f"{tmp_path}/my.yaml: ")
+    assert complaint in message
+    assert not (tmp_path / "harm").exists()
+
+
+def test_numbers_may_be_written_as_yaml_1_1_does_not_know_them(tmp_path: Path) -> None:
+    assert load(tmp_path, "model: {lora: {dropout: 1e-1}}").model.lora.dropout == 0.1
+    assert load(tmp_path, "model: {lora: {dropout: 0}}").model.lora.dropout == 0.0
+
+
+def test_overrides_win_and_make_sections(tmp_path: Path) -> None:
+    config = load(tmp_path, "model:\n  lora: {r: 4}\n", "model.lora.r=8", "data.train.text=a b=c.txt",
+                  "model.model_train_argv.max_steps=3", "model.lora.encoder=false", "predict.result_file=")
+    assert config.model.lora == dataclasses.replace(LoraOptions(), r=8, encoder=False)
+    assert config.data.train.text == "a b=c.txt"
+    assert config.model.model_train_argv == {"max_steps": 3}
+    assert config.predict.result_file == ""
+
+
+@pytest.mark.parametrize(("text", "override", "complaint"), [
+    ("", "model.lora.r", "--set model.lora.r: expected section.key=value"),
+    ("", "=5", "--set =5: expected section.key=value"),
+    ("", "model.lora.rr=5", "unknown key model.lora.rr"),
+    ("model: {model_path: x}", "model.model_path.y=1", "model_path is not a section"),
+    ("[a]", "model.lora.r=5", "must be a mapping"),
+])
+def test_wrong_overrides_are_named(tmp_path: Path, text: str, override: str, complaint: str) -> None:
+    assert complaint in refusal(tmp_path, text, override)
+
+
+def test_a_missing_file_or_another_encoding_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no configuration file .*whisper_multitask\.yaml is one to start from"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "latin1.yaml").write_bytes("predict: {result_file: é}".encode("latin1"))
+    with pytest.raises(UserError, match=r"latin1\.yaml: cannot be read"):
+        load_config(tmp_path / "latin1.yaml")
+
+
+def test_required_files_are_asked_for_by_their_key(tmp_path: Path) -> None:
+    assert require_file(str(tmp_path), "data.train.text") == tmp_path
+    for value, complaint in (("", "data.train.text is empty; .*--set data.train.text=PATH"),
+                             ("none", "data.train.text: no file or directory none")):
+        with pytest.raises(UserError, match=complaint):
+            require_file(value, "data.train.text")

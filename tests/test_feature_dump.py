@@ -1,0 +1,142 @@
+"""Stage 2: every key has features, whatever the number of jobs, and one matrix serves all keys of an audio file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import pytest
+
+from utils.audio import load_audio
+from utils.errors import UserError
+from utils.feature_dump import COMPRESSION, combine_feats, dump_feats
+from utils.features import LogMel
+from utils.lists import read_list, write_list
+from utils.multitask_data import read_ark
+
+MakeWav = Callable[..., Path]
+
+
+@pytest.fixture
+def log_mel(tiny_whisper: Path) -> LogMel:
+    return LogMel(tiny_whisper)
+
+
+@pytest.fixture
+def data(tmp_path: Path, make_wav: MakeWav) -> Path:
+    """Four audio files, two of them under two keys, in a directory with two spaces in its name."""
+    wavs = [str(make_wav(f"wav  s/{i}.wav", 0.05 + 0.2 * i, rate=8000 * (i + 1))) for i in range(4)]
+    items = {f"{i}|zh|transcribe": wav for i, wav in enumerate(wavs)}
+    items |= {"1|zh|translate": wavs[1], "9|fr|translate": wavs[0]}
+    write_list(tmp_path / "data" / "wav.scp", items, verbatim=True)
+    return tmp_path / "data"
+
+
+def dump(data: Path, target: Path, log_mel: LogMel, num_jobs: int, compression: str = "none") -> dict[str, str]:
+    for job in range(1, num_jobs + 1):
+        dump_feats(data, target, log_mel, job, num_jobs, compression=compression)
+    assert combine_feats(data, target, num_jobs) == 6
+    return read_list(target / "feats.scp", verbatim=True)
+
+
+@pytest.mark.parametrize("num_jobs", [1, 3, 7])
+def test_lists_and_features_do_not_depend_on_the_jobs(data: Path, log_mel: LogMel, tmp_path: Path,
+                                                      num_jobs: int) -> None:
+    target = tmp_path / "a  dump"
+    scp = dump(data, target, log_mel, num_jobs)
+    wavs = read_list(data / "wav.scp", verbatim=True)
+    frames = read_list(target / "utt2num_frames")
+    assert list(scp) == list(frames) == list(wavs)
+    for key, place in scp.items():
+        feats = read_ark(place, 80)
+        assert np.array_equal(feats, log_mel(load_audio(wavs[key])))
+        assert len(feats) == int(frames[key])
+    assert {path.name for path in target.iterdir()} == {
+        "feats.scp", "utt2num_frames", *(f"feats.{job}.ark" for job in range(1, num_jobs + 1))}
+
+
+def test_two_keys_of_one_audio_file_share_a_matrix(data: Path, log_mel: LogMel, tmp_path: Path) -> None:
+    scp = dump(data, tmp_path / "dump", log_mel, 1)
+    assert scp["1|zh|transcribe"] == scp["1|zh|translate"]
+    assert scp["0|zh|transcribe"] == scp["9|fr|translate"]
+    assert len(set(scp.values())) == 4
+    assert len(dict(kaldiio.load_ark(str(tmp_path / "dump" / "feats.1.ark")))) == 4
+
+
+@pytest.mark.parametrize("compression", [name for name in COMPRESSION if name != "none"])
+def test_compressed_features_are_smaller_and_close(data: Path, log_mel: LogMel, tmp_path: Path,
+                                                   compression: str) -> None:
+    """One byte for a range of at most 2 (Whisper's clamp): steps of 0.008. Very short clips, too, must survive."""
+    exact, small = (dump(data, tmp_path / name, log_mel, 1, name) for name in ("none", compression))
+    sizes = [(tmp_path / name / "feats.1.ark").stat().st_size for name in ("none", compression)]
+    assert sizes[1] < 0.6 * sizes[0]
+    for key in exact:
+        assert np.abs(read_ark(exact[key], 80) - read_ark(small[key], 80)).max() < 0.02
+
+
+def test_a_job_that_failed_is_noticed(data: Path, log_mel: LogMel, tmp_path: Path) -> None:
+    for job in (1, 3):
+        dump_feats(data, tmp_path / "dump", log_mel, job, 3)
+    with pytest.raises(UserError, match=r"utt2num_frames\.2: is missing.*stage 2 again"):
+        combine_feats(data, tmp_path / "dump", 3)
+    assert not (tmp_path / "dump" / "feats.scp").exists()
+
+
+def test_parts_of_other_lists_are_noticed(data: Path, log_mel: LogMel, tmp_path: Path) -> None:
+    dump_feats(data, tmp_path / "dump", log_mel, 1, 1)
+    wavs = read_list(data / "wav.scp", verbatim=True)
+    del wavs["9|fr|translate"]
+    write_list(data / "wav.scp", wavs, verbatim=True)
+    with pytest.raises(UserError, match=r"1 differ, the first: 9\|fr\|translate"):
+        combine_feats(data, tmp_path / "dump", 1)
+
+
+def test_overlong_audio_is_named_and_leaves_no_list(data: Path, log_mel: LogMel, tmp_path: Path,
+                                                    make_wav: MakeWav) -> None:
+    long = make_wav("long.wav", 30.01)
+    write_list(data / "wav.scp", {"a|fr|translate": str(long)}, verbatim=True)
+    with pytest.raises(UserError, match=r"wav\.scp: a\|fr\|translate: .*long\.wav: 480160 samples"):
+        dump_feats(data, tmp_path / "dump", log_mel, 1, 1)
+    assert list((tmp_path / "dump").iterdir()) == []
+
+
+@pytest.fixture
+def place(data: Path, log_mel: LogMel, tmp_path: Path) -> tuple[Path, int]:
+    """An ark and the offset of its last matrix."""
+    path, _, offset = max(dump(data, tmp_path / "dump", log_mel, 1).values()).rpartition(":")
+    return Path(path), int(offset)
+
+
+@pytest.mark.parametrize("cut", [1, 100, 20_000])
+def test_a_cut_ark_is_refused(place: tuple[Path, int], cut: int) -> None:
+    ark, offset = place
+    ark.write_bytes(ark.read_bytes()[:-cut])
+    with pytest.raises(UserError, match=rf"{ark.name}:{offset}: no feature matrix there .*stage 2"):
+        read_ark(f"{ark}:{offset}", 80)
+
+
+def test_what_is_no_matrix_of_the_model_is_refused(place: tuple[Path, int], tmp_path: Path) -> None:
+    ark, offset = place
+    vector = tmp_path / "vector.ark"
+    kaldiio.save_ark(str(vector), {"a": np.zeros(80, np.float32)})
+    for source, num_mels, complaint in [
+        (f"{ark}:{offset}", 128, r"the model takes \(frames, 128\)"),
+        (f"{ark}:{offset + 1}", 80, "binary"),
+        (f"{vector}:2", 80, r"shape is \(80,\)"),
+        (str(ark), 80, "no feature matrix"),
+        (f"{tmp_path}/none.ark:3", 80, "No such file"),
+    ]:
+        with pytest.raises(UserError, match=complaint):
+            read_ark(source, num_mels)
+
+
+def test_neither_commands_nor_pickles_in_an_scp_are_run(tmp_path: Path) -> None:
+    """kaldiio by itself would do both."""
+    harm = tmp_path / "harm"
+    (tmp_path / "a.ark").write_bytes(b"PKLcos\nmkdir\n(V" + str(harm).encode() + b"\ntR.")  # os.mkdir(harm)
+    for source in (f"{tmp_path}/a.ark:0", f"mkdir '{harm}' |"):
+        with pytest.raises(UserError, match="no feature matrix"):
+            read_ark(source, 80)
+    assert not harm.exists()
