@@ -29,7 +29,7 @@ def run_job(request: Request, job: int) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     threads = request.count("num-threads", 1, minimum=1)
     started = time.monotonic()
-    with path.open("ab") as log:  # appending: several hosts may add to it
+    with path.open("ab") as log:  # the driver removed an older one, and may have words to add
         write_header(log, arguments)
         try:
             process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
@@ -50,9 +50,10 @@ def main(arguments: list[str]) -> int:
     # The command gets the scheduler's polite signals, too; this process stays to write down how it ended.
     SignalNote(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
     code = run_job(parse_request(arguments[2:]), job)
-    partial = report / f".{job}.partial"
-    partial.write_text(f"{code}\n")
-    partial.rename(report / str(job))
+    if report.is_dir():  # when a person runs the script again, nobody waits
+        partial = report / f".{job}.partial"
+        partial.write_text(f"{code}\n")
+        partial.rename(report / str(job))
     return int(code != 0)  # never 99 or 100, which tell Grid Engine to run a job again or to hold it
 
 
