@@ -66,8 +66,9 @@ stop() {
 }
 
 install_packages() {
-  local packages=(slurm-wlm munge)
-  [[ $engine == slurm ]] || packages=(gridengine-master gridengine-exec gridengine-client)
+  local packages=(slurm-wlm munge) last=slurmd
+  [[ $engine == slurm ]] || { packages=(gridengine-master gridengine-exec gridengine-client) last=sge_execd; }
+  ! command -v "$last" >/dev/null || { log "$engine is installed"; return; }
   ((EUID == 0)) || die "installing packages needs root: sudo $0 install $engine"
   command -v apt-get >/dev/null || die "no apt-get here; install ${packages[*]} as your system does it"
   apt-get update >&2
@@ -126,7 +127,8 @@ up_slurm() {
   printf 'Name=gpu File=/dev/%s\n' null zero >"$here/gres.conf"  # Slurm wants to see a device
   echo "export SLURM_CONF=$here/slurm.conf" >"$here/env.sh"
   load_environment
-  quietly munged --key-file="$here/munge/key" --socket="$here/munge/socket" --pid-file="$here/munge/pid" \
+  # --force: in a private directory it is ours alone, which is all that is wanted here
+  quietly munged --force --key-file="$here/munge/key" --socket="$here/munge/socket" --pid-file="$here/munge/pid" \
     --log-file="$here/munge/log" --seed-file="$here/munge/seed"
   quietly slurmctld -i
   quietly slurmd -N node1
