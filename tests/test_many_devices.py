@@ -66,6 +66,43 @@ def test_two_processes_make_the_update_of_one_with_the_same_global_batch(corpus,
     assert summaries[0]["best_dev_loss"] == pytest.approx(summaries[1]["best_dev_loss"], rel=1e-5)
 
 
+# Trains in two processes, of which the second dies, as by a power cut, in the step after step argv[2].
+KILLED = """
+import os, signal, sys
+from utils.cli import run_main
+from utils.config import load_config
+from utils.launch import is_launched, launch
+from utils.training import MultitaskTrainer
+from utils.tuning import tune
+step = MultitaskTrainer.training_step
+def fatal(self, *args, **kwargs):
+    if (self.args.process_index, self.state.global_step) == (1, int(sys.argv[2])):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *args, **kwargs)
+MultitaskTrainer.training_step = fatal
+run_main(lambda: tune(load_config(sys.argv[1])) if is_launched() else launch(2, 1, sys.argv))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_fails_the_training_and_the_same_command_continues_it(corpus, tiny_whisper, tmp_path):
+    argv = {"max_steps": 6, "per_device_train_batch_size": 2, "eval_steps": 2, "optim": "adamw_torch"}
+    whole, killed = (write_config(tmp_path / f"{name}.yaml", corpus, tiny_whisper, **argv)
+                     for name in ("whole", "killed"))
+    (tmp_path / "train_and_die.py").write_text(KILLED)
+    died = subprocess.run([sys.executable, tmp_path / "train_and_die.py", killed, "5"], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, timeout=300)
+    assert died.returncode == 1
+    assert "error: process 1 ended with exit code -9" in died.stderr.splitlines()[-1]
+    assert not (tmp_path / "killed/train_summary.json").exists()
+    for config in (whole, killed):
+        done = script("train.py", "--config", config, "--ngpu", 2)
+        assert done.returncode == 0, done.stderr
+    assert "continuing from" in done.stderr and done.stderr.count("continuing from") == 1, "one process speaks"
+    left, right = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("whole", "killed"))
+    assert [name for name in left if not torch.equal(left[name], right[name])] == []
+
+
 @pytest.mark.slow
 def test_a_mistake_in_several_processes_is_said_and_fails(corpus, tiny_whisper, tmp_path):
     config = write_config(tmp_path / "x.yaml", corpus, tiny_whisper)

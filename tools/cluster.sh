@@ -110,7 +110,7 @@ SlurmdPidFile=$here/slurmd-%n.pid
 SlurmctldLogFile=$here/slurmctld.log
 SlurmdLogFile=$here/slurmd-%n.log
 GresTypes=gpu
-NodeName=DEFAULT CPUs=$(nproc) RealMemory=$memory Gres=gpu:2
+NodeName=DEFAULT CPUs=$(nproc --all) RealMemory=$memory Gres=gpu:2
 NodeName=node1 NodeHostname=$host NodeAddr=127.0.0.1 Port=$(free_port)
 NodeName=node2 NodeHostname=$host NodeAddr=127.0.0.1 Port=$(free_port)
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
@@ -195,7 +195,7 @@ configure_sge() {
   done
   EDITOR=true quietly qconf -aq all.q
   quietly qconf -mattr queue hostlist @allhosts all.q
-  quietly qconf -mattr queue slots "$(nproc)" all.q
+  quietly qconf -mattr queue slots "$(nproc --all)" all.q
   quietly qconf -rattr queue load_thresholds NONE all.q
 }
 
