@@ -98,7 +98,7 @@ def test_lists_of_other_audio_are_not_written_over(corpus: Path, tmp_path: Path)
     own = tmp_path / "data/train/transcribe/wav.scp"
     own.parent.mkdir(parents=True)
     own.write_text("a|fr|transcribe /corpus/a.wav\n")
-    with pytest.raises(UserError, match="not of the prompts.*--corpus-name"):
+    with pytest.raises(UserError, match=r"not of the prompts.*--corpus-name"):
         prepare_prompts(corpus, tmp_path / "data", ["en", "fr"])
     assert own.read_text() == "a|fr|transcribe /corpus/a.wav\n"
 

@@ -87,18 +87,17 @@ class Decoder(ABC):
         limits = [token_limit(utterance.num_frames) for utterance in utterances]
         prompts = [[prompt_ids(self.tokenizer, key) for key in utterance.keys] for utterance in utterances]
         tokens = self.generate(self.encode(features), prompts, Search(self.beam_size, max(limits)))
-        hypotheses: dict[str, str] = {}
-        for row, (utterance, limit) in enumerate(zip(utterances, limits, strict=True)):
-            endless = [target for target, found in enumerate(tokens[row]) if len(found) >= limit]
-            if endless:
-                retried = self.generate(self.encode(features[row:row + 1]),
-                                        [[prompts[row][target] for target in endless]],
-                                        Search(max_tokens=limit, **_RETRY))[0]
-                for target, found in zip(endless, retried, strict=True):
-                    tokens[row][target] = found
-            texts = self.tokenizer.batch_decode(tokens[row], skip_special_tokens=True)
-            hypotheses |= {key: text.strip() for key, text in zip(utterance.keys, texts, strict=True)}
-        return hypotheses
+        endless = [(row, target) for row, limit in enumerate(limits)
+                   for target, found in enumerate(tokens[row]) if len(found) >= limit]
+        if endless:
+            rows = [row for row, _ in endless]
+            retried = self.generate(self.encode(features[rows]), [[prompts[row][target]] for row, target in endless],
+                                    Search(max_tokens=max(limits[row] for row in rows), **_RETRY))
+            for (row, target), (found,) in zip(endless, retried, strict=True):
+                tokens[row][target] = found[:limits[row]]
+        return {key: text.strip() for utterance, found in zip(utterances, tokens, strict=True)
+                for key, text in zip(utterance.keys, self.tokenizer.batch_decode(found, skip_special_tokens=True),
+                                     strict=True)}
 
 
 def plan_batches(utterances: Sequence[Utterance], max_frames: int, window: str) -> list[Batch]:
@@ -163,7 +162,7 @@ class TransformersDecoder(Decoder):
         rows = torch.tensor([row for row, targets in enumerate(prompts) for _ in targets], device=model.device)
         inputs = torch.tensor([prompt for targets in prompts for prompt in targets], device=model.device)
         config = GenerationConfig(
-            max_new_tokens=search.max_tokens, num_beams=search.beam_size, do_sample=False, use_cache=True,
+            max_length=inputs.shape[1] + search.max_tokens, num_beams=search.beam_size, do_sample=False, use_cache=True,
             no_repeat_ngram_size=search.no_repeat_ngram, eos_token_id=model.config.eos_token_id,
             pad_token_id=model.config.pad_token_id, decoder_start_token_id=model.config.decoder_start_token_id,
             suppress_tokens=stock.suppress_tokens or None, begin_suppress_tokens=stock.begin_suppress_tokens or None)

@@ -1,0 +1,83 @@
+"""The main job on a slice: real speech, real weights, all stages (./tools/test.sh --real).
+
+French alone, a few dozen steps. The corpus and whisper-base are fetched into the repository's download/ unless they
+are there already.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import jiwer
+import pytest
+
+from utils.audio import load_audio
+from utils.lists import read_list
+
+ROOT = Path(__file__).resolve().parents[1]
+EXP = Path("exp/slice")
+STEPS = 50
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which run.sh did the whole job on the French part of the corpus."""
+    directory = tmp_path_factory.mktemp("real") / "french slice"
+    directory.mkdir()
+    train_args = {"max_steps": STEPS, "eval_steps": STEPS, "warmup_steps": 5, "logging_steps": 5}
+    changes = " ".join(f"model.model_train_argv.{name}={value}" for name, value in train_args.items())
+    # On about 110 sentences a point of WER or BLEU is a handful of words: the gate is for the whole test set.
+    command = [ROOT / "run.sh", "--download-dir", ROOT / "download", "--languages", "french", "--tag", EXP.name,
+               "--train-args", changes, "--tolerance", "3"]
+    with (directory / "screen").open("w", encoding="utf-8") as screen:
+        code = subprocess.run(command, cwd=directory, stdout=screen, stderr=subprocess.STDOUT, timeout=1800).returncode
+    assert code == 0, (directory / "screen").read_text(encoding="utf-8")[-4000:]
+    return directory
+
+
+def figures(work: Path) -> dict[tuple[str, str], float]:
+    """Normalised figures of French by (system, metric)."""
+    rows = json.loads((work / EXP / "results.json").read_text(encoding="utf-8"))
+    return {(row["system"], row["metric"]): row["value"] for row in rows
+            if row["language"] == "fr" and row["normalizer"] != "none"}
+
+
+def test_everything_is_produced(work: Path) -> None:
+    for name in ("adapter_model.safetensors", "loss.png", "train_summary.json", "RESULTS.md", "results.json",
+                 "merged/model.safetensors", "ct2_int8/model.bin"):
+        assert (work / EXP / name).stat().st_size > 0, name
+    expected = {(system, metric) for system in ("base", "lora", "ct2-int8") for metric in ("wer", "bleu", "chrf")}
+    assert figures(work).keys() == expected
+    keys = read_list(work / "data/test/text").keys()
+    assert len(keys) > 150 and {key.split("|")[1] for key in keys} == {"fr"}
+    for system in ("base", "lora", "ct2-int8"):
+        assert read_list(work / EXP / f"decode_test_{system}/text", allow_empty=True).keys() == keys
+
+
+def test_tuned_model_translates_better_than_the_base_model(work: Path) -> None:
+    """Measured on whole runs: BLEU doubles; already a slice of the training shows it."""
+    found = figures(work)
+    assert found["lora", "bleu"] > found["base", "bleu"] + 2
+    assert found["lora", "wer"] < found["base", "wer"] + 3
+
+
+def test_exported_model_transcribes_french_in_faster_whisper(work: Path) -> None:
+    from faster_whisper import WhisperModel
+
+    model = WhisperModel(str(work / EXP / "ct2_int8"), device="cpu")
+    wavs = read_list(work / "data/test/wav.scp", verbatim=True)
+    texts = {key: text for key, text in read_list(work / "data/test/text").items() if key.endswith("|transcribe")}
+    keys = sorted(texts, key=lambda key: -len(texts[key]))[:10]  # long ones say most
+    hypotheses = []
+    for key in keys:
+        segments, _ = model.transcribe(load_audio(wavs[key]), language="fr", beam_size=1, without_timestamps=True)
+        hypotheses.append(" ".join(segment.text for segment in segments))
+    words = jiwer.Compose([jiwer.ToLowerCase(), jiwer.RemovePunctuation(), jiwer.RemoveMultipleSpaces(),
+                           jiwer.Strip(), jiwer.ReduceToListOfListOfWords()])
+    error_rate = jiwer.wer([texts[key] for key in keys], hypotheses, reference_transform=words,
+                           hypothesis_transform=words)
+    assert error_rate < 0.5, list(zip(keys, hypotheses, strict=True))  # whisper-base itself: about 0.34 on French

@@ -1,0 +1,200 @@
+"""The whole recipe, stages 0 to 5, on a tiny model and made speech, from a directory with a space in its name."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from made_corpus import write_set
+
+from utils.lists import read_list
+
+ROOT = Path(__file__).resolve().parents[1]
+SETS = {"train": 4, "dev": 2, "test": 3}
+EXP = Path("exp/made up")  # a tag may have spaces too
+# A random model tuned for three steps says nothing sensible; how far int8 is from it is no question here.
+OPTIONS = ("--corpus-name", "", "--tag", EXP.name, "--nj", "2", "--ngpu", "0", "--tolerance", "1000", "--train-args",
+           "model.lora.r=4 model.model_train_argv.max_steps=3 model.model_train_argv.eval_steps=3 "
+           "model.model_train_argv.use_cpu=true predict.max_frames=1000")
+
+
+def run(work: Path, model: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The repository's run.sh, called from ``work``."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run([ROOT / "run.sh", *OPTIONS, "--model", model, *arguments], cwd=work, env=environment,
+                          capture_output=True, text=True, encoding="utf-8", timeout=600)
+
+
+def write_lists(work: Path) -> Path:
+    for number, (name, count) in enumerate(SETS.items()):
+        write_set(work / "data" / name, count, seed=number)
+    return work
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_whisper: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which all stages ran, with own lists."""
+    work = write_lists(tmp_path_factory.mktemp("recipe") / "my recipe")
+    result = run(work, tiny_whisper)
+    assert result.returncode == 0, result.stderr
+    (work / "screen").write_text(result.stdout + result.stderr, encoding="utf-8")
+    return work
+
+
+@pytest.mark.slow
+def test_every_stage_says_what_it_does(finished: Path) -> None:
+    screen = (finished / "screen").read_text(encoding="utf-8")
+    for stage in range(6):
+        assert re.search(rf"^20\d\d-\S+ \(run\.sh:\d+\) Stage {stage}: ", screen, re.MULTILINE)
+    assert "Done: exp/made up/RESULTS.md" in screen
+    assert "Traceback" not in screen
+
+
+@pytest.mark.slow
+def test_files_between_the_stages(finished: Path, tiny_whisper: Path) -> None:
+    assert (finished / "download" / tiny_whisper.name / "config.json").is_file()
+    for name, count in SETS.items():
+        lists = {path: read_list(finished / path / file, verbatim=True) for path, file in (
+            (f"data/{name}", "wav.scp"), (f"data/{name}", "text"), (f"dump/{name}", "feats.scp"),
+            (f"dump/{name}", "utt2num_frames"))}
+        assert all(len(items) == 4 * count for items in lists.values())  # two languages, two tasks
+        for file in ("utt2spk", "spk2utt", "utt2dur"):
+            assert (finished / "data" / name / file).is_file()
+    places = set(read_list(finished / "dump/test/feats.scp", verbatim=True).values())
+    assert len(places) == 6  # one matrix serves both tasks
+    exp = finished / EXP
+    for path in ("adapter_model.safetensors", "adapter_config.json", "config.yaml", "loss.png", "train_summary.json",
+                 "log/train.log", "merged/model.safetensors", "ct2_int8/model.bin", "ct2_int8/tokenizer.json",
+                 "ct2_int8/preprocessor_config.json"):
+        assert (exp / path).is_file(), path
+    for system in ("base", "lora", "ct2-int8"):
+        assert sorted(read_list(exp / f"decode_test_{system}/text", allow_empty=True)) == \
+            sorted(read_list(finished / "data/test/text"))
+
+
+@pytest.mark.slow
+def test_results_have_every_figure_for_every_system(finished: Path) -> None:
+    rows = json.loads((finished / EXP / "results.json").read_text(encoding="utf-8"))
+    for system in ("base", "lora", "ct2-int8"):
+        figures = {(row["task"], row["language"], row["metric"]): row for row in rows
+                   if row["system"] == system and row["normalizer"] != "none"}
+        # Chinese is scored in characters, French in words.
+        assert {("transcribe", "zh", "cer"), ("transcribe", "fr", "wer"), ("translate", "zh", "bleu"),
+                ("translate", "fr", "chrf"), ("translate", "all", "bleu")} <= figures.keys()
+        assert ("transcribe", "zh", "wer") not in figures
+        for row in figures.values():
+            low, high = row["ci95"]
+            assert row["set"] == "test" and low <= row["value"] <= high
+            assert row["n_utts"] == (6 if row["language"] == "all" and row["task"] == "translate" else 3)
+            assert row["seconds"] > 0 and row["audio_seconds"] == pytest.approx(6 * 0.26, abs=0.2)
+    report = (finished / EXP / "RESULTS.md").read_text(encoding="utf-8")
+    assert report.startswith("# ")
+    for words in ("base", "lora", "ct2-int8", "CER", "WER", "BLEU", "run.sh --corpus-name", "trainable parameters"):
+        assert words in report
+    screen = (finished / "screen").read_text(encoding="utf-8")
+    assert re.search(r"\| CER +\| zh .*\| BLEU +\| fr ", screen, re.DOTALL)
+
+
+@pytest.mark.slow
+def test_exported_model_loads_in_faster_whisper(finished: Path) -> None:
+    from faster_whisper import WhisperModel
+
+    model = WhisperModel(str(finished / EXP / "ct2_int8"), device="cpu", cpu_threads=1)
+    audio = next(iter(read_list(finished / "data/test/wav.scp", verbatim=True).values()))
+    _, info = model.transcribe(audio, language="zh", beam_size=1, temperature=0.0)
+    assert info.language == "zh"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stages", ["0 0", "1 1", "2 2", "3 3", "4 4", "3 5"])
+def test_stages_run_alone(finished: Path, tiny_whisper: Path, stages: str) -> None:
+    """What they find from the run before is enough, and training that is complete is not done again."""
+    adapter = finished / EXP / "adapter_model.safetensors"
+    before = adapter.stat().st_mtime_ns
+    first, last = stages.split()
+    result = run(finished, tiny_whisper, "--stage", first, "--stop-stage", last)
+    assert result.returncode == 0, result.stderr
+    done = [int(number) for number in dict.fromkeys(re.findall(r"Stage (\d):", result.stderr))]
+    assert done == list(range(int(first), int(last) + 1))
+    assert adapter.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_stage_five_alone_with_two_quantizations_and_a_gate_that_closes(finished: Path, tiny_whisper: Path) -> None:
+    exp = finished / EXP
+    result = run(finished, tiny_whisper, "--stage", "5", "--quantization", "int8 float32")
+    assert result.returncode == 0, result.stderr
+    systems = {row["system"] for row in json.loads((exp / "results.json").read_text())}
+    assert systems == {"base", "lora", "ct2-int8", "ct2-float32"}
+    # An export that gets worse: the tuned model's figures are made better than any model's.
+    good = read_list(finished / "data/test/text")
+    shutil.copytree(exp / "decode_test_lora", finished / "kept")
+    try:
+        (exp / "decode_test_lora/text").write_text("".join(f"{key} {text}\n" for key, text in sorted(good.items())))
+        subprocess.run([ROOT / "pyscripts/score.py", "--ref", "data/test/text", exp / "decode_test_lora"],
+                       cwd=finished, check=True, capture_output=True)
+        result = run(finished, tiny_whisper, "--stage", "5", "--tolerance", "1")
+    finally:
+        shutil.rmtree(exp / "decode_test_lora")
+        (finished / "kept").rename(exp / "decode_test_lora")
+    assert result.returncode == 1
+    assert re.search(r"is worse than .*decode_test_lora by more than 1\.0: .*BLEU 100\.00 -> ", result.stderr)
+
+
+@pytest.mark.slow
+def test_languages_and_tasks_narrow_the_data(tiny_whisper: Path, tmp_path: Path) -> None:
+    work = write_lists(tmp_path / "narrow")
+    result = run(work, tiny_whisper, "--stop-stage", "2", "--languages", "french", "--tasks", "translate")
+    assert result.returncode == 0, result.stderr
+    keys = list(read_list(work / "dump/train/feats.scp", verbatim=True))
+    assert keys == [f"train-fr-{number:02}|fr|translate" for number in range(SETS["train"])]
+
+
+@pytest.mark.slow
+def test_bad_lists_stop_the_recipe_with_file_and_line(tiny_whisper: Path, tmp_path: Path) -> None:
+    work = write_lists(tmp_path / "bad")
+    text = work / "data/dev/transcribe/text"
+    lines = text.read_text(encoding="utf-8").splitlines()
+    lines[1] = lines[1].replace("|chinese|", "|chinesse|")
+    text.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    result = run(work, tiny_whisper)
+    assert result.returncode == 1
+    assert "data/dev/transcribe/text:2: unknown language 'chinesse'. Did you mean chinese" in result.stderr
+    assert "Stage 2" not in result.stderr and "Traceback" not in result.stderr
+    assert not (work / "data/dev/text").exists() and not (work / "dump").exists()
+
+
+@pytest.mark.slow
+def test_failing_training_shows_the_end_of_its_log(finished: Path, tiny_whisper: Path) -> None:
+    result = run(finished, tiny_whisper, "--stage", "3", "--tag", "fails", "--train-args", "model.lora.rank=4")
+    assert result.returncode == 1
+    assert "unknown key model.lora.rank; did you mean" in result.stderr
+    assert "The whole log: exp/fails/log/train.log" in result.stderr
+    assert "Stage 4" not in result.stderr
+    assert "model.lora.rank" in (finished / "exp/fails/log/train.log").read_text(encoding="utf-8")
+
+
+def test_unknown_options_are_named(tiny_whisper: Path, tmp_path: Path) -> None:
+    for arguments, complaint in ((("--stgae", "3"), "unknown option '--stgae'"), (("--stage",), "needs a value"),
+                                 (("--overwrite", "yes"), "'--overwrite' is true or false, not 'yes'"),
+                                 (("train",), "unexpected argument 'train'")):
+        result = run(tmp_path, tiny_whisper, *arguments)
+        assert result.returncode == 1
+        assert complaint in result.stderr and len(result.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_explains_every_option() -> None:
+    source = (ROOT / "run.sh").read_text(encoding="utf-8")
+    options = re.findall(r"^(\w+)=", source.split("# shellcheck source=utils/parse_options.sh")[0], re.MULTILINE)
+    options = [name for name in options if name not in ("command_line", "recipe")]
+    assert {"stage", "stop_stage", "nj", "ngpu", "model", "tag", "train_config", "languages", "tasks"} <= set(options)
+    shown = subprocess.run([ROOT / "run.sh", "--help"], capture_output=True, text=True, timeout=60)
+    assert shown.returncode == 0
+    for name in options:
+        assert re.search(rf"^  --{name.replace('_', '-')} +\w.{{10,}}", shown.stdout, re.MULTILINE), name
