@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -45,13 +46,14 @@ class Cluster:
 
 
 @pytest.fixture(scope="module", params=["slurm", "sge"])
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def engine(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     missing = [program for program in DAEMONS[request.param] if not shutil.which(program, path=path)]
     if missing:
         pytest.skip(f"{request.param} is not installed (no {missing[0]}): tools/cluster.sh install {request.param}")
     script = ROOT / "tools/cluster.sh"
-    state = {**os.environ, "CLUSTER_DIR": str(tmp_path_factory.mktemp("cluster"))}
+    directory = tempfile.mkdtemp(prefix="cluster-")  # pytest clears its own away when others run after it
+    state = {**os.environ, "CLUSTER_DIR": directory}
     started = subprocess.run([script, "up", request.param], env=state, capture_output=True, text=True, timeout=300)
     try:
         assert started.returncode == 0, started.stderr
@@ -60,6 +62,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield Cluster(request.param, {**os.environ, **variables, "CMD_GRACE_SECONDS": "3"})
     finally:
         subprocess.run([script, "down", request.param], env=state, check=True, timeout=120)
+        shutil.rmtree(directory)
 
 
 @pytest.fixture
