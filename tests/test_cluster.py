@@ -30,6 +30,7 @@ class Cluster:
 
     engine: str
     environment: dict[str, str]
+    state: Path  # where the daemons keep their files
     folder: Path = field(default_factory=Path)
 
     def command(self, *arguments: object) -> list[str]:
@@ -59,7 +60,8 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         assert started.returncode == 0, started.stderr
         exports = shlex.split(started.stdout.replace("export ", ""))
         variables = dict(word.split("=", 1) for word in exports)
-        yield Cluster(request.param, {**os.environ, **variables, "CMD_GRACE_SECONDS": "3"})
+        yield Cluster(request.param, {**os.environ, **variables, "CMD_GRACE_SECONDS": "3"},
+                      Path(directory) / request.param)
     finally:
         subprocess.run([script, "down", request.param], env=state, check=True, timeout=120)
         shutil.rmtree(directory)
@@ -69,7 +71,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def cluster(engine: Cluster, tmp_path: Path) -> Cluster:
     folder = tmp_path / "a recipe"
     folder.mkdir()
-    return Cluster(engine.engine, engine.environment, folder)
+    return Cluster(engine.engine, engine.environment, engine.state, folder)
 
 
 def wait_for(path: Path) -> None:
@@ -168,3 +170,15 @@ def test_stages_two_to_four(cluster, tiny_whisper):
     assert len((recipe / "exp/tiny/decode_test_lora/text").read_text("utf-8").splitlines()) == 8
     for script in ("exp/log/q/dump_test.sh", "exp/tiny/log/q/train.sh", "exp/tiny/log/q/decode_test_lora.sh"):
         assert (recipe / script).is_file()
+
+
+def test_a_job_whose_node_vanishes_fails_the_step(cluster):
+    """Runs last: nothing runs on this cluster any more."""
+    driver = subprocess.Popen(cluster.command("x.log", "bash", "-c", "touch began; sleep 200"), cwd=cluster.folder,
+                              env=cluster.environment, stderr=subprocess.PIPE, text=True)
+    wait_for(cluster.folder / "began")
+    for file in cluster.state.glob({"slurm": "slurmd-node*.pid", "sge": "spool/execd/*/execd.pid"}[cluster.engine]):
+        os.kill(int(file.read_text()), signal.SIGKILL)
+    _, errors = driver.communicate(timeout=180)
+    assert driver.returncode == 1
+    assert "1 of 1 jobs failed" in errors and "ended without a word" in errors
