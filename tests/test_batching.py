@@ -11,7 +11,8 @@ from utils.batching import FrameBatchSampler, Item, draw_padding, pack
 from utils.config import PADDING_POLICIES, PaddingOptions
 
 WINDOW = 3000
-LENGTHS = st.lists(st.integers(1, WINDOW), min_size=1, max_size=120)
+LENGTHS = st.lists(st.integers(1, WINDOW), min_size=1, max_size=120) | st.lists(  # sparse, or full batches
+    st.integers(90, 130), min_size=40, max_size=120)
 NO_PADDING = PaddingOptions(policy="none")
 
 quick = settings(max_examples=60, deadline=None)
