@@ -143,10 +143,11 @@ def test_a_signal_cancels_what_was_submitted(cluster, number):
 
 
 def test_what_the_engine_refuses_is_said(cluster):
+    if cluster.engine == "sge":
+        pytest.skip("Grid Engine lets such a job wait for a host that may yet come")
     done = cluster.drive("--gpu", 77, "x.log", "true")
-    if cluster.engine == "slurm":  # Grid Engine lets it wait for a host that has so many
-        assert done.returncode == 1
-        assert "cannot submit: " in done.stderr and done.stderr.count("\n") == 1
+    assert done.returncode == 1
+    assert "cannot submit: " in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_stages_two_to_four(cluster, tiny_whisper):
