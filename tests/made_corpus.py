@@ -19,10 +19,10 @@ COMPACT, SPACED = "{}|{}|{} {}", "{} | {} | {} -> {}"  # the two forms of a line
 
 
 def write_set(directory: Path, count: int, *, num_words: int = 2, form: str = COMPACT,
-              languages: tuple[str, ...] = ("chinese", "fr"), seed: int = 0) -> Path:
+              languages: tuple[str, ...] = ("chinese", "fr"), word_seconds: float = 0.12, seed: int = 0) -> Path:
     """Write DIRECTORY/{transcribe,translate}/{wav.scp,text} and the audio, ``count`` utterances a language.
 
-    The words differ, the number of them and so the length of the audio does not (0.12 s a word). Keys are
+    The words differ, the number of them and so the length of the audio does not. Keys are
     SET-LANGUAGE-NUMBER|LANGUAGE|TASK, audio paths are absolute.
 
     Returns:
@@ -35,7 +35,7 @@ def write_set(directory: Path, count: int, *, num_words: int = 2, form: str = CO
         tones = sentences[rng.integers(len(sentences))]
         utterance = f"{directory.name}-{language}-{number:02}"
         audio = directory.resolve() / "audio" / f"{utterance}.wav"
-        write_tones(audio, tones, rng)
+        write_tones(audio, tones, word_seconds, rng)
         joint = "" if language == "chinese" else " "
         for task, text in (("transcribe", joint.join(WORDS[tone][language] for tone in tones)),
                            ("translate", " ".join(WORDS[tone]["en"] for tone in tones))):
@@ -48,9 +48,10 @@ def write_set(directory: Path, count: int, *, num_words: int = 2, form: str = CO
     return directory
 
 
-def write_tones(path: Path, tones: tuple[int, ...], rng: np.random.Generator, rate: int = 16_000) -> None:
-    """A 16-bit WAV file of tones with a little noise."""
-    time = np.arange(round(0.12 * rate)) / rate
+def write_tones(path: Path, tones: tuple[int, ...], seconds: float, rng: np.random.Generator,
+                rate: int = 16_000) -> None:
+    """A 16-bit WAV file of tones, each of so many seconds, with a little noise."""
+    time = np.arange(round(seconds * rate)) / rate
     samples = np.concatenate([0.3 * np.sin(2 * np.pi * tone * time) for tone in tones])
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples + rng.normal(0, 0.003, len(samples)), rate)

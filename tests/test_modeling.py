@@ -274,6 +274,7 @@ def test_adapters_that_are_not_whole_are_refused(model: MultitaskWhisper, tiny_w
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys")
 @pytest.mark.parametrize("size", [{"encoder_layers": 1}, {"decoder_layers": 3}, {"d_model": 32}], ids=str)
 def test_adapters_of_another_model_are_refused(model: MultitaskWhisper, tmp_path: Path, size: dict[str, int]) -> None:
     """PEFT itself would leave out what does not fit."""

@@ -71,12 +71,12 @@ def run(script: str, work: Path, *arguments: str) -> subprocess.CompletedProcess
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run([sys.executable, ROOT / "pyscripts" / script, "--config", "config.yaml", *arguments],
                           cwd=work, env=environment | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-                          timeout=300)
+                          timeout=600)
 
 
 def prepare(work: Path, tiny_whisper: Path) -> Path:
     for name, count in (("train", 3), ("dev", 2)):
-        cat_tasks(write_set(work / name, count, form=SPACED))
+        cat_tasks(write_set(work / name, count, form=SPACED, word_seconds=3.0))
     (work / "config.yaml").write_text(PARENT_YAML.format(work=work, model=tiny_whisper), encoding="utf-8")
     return work
 
