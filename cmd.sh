@@ -9,8 +9,11 @@
 #   train_cmd    feature extraction, merging and converting: CPU
 #   cuda_cmd     training: GPU
 #   decode_cmd   decoding and scoring: GPU if there is one
+#
+# local: this machine. slurm: sbatch, see conf/slurm.conf. sge: Grid Engine's qsub, see conf/queue.conf. For one run
+# the environment decides: `cmd_backend=slurm ./run.sh ...`. No cluster at hand? tools/cluster.sh makes one to try.
 
-cmd_backend=local
+cmd_backend=${cmd_backend:-local}
 
 case $cmd_backend in
   # All on this machine: as many jobs at once as it has cores, GPU jobs one to a device.
@@ -20,8 +23,27 @@ case $cmd_backend in
     export decode_cmd="cmd_local.py --gpu 1"
     ;;
 
+  # A job a node or a part of one; what --mem, --gpu and --time mean to sbatch stands in conf/slurm.conf.
+  slurm)
+    export train_cmd="cmd_slurm.py --mem 4G"
+    export cuda_cmd="cmd_slurm.py --mem 16G --gpu 1"
+    export decode_cmd="cmd_slurm.py --mem 8G --gpu 1"
+    ;;
+
+  # The same with qsub and conf/queue.conf.
+  sge)
+    export train_cmd="cmd_sge.py --mem 4G"
+    export cuda_cmd="cmd_sge.py --mem 16G --gpu 1"
+    export decode_cmd="cmd_sge.py --mem 8G --gpu 1"
+    ;;
+
+  # Kaldi's own scripts, if they are on your PATH, or anything else that keeps the contract:
+  # kaldi)
+  #   export train_cmd="slurm.pl --mem 4G" cuda_cmd="slurm.pl --gpu 1" decode_cmd="slurm.pl --gpu 1"
+  #   ;;
+
   *)
-    echo "cmd.sh: error: unknown cmd_backend '$cmd_backend'; it is local" >&2
+    echo "cmd.sh: error: unknown cmd_backend '$cmd_backend'; it is local, slurm or sge" >&2
     return 1
     ;;
 esac

@@ -14,7 +14,9 @@ recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 stage=0                             # first stage to run
 stop_stage=5                        # last stage to run
 nj=$(nproc)                         # parallel jobs of stages 1 and 2
-ngpu=1                              # GPUs for training; a machine without one trains on its CPU
+ngpu=1                              # GPUs for training, on each machine; one without any trains on its CPU
+num_nodes=1                         # machines for training, through Slurm
+inference_nj=1                      # parallel jobs of decoding in stages 4 and 5, a GPU each
 model=openai/whisper-base           # Hugging Face name, or a Hugging Face or CTranslate2 directory
 tag=                                # name of the experiment, exp/TAG; empty: model and configuration
 train_config=$recipe/conf/whisper_multitask.yaml  # what is trained, and how
@@ -98,8 +100,10 @@ if in_stage 3; then
   log "Stage 3: training: dump/ -> $exp/"
   read -ra changes <<<"$train_args"
   mapfile -t sets < <(decode_args data.train "$train_set"; decode_args data.test "$dev_set")
-  $cuda_cmd --gpu "$ngpu" "$exp/log/train.log" \
-    "$py/train.py" --config "$train_config" --overwrite "$overwrite" "${sets[@]}" "${changes[@]/#/--set=}" \
+  nodes=()
+  ((num_nodes == 1)) || nodes=(--num-nodes "$num_nodes")
+  $cuda_cmd --gpu "$ngpu" "${nodes[@]}" "$exp/log/train.log" \
+    "$py/train.py" --ngpu "$ngpu" "${nodes[@]}" --config "$train_config" --overwrite "$overwrite" "${sets[@]}" "${changes[@]/#/--set=}" \
     --set "model.model_path=$model_dir" --set "model.model_train_argv.out_model_path=$exp"
 fi
 
@@ -107,9 +111,10 @@ fi
 decode_and_score() {
   local system=$1 set=$2 dir=$exp/decode_$2_$1
   shift 2
-  $decode_cmd "$exp/log/decode_${set}_$system.log" \
+  $decode_cmd JOB=1:"$inference_nj" "$exp/log/decode_${set}_$system.JOB.log" \
     "$@" --config "$train_config" --decode-dir "$dir" --system "$system" --set-name "$set" \
-    --set "model.model_path=$model_dir" --set "predict.beam_size=$beam_size"
+    --job JOB --num-jobs "$inference_nj" --set "model.model_path=$model_dir" --set "predict.beam_size=$beam_size"
+  ((inference_nj == 1)) || "$py/predict.py" --combine true --num-jobs "$inference_nj" --decode-dir "$dir"
   $train_cmd "$exp/log/score_${set}_$system.log" \
     "$py/score.py" --ref "data/$set/text" --utt2spk "data/$set/utt2spk" --normalizer "$normalizer" \
     --bpe-model "data/$train_set/token_bpe/bpe.model" --nj "$nj" "$dir"

@@ -8,6 +8,9 @@
 --backend transformers decodes predict.eval with predict.model_path (an adapter on model.model_path, or a whole model)
 and writes predict.result_file, one `key text` a line; --backend ctranslate2 decodes dev_env.dev with
 dev_env.ctranslate_model_path and writes dev_env.result_file. With --decode-dir it is a directory that score.py reads.
+
+Several jobs can decode a set together: each writes its part of the directory, --combine joins them, and the
+hypotheses are the same for any number of jobs.
 """
 
 import sys
@@ -15,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cli import log, make_parser, run_main
+from utils.cli import boolean, log, make_parser, run_main
 from utils.config import load_config
 
 
@@ -30,16 +33,29 @@ def main() -> None:
     parser.add_argument("--decode-dir", type=Path, help="directory for text and decode.json")
     parser.add_argument("--system", default="tuned", help="the system's name in reports")
     parser.add_argument("--set-name", default="eval", help="the set's name in reports")
+    parser.add_argument("--job", type=int, default=1, help="which part of the set, from 1")
+    parser.add_argument("--num-jobs", type=int, default=1, help="how many parts")
+    parser.add_argument("--combine", type=boolean, default=False, metavar="true|false",
+                        help="join the parts in --decode-dir instead of decoding")
     args = parser.parse_args()
+    if not 1 <= args.job <= args.num_jobs:
+        parser.error(f"--job {args.job} is not between 1 and --num-jobs {args.num_jobs}")
+    if (args.num_jobs > 1 or args.combine) and not args.decode_dir:
+        parser.error("several jobs need --decode-dir, where each writes its part")
+    if args.combine:
+        from utils.decode_directory import join_parts
+
+        log(f"{args.decode_dir}: {join_parts(args.decode_dir, args.num_jobs)} hypotheses")
+        return
     config = load_config(args.config, args.overrides)
 
-    from utils.inference import predict, predict_ct2
+    from utils.inference import Share, predict, predict_ct2
 
     if args.backend == "transformers":
         decode, result_file = predict, config.predict.result_file
     else:
         decode, result_file = predict_ct2, config.dev_env.result_file
-    hypotheses = decode(config, args.decode_dir, args.system, args.set_name)
+    hypotheses = decode(config, args.decode_dir, args.system, args.set_name, Share(args.job, args.num_jobs))
     log(f"{len(hypotheses)} hypotheses written to {args.decode_dir or result_file}")
 
 

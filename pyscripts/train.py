@@ -5,7 +5,8 @@
     python3 pyscripts/train.py --config my.yaml --set model.lora.r=8 --set data.train.text=data/train/text
 
 The configuration says everything; --set changes single keys of it. The same command again continues an
-interrupted run, and does nothing when the training is complete.
+interrupted run, and does nothing when the training is complete. --ngpu 4 trains in four processes, a GPU each;
+every optimizer step then takes four batches.
 """
 
 import sys
@@ -25,8 +26,19 @@ def main() -> None:
                         help="change a key of the configuration; may be repeated")
     parser.add_argument("--overwrite", type=boolean, default=False, metavar="true|false",
                         help="throw away another or finished training in the output directory")
+    parser.add_argument("--ngpu", type=int, default=1, help="processes on each machine, a GPU each")
+    parser.add_argument("--num-nodes", type=int, default=1, help="machines, those of the Slurm job that this runs in")
     args = parser.parse_args()
+    if args.num_nodes < 1 or args.ngpu < 0:
+        parser.error("--num-nodes and --ngpu count machines and GPUs")
     config = load_config(args.config, args.overrides)
+
+    if args.ngpu > 1 or args.num_nodes > 1:
+        from utils.launch import is_launched, launch
+
+        if not is_launched():
+            launch(max(args.ngpu, 1), args.num_nodes, sys.argv)
+            return
 
     from utils.tuning import tune
 

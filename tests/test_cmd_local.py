@@ -189,3 +189,9 @@ def test_the_job_drivers_need_no_environment(folder):
     bare = [sys.executable, "-S", "-I", str(DRIVER), "x.log", "echo", "ran"]
     assert subprocess.run(bare, cwd=folder, timeout=30).returncode == 0
     assert body(folder / "x.log") == "ran\n"
+
+
+def test_a_dry_run_shows_what_would_run(folder):
+    done = drive(folder, "--dry-run", "JOB=1:2", "log/x.JOB.log", "echo", "a b", "JOB")
+    assert done.stdout == "echo 'a b' 1 >log/x.1.log 2>&1\necho 'a b' 2 >log/x.2.log 2>&1\n"
+    assert not list(folder.iterdir())

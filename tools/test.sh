@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # All checks and tests, from any directory: installs if needed, then ruff, shellcheck and pytest.
 #
-#   tools/test.sh                           # everything but the tests on the real corpus and weights
-#   tools/test.sh --real                    # those instead
+#   tools/test.sh                           # everything but the two below
+#   tools/test.sh --real                    # the tests on the real corpus and weights instead
+#   tools/test.sh --cluster                 # the tests on a real Slurm and Grid Engine: tools/cluster.sh install both
 #   tools/test.sh tests/test_install.py -x  # what follows goes to pytest
 set -euo pipefail
 
@@ -10,10 +11,11 @@ root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd -- "$root"
 . utils/log.sh
 
-which_tests="not real"
+which_tests="not real and not cluster"
 case ${1-} in
   --help | -h) sed -n '2,/^set/{s/^# \{0,1\}//;/^set/d;p}' "$0"; exit 0 ;;
   --real) which_tests=real; shift ;;
+  --cluster) which_tests=cluster; shift; set -- -rs "$@" ;;  # an engine that is not there is named
 esac
 
 tools/install.sh

@@ -49,16 +49,37 @@ def pack(order: Sequence[int], num_frames: Sequence[float], max_frames: int,
     return batches
 
 
+def make_divisible(batches: list[list[int]], divisor: int) -> list[list[int]]:
+    """Halve the batches with the most utterances until ``divisor`` divides their number; the order stays.
+
+    So no utterance is left out and none comes twice, unless there are too few: then the last ones come again.
+    """
+    batches = list(batches)
+    while len(batches) % divisor:
+        largest = max(range(len(batches)), key=lambda index: len(batches[index]))
+        half = len(batches[largest]) // 2
+        if half:
+            batches[largest:largest + 1] = [batches[largest][:half], batches[largest][half:]]
+        else:
+            batches.append(batches[-1])
+    return batches
+
+
 class FrameBatchSampler(Sampler[list[Item]]):
     """Batches of ``(utterance index, frames to pad to)``; the same for the same (seed, epoch), whatever reads them.
 
     Utterances are bucketed by length (each bucket 10 % wider than the one before) and shuffled inside their bucket, so
     every epoch draws new neighbours. Packing counts an utterance as long as its bucket, so every epoch has the same
     number of batches: the trainer's schedule and its resume rely on that.
+
+    Several processes (ranks) that train together draw the same epoch and take every ``num_ranks``-th batch. All have as
+    many, and those of one step are of like length, padded alike: no process waits long for another. Without
+    ``shuffle``, which is for evaluation, batches are only shared out; a rank may have one less.
     """
 
     def __init__(self, num_frames: Sequence[int], max_frames: int, padding: PaddingOptions, *, window: int = 3000,
-                 max_utterances: int = 0, seed: int = 0, shuffle: bool = True) -> None:
+                 max_utterances: int = 0, seed: int = 0, shuffle: bool = True, rank: int = 0,
+                 num_ranks: int = 1) -> None:
         self.num_frames = np.asarray(num_frames)
         self.max_frames = max_frames
         self.padding = padding
@@ -66,33 +87,38 @@ class FrameBatchSampler(Sampler[list[Item]]):
         self.max_utterances = max_utterances
         self.seed = seed
         self.shuffle = shuffle
+        self.rank = rank
+        self.num_ranks = num_ranks
         self.epoch = 0
         bucket = np.ceil(np.log(np.maximum(self.num_frames, 1)) / np.log(_BUCKET_RATIO)) if shuffle else self.num_frames
         self._bucket = bucket
         self._packed_length = np.minimum(np.ceil(_BUCKET_RATIO**bucket), window) if shuffle else self.num_frames
-        self._length = len(self.batches(0))
+        self._length = len(self.batches(0)[rank::num_ranks])
 
     def set_epoch(self, epoch: int) -> None:
         """Choose which epoch's batches come next."""
         self.epoch = epoch
 
     def batches(self, epoch: int) -> list[list[Item]]:
-        """All batches of an epoch."""
+        """All batches of an epoch, those of all ranks; each ``num_ranks`` of them are one step."""
         rng = np.random.default_rng([self.seed, epoch])
         tie_break = rng.random(len(self.num_frames)) if self.shuffle else np.arange(len(self.num_frames))
         order = np.lexsort((tie_break, self._bucket)).tolist()
         packed = pack(order, self._packed_length.tolist(), self.max_frames, self.max_utterances)
+        step = self.num_ranks if self.shuffle else 1
+        packed = make_divisible(packed, step)
+        groups = [packed[first:first + step] for first in range(0, len(packed), step)]
         if self.shuffle:
-            rng.shuffle(packed)
+            rng.shuffle(groups)
         result = []
-        for batch in packed:
-            longest = int(self.num_frames[batch].max())
+        for group in groups:
+            longest = max(int(self.num_frames[batch].max()) for batch in group)
             padded = longest + draw_padding(self.padding, rng, longest, self.window)
-            result.append([(index, padded) for index in batch])
+            result += [[(index, padded) for index in batch] for batch in group]
         return result
 
     def __iter__(self) -> Iterator[list[Item]]:
-        return iter(self.batches(self.epoch))
+        return iter(self.batches(self.epoch)[self.rank::self.num_ranks])
 
     def __len__(self) -> int:
         return self._length

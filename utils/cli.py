@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +19,12 @@ T = TypeVar("T")
 
 
 def log(message: str) -> None:
-    """Print one line to stderr with time and place, as ESPnet's ``log()`` does in the shell."""
+    """Print one line to stderr with time and place, as ESPnet's ``log()`` does in the shell.
+
+    Of several processes that train together only the first speaks.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        return
     caller = inspect.stack()[1]
     place = f"{Path(caller.filename).name}:{caller.lineno}"
     print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} ({place}) {message}", file=sys.stderr, flush=True)

@@ -13,6 +13,7 @@ import difflib
 import os
 import re
 import shlex
+import signal
 import socket
 import time
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ from typing import IO
 from utils.errors import UserError
 
 # What the recipe itself uses. A driver ignores what it has no use for, so that one cmd.sh serves several.
-RESOURCES = ("mem", "gpu", "num-threads", "max-jobs-run", "time", "config")
+RESOURCES = ("mem", "gpu", "num-threads", "num-nodes", "max-jobs-run", "time", "config", "dry-run")
+FLAGS = ("dry-run",)  # may stand without a value
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Request:
         if not re.fullmatch(r"[0-9]+", text) or int(text) < minimum:
             raise UserError(f"--{option} wants a whole number of at least {minimum}, not {text!r}")
         return int(text)
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether to show what would run, and run nothing."""
+        return self.options.get("dry-run") == "true"
 
     def log_path(self, job: int) -> Path:
         """The log file of one job."""
@@ -102,7 +109,9 @@ def _take_option(rest: list[str], options: dict[str, str]) -> None:
     near = difflib.get_close_matches(name, RESOURCES, n=1, cutoff=0.8)
     if near and name not in RESOURCES:
         raise UserError(f"{option}: no such option; did you mean --{near[0]}?")
-    if not equals:
+    if name in FLAGS and not equals:
+        value = rest.pop(0) if rest and rest[0] in ("true", "false") else "true"
+    elif not equals:
         if not rest or rest[0].startswith("--"):
             raise UserError(f"{option} needs a value")
         value = rest.pop(0)
@@ -117,6 +126,29 @@ def _job_range(word: str, text: str) -> range:
     if not 1 <= first <= last:
         raise UserError(f"{word}: job ids start at 1, and the last is not below the first")
     return range(first, last + 1)
+
+
+class SignalNote:
+    """Takes note of the first of some signals instead of dying from it."""
+
+    def __init__(self, *signals: signal.Signals) -> None:
+        self.received: signal.Signals | None = None
+        for one in signals:
+            signal.signal(one, self._note)
+
+    def _note(self, number: int, _frame: object) -> None:
+        self.received = self.received or signal.Signals(number)
+
+
+def shell_code(code: int) -> int:
+    """An exit code as a shell counts it: 128 + N for a death by signal N, which Python calls -N."""
+    return code if code >= 0 else 128 - code
+
+
+def start_failure(log: IO[bytes], arguments: Sequence[str], error: OSError) -> int:
+    """Write into the log that a command cannot be run; returns a shell's exit code for that."""
+    log.write(os.fsencode(f"{arguments[0]}: cannot be run: {error.strerror}\n"))
+    return 127 if isinstance(error, FileNotFoundError) else 126
 
 
 def write_header(log: IO[bytes], arguments: Sequence[str]) -> None:
@@ -150,8 +182,11 @@ def failure_report(request: Request, codes: dict[int, int], lines: int = 20) -> 
 
 
 def _last_lines(path: Path, number: int) -> list[str]:
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - 100_000))
-        text = stream.read().decode("utf-8", "replace").removesuffix("\n")
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 100_000))
+            text = stream.read().decode("utf-8", "replace").removesuffix("\n")
+    except OSError as error:
+        return [f"({path}: {error.strerror})"]
     # Of a progress bar, which rewrites its line, the last state is enough.
     return [line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n")[-number:]]

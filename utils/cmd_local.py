@@ -16,14 +16,14 @@ Options (others, such as --mem and --time, are for clusters and ignored here):
     --num-threads N    threads of one job, as OMP_NUM_THREADS (default: 1 for an array, else left alone)
     --gpu N            GPUs of one job, as CUDA_VISIBLE_DEVICES (default: left alone); jobs wait until so
                        many are free. A machine without a GPU runs them without.
+    --dry-run          print the commands of the jobs instead of running them
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
-import shutil
+import shlex
 import signal
 import subprocess
 import sys
@@ -34,7 +34,17 @@ from typing import IO
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cmd_common import Request, failure_report, parse_request, write_footer, write_header
+from utils.cmd_common import (
+    Request,
+    SignalNote,
+    failure_report,
+    parse_request,
+    shell_code,
+    start_failure,
+    write_footer,
+    write_header,
+)
+from utils.cmd_progress import ProgressLine
 from utils.errors import UserError
 
 _GRACE_SECONDS = 5.0  # between asking jobs to stop and killing them
@@ -91,36 +101,27 @@ def visible_gpus() -> list[str]:
 class LocalRunner:
     """Runs the jobs of one request, as many at once as the machine allows."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, stop: SignalNote) -> None:
         self.request = request
+        self.stop = stop
         self.machine = _Machine.serving(request)
         self.running: dict[int, _Running] = {}
         self.codes: dict[int, int] = {}
-        self.stopped_by: signal.Signals | None = None
-        self._began = time.monotonic()
-        self._shown = ""
-
-    def stop_on(self, *signals: signal.Signals) -> None:
-        """Let any of these signals end :meth:`run` early."""
-        def note(number: int, _frame: object) -> None:
-            self.stopped_by = signal.Signals(number)
-
-        for one in signals:
-            signal.signal(one, note)
+        self._progress = ProgressLine(request)
 
     def run(self) -> dict[int, int]:
         """Run all jobs to their end and return their exit codes by job id; what stops this stops them too."""
         waiting = list(self.request.jobs)
         try:
-            while (waiting or self.running) and not self.stopped_by:
+            while (waiting or self.running) and not self.stop.received:
                 while waiting and self.machine.has_room(len(self.running)):
                     self._start(waiting.pop(0))
                 self._collect()
-                self._show_progress()
+                self._progress.show(len(self.codes), len(self.running))
                 time.sleep(0.05)
         finally:
             self._stop()
-            self._show_progress(end="\n")
+            self._progress.show(len(self.codes), len(self.running), end="\n")
         return self.codes
 
     def _start(self, job: int) -> None:
@@ -143,8 +144,7 @@ class LocalRunner:
             process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log,
                                        stderr=subprocess.STDOUT, env=environment, start_new_session=True)
         except OSError as error:
-            log.write(os.fsencode(f"{arguments[0]}: cannot be run: {error.strerror}\n"))
-            self._end(job, log, 127 if isinstance(error, FileNotFoundError) else 126, 0.0, gpus)
+            self._end(job, log, start_failure(log, arguments, error), 0.0, gpus)
             return
         self.running[job] = _Running(process, log, time.monotonic(), gpus)
 
@@ -160,8 +160,7 @@ class LocalRunner:
             code = running.process.poll()
             if code is not None:
                 del self.running[job]
-                code = code if code >= 0 else 128 - code  # a shell's code for a death by signal
-                self._end(job, running.log, code, time.monotonic() - running.started, running.gpus)
+                self._end(job, running.log, shell_code(code), time.monotonic() - running.started, running.gpus)
 
     def _stop(self) -> None:
         """Stop what still runs, with all that it started: politely, then for good."""
@@ -175,33 +174,6 @@ class LocalRunner:
                 self._collect()
                 time.sleep(0.02)
 
-    def _show_progress(self, end: str = "") -> None:
-        """Jobs done and running; of a single job what its log said last, which may be a progress bar."""
-        if not sys.stderr.isatty():
-            return
-        total = len(self.request.jobs)
-        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
-        if total == 1:
-            line = f"{minutes}:{seconds:02d} {last_words(self.request.log_path(self.request.jobs[0]))}"
-        else:
-            line = f"{len(self.codes)} of {total} jobs done, {len(self.running)} running, {minutes}:{seconds:02d}"
-        line = line[: shutil.get_terminal_size().columns - 1]
-        if end or line != self._shown:
-            print(f"\r\x1b[K{line}", end=end, file=sys.stderr, flush=True)
-            self._shown = line
-
-
-def last_words(log: Path) -> str:
-    """The last thing that a log says, control characters left out; nothing if it cannot be read."""
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - 4096))
-            pieces = re.split(r"[\r\n]+", stream.read().decode("utf-8", errors="replace"))
-    except OSError:
-        return ""
-    words = next((piece for piece in reversed(pieces) if piece.strip() and not piece.startswith("#")), "")
-    return "".join(character for character in words if character.isprintable()).strip()
-
 
 def main(arguments: list[str]) -> int:
     """Run what a command line asks for; return the exit code."""
@@ -211,15 +183,18 @@ def main(arguments: list[str]) -> int:
 
     try:
         request = parse_request(arguments)
-        runner = LocalRunner(request)
-        runner.stop_on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        codes = runner.run()
+        if request.dry_run:
+            for job in request.jobs:
+                print(f"{shlex.join(request.arguments(job))} >{shlex.quote(str(request.log_path(job)))} 2>&1")
+            return 0
+        stop = SignalNote(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        codes = LocalRunner(request, stop).run()
     except UserError as error:
         print(f"cmd_local.py: error: {error}", file=sys.stderr)
         return 1
-    if runner.stopped_by:
-        print(f"cmd_local.py: stopped by {runner.stopped_by.name}", file=sys.stderr)
-        return 128 + runner.stopped_by
+    if stop.received:
+        print(f"cmd_local.py: stopped by {stop.received.name}", file=sys.stderr)
+        return 128 + stop.received
     if any(codes.values()):
         print(f"cmd_local.py: {failure_report(request, codes)}", file=sys.stderr)
         return 1

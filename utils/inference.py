@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from utils.cli import log
 from utils.config import Config, Lists, require_file
 from utils.ct2_decoding import Ct2Decoder
-from utils.decode_directory import FRAMES_PER_SECOND, write_decode_directory
+from utils.decode_directory import FRAMES_PER_SECOND, part_directory, write_decode_directory
 from utils.decoding import Decoder, TransformersDecoder, decode_set, plan_batches
 from utils.errors import UserError
 from utils.features import LogMel
@@ -21,8 +21,22 @@ from utils.multitask_data import open_set
 from utils.prompts import load_tokenizer
 
 
-def predict(config: Config, decode_dir: Path | None = None, system: str = "", set_name: str = "") -> dict[str, str]:
+class Share(NamedTuple):
+    """One of several jobs that decode a set together."""
+
+    job: int  # from 1
+    num_jobs: int
+
+
+WHOLE = Share(1, 1)
+
+
+def predict(config: Config, decode_dir: Path | None = None, system: str = "", set_name: str = "",
+            share: Share = WHOLE) -> dict[str, str]:
     """Decode predict.eval with predict.model_path through transformers, and write what there is to write.
+
+    Args:
+        share: of several jobs that decode a set together, which one this is; it writes to its part of ``decode_dir``.
 
     Returns:
         key -> hypothesis.
@@ -40,11 +54,11 @@ def predict(config: Config, decode_dir: Path | None = None, system: str = "", se
     info = {"system": system, "set": set_name, "model": str(model_path), "backend": "transformers",
             "device": device.type, "compute_type": str(dtype).removeprefix("torch.")}
     return _decode(decoder, config.predict.eval, "predict.eval", config, base_dir, info, decode_dir,
-                   config.predict.result_file)
+                   config.predict.result_file, share)
 
 
-def predict_ct2(config: Config, decode_dir: Path | None = None, system: str = "",
-                set_name: str = "") -> dict[str, str]:
+def predict_ct2(config: Config, decode_dir: Path | None = None, system: str = "", set_name: str = "",
+                share: Share = WHOLE) -> dict[str, str]:
     """Decode dev_env.dev with dev_env.ctranslate_model_path through CTranslate2, and write what there is to write.
 
     Returns:
@@ -61,7 +75,7 @@ def predict_ct2(config: Config, decode_dir: Path | None = None, system: str = ""
     info = {"system": system, "set": set_name, "model": str(model_dir), "backend": "ctranslate2",
             "device": decoder.device, "compute_type": decoder.compute_type}
     return _decode(decoder, config.dev_env.dev, "dev_env.dev", config, model_dir, info, decode_dir,
-                   config.dev_env.result_file)
+                   config.dev_env.result_file, share)
 
 
 def _need_output(decode_dir: Path | None, result_file: str, key: str) -> None:
@@ -70,14 +84,20 @@ def _need_output(decode_dir: Path | None, result_file: str, key: str) -> None:
 
 
 def _decode(decoder: Decoder, lists: Lists, section: str, config: Config, features_of: Path, info: Mapping[str, Any],
-            decode_dir: Path | None, result_file: str) -> dict[str, str]:
+            decode_dir: Path | None, result_file: str, share: Share) -> dict[str, str]:
     options = config.predict
-    utterances, read_feats = open_set(lists, section, LogMel(features_of))
-    batches = plan_batches(utterances, options.max_frames, options.window)
+    everything, read_feats = open_set(lists, section, LogMel(features_of))
+    # Whole batches are shared out: padding, and so the last digit of a score, depends on a batch's other utterances.
+    batches = plan_batches(everything, options.max_frames, options.window)[share.job - 1::share.num_jobs]
+    utterances = [utterance for batch in batches for utterance in batch.utterances]
     hypotheses, seconds = decode_set(decoder, read_feats, batches)
     audio_seconds = sum(utterance.num_frames for utterance in utterances) / FRAMES_PER_SECOND
     log(f"{len(hypotheses)} targets of {len(utterances)} utterances, {audio_seconds:.0f} s of audio in {seconds:.0f} s")
     if decode_dir:
+        if share != WHOLE:
+            decode_dir = part_directory(decode_dir, share.job)
+            n_keys = sum(len(utterance.keys) for utterance in everything)
+            info = {**info, "num_jobs": share.num_jobs, "n_keys": n_keys}
         write_decode_directory(decode_dir, hypotheses, {
             **info, "seconds": round(seconds, 2), "audio_seconds": round(audio_seconds, 2),
             "beam_size": options.beam_size, "window": options.window})

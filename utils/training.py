@@ -28,7 +28,8 @@ class MultitaskTrainer(Seq2SeqTrainer):
 
     def _dataloader(self, dataset: MultitaskDataset, padding: PaddingOptions, shuffle: bool) -> DataLoader:
         sampler = FrameBatchSampler(dataset.num_frames, self.options.batch.max_frames, padding,
-                                    max_utterances=self.max_utterances, seed=self.args.seed, shuffle=shuffle)
+                                    max_utterances=self.max_utterances, seed=self.args.seed, shuffle=shuffle,
+                                    rank=self.args.process_index, num_ranks=self.args.world_size)
         workers = self.args.dataloader_num_workers
         return DataLoader(dataset, batch_sampler=sampler, collate_fn=self.data_collator, num_workers=workers,
                           pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available())
@@ -52,9 +53,16 @@ class MultitaskTrainer(Seq2SeqTrainer):
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool = False,
                      num_items_in_batch: torch.Tensor | None = None) -> Any:
-        """Cross entropy per counted token, over all batches of an optimizer step."""
+        """Cross entropy per counted token, over all batches of an optimizer step, those of other processes included.
+
+        ``num_items_in_batch`` counts over all processes; gradients are averaged over them, so each gives its share
+        times their number.
+        """
         outputs = model(**inputs, label_smoothing=self.args.label_smoothing_factor)
-        loss = outputs.loss / (outputs.num_labels if num_items_in_batch is None else num_items_in_batch)
+        if num_items_in_batch is None:
+            loss = outputs.loss / outputs.num_labels
+        else:
+            loss = outputs.loss * self.args.world_size / num_items_in_batch
         return (loss, outputs) if return_outputs else loss
 
     @torch.inference_mode()
@@ -69,6 +77,8 @@ class MultitaskTrainer(Seq2SeqTrainer):
                 outputs = model(**self._prepare_inputs(batch))
             loss += float(outputs.loss)
             tokens += int(outputs.num_labels)
+        sums = torch.tensor([loss, tokens], dtype=torch.float64, device=self.args.device)
+        loss, tokens = self.accelerator.reduce(sums, "sum").tolist()
         metrics = {f"{metric_key_prefix}_loss": loss / max(tokens, 1),
                    f"{metric_key_prefix}_runtime": round(time.time() - started, 2)}
         self.log(metrics)

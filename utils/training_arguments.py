@@ -31,6 +31,8 @@ DEFAULTS: dict[str, Any] = {
     "save_total_limit": 2,
     "logging_steps": 10,
     "seed": 777,
+    "average_tokens_across_devices": True,  # the loss relies on it
+    "ddp_find_unused_parameters": False,
 }
 
 

@@ -46,7 +46,10 @@ def tune(config: Config, overwrite: bool = False) -> None:
     has_dev_set = bool(config.data.test.wav_scp or config.data.test.feats_scp)
     arguments = training_arguments(config.model.model_train_argv, has_dev_set)
     output_dir = Path(arguments.output_dir)
-    if _already_trained(config, output_dir, overwrite):
+    # With several processes the first one tidies up, and the others look when it has.
+    with arguments.main_process_first(desc="look at the output directory"):
+        complete = _already_trained(config, output_dir, overwrite and arguments.process_index == 0)
+    if complete:
         log(f"{output_dir} holds this very training, complete; nothing to do (--overwrite true trains again)")
         return
     set_seed(arguments.seed)
@@ -60,7 +63,8 @@ def tune(config: Config, overwrite: bool = False) -> None:
     max_utterances = int(config.model.model_train_argv.get("per_device_train_batch_size") or 0)
     trainer = make_trainer(model, train, dev, tokenizer.eos_token_id, arguments, config.model, max_utterances)
     checkpoint = _checkpoint_to_continue(config.model.model_train_argv.get("resume_from_checkpoint"), output_dir)
-    save_config(config, output_dir / CONFIG)
+    if trainer.is_world_process_zero():
+        save_config(config, output_dir / CONFIG)
     if checkpoint:
         log(f"continuing from {checkpoint}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -163,6 +167,7 @@ def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokeniz
         "n_train_targets": trainer.train_dataset.num_targets,
         "n_train_audios": len(trainer.train_dataset),
         "torch_threads": torch.get_num_threads(),
+        "processes": trainer.args.world_size,
     }
     with atomic_open(output_dir / SUMMARY) as stream:
         json.dump(summary, stream, indent=2)

@@ -1,0 +1,185 @@
+"""The drivers, and stages 2 to 4, on a real Slurm and a real Grid Engine (tools/cluster.sh)."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from made_corpus import write_set
+
+ROOT = Path(__file__).resolve().parents[1]
+DAEMONS = {"slurm": ("munged", "slurmctld", "slurmd", "sbatch"), "sge": ("sge_qmaster", "sge_execd", "qsub")}
+WILD = ["", "a  b", 'say "x"', "it's", "|", "$HOME", "`id`", "语音", "a\nb", "*", "x=JOB.ark", "\\"]
+
+pytestmark = pytest.mark.cluster
+
+
+@dataclass
+class Cluster:
+    """A running engine; drivers and recipes work in ``folder``."""
+
+    engine: str
+    environment: dict[str, str]
+    state: Path  # where the daemons keep their files
+    folder: Path = field(default_factory=Path)
+
+    def command(self, *arguments: object) -> list[str]:
+        return [sys.executable, str(ROOT / f"utils/cmd_{self.engine}.py"), *map(str, arguments)]
+
+    def drive(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(*arguments), cwd=self.folder, env={**self.environment, **environment},
+                              timeout=240, capture_output=True, text=True, encoding="utf-8")
+
+    def waits_or_runs(self) -> str:
+        """What the engine still holds; empty if nothing."""
+        query = ["squeue", "--noheader"] if self.engine == "slurm" else ["qstat"]
+        return subprocess.run(query, env=self.environment, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module", params=["slurm", "sge"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    missing = [program for program in DAEMONS[request.param] if not shutil.which(program, path=path)]
+    if missing:
+        pytest.skip(f"{request.param} is not installed (no {missing[0]}): tools/cluster.sh install {request.param}")
+    script = ROOT / "tools/cluster.sh"
+    directory = tempfile.mkdtemp(prefix="cluster-")  # pytest clears its own away when others run after it
+    state = {**os.environ, "CLUSTER_DIR": directory}
+    started = subprocess.run([script, "up", request.param], env=state, capture_output=True, text=True, timeout=300)
+    try:
+        assert started.returncode == 0, started.stderr
+        exports = shlex.split(started.stdout.replace("export ", ""))
+        variables = dict(word.split("=", 1) for word in exports)
+        yield Cluster(request.param, {**os.environ, **variables, "CMD_GRACE_SECONDS": "3"},
+                      Path(directory) / request.param)
+    finally:
+        subprocess.run([script, "down", request.param], env=state, check=True, timeout=120)
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
+def cluster(engine: Cluster, tmp_path: Path) -> Cluster:
+    folder = tmp_path / "a recipe"
+    folder.mkdir()
+    return Cluster(engine.engine, engine.environment, engine.state, folder)
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} does not appear"
+        time.sleep(0.1)
+
+
+def test_an_array_gets_its_arguments_unchanged_and_keeps_its_script(cluster):
+    done = cluster.drive("--max-jobs-run", 2, "JOB=2:4", "log dir/x.JOB.log", "printf", "<%s>", *WILD)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for job in (2, 3, 4):
+        expected = "".join(f"<{text}>" for text in WILD).replace("JOB", str(job))
+        assert expected in (cluster.folder / f"log dir/x.{job}.log").read_text("utf-8")
+    assert sorted(path.name for path in (cluster.folder / "log dir/q").iterdir()) == ["x.log", "x.sh"]
+
+
+def test_no_more_jobs_at_once_than_allowed(cluster):
+    script = "mkdir busy && sleep 1 && rmdir busy"
+    done = cluster.drive("--max-jobs-run", 1, "JOB=1:3", "x.JOB.log", "bash", "-c", script)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_job_that_asks_for_resources_runs(cluster):
+    done = cluster.drive("--gpu", 1, "--mem", "100M", "--num-threads", 2, "--time", "0:5:0", "x.log",
+                         "bash", "-c", "echo threads $OMP_NUM_THREADS")
+    assert done.returncode == 0, done.stderr
+    assert "threads 2\n" in (cluster.folder / "x.log").read_text()
+
+
+def test_a_failure_is_counted_and_shown_with_the_end_of_its_log(cluster):
+    done = cluster.drive("JOB=1:3", "log/x.JOB.log", "bash", "-c", "[ JOB = 1 ] || { echo job JOB broke; exit 99; }")
+    assert done.returncode == 1
+    assert "2 of 3 jobs failed (JOB=2, 3)" in done.stderr
+    assert "job 2 broke" in done.stderr
+    assert done.stderr.endswith("The whole log: log/x.2.log\n")
+
+
+def test_a_killed_job_fails_the_step(cluster):
+    done = cluster.drive("x.log", "bash", "-c", "echo began; kill -9 $PPID; sleep 60")
+    assert done.returncode == 1
+    assert "1 of 1 jobs failed" in done.stderr and "ended without a word" in done.stderr
+
+
+def test_a_job_over_its_time_fails_the_step(cluster):
+    """Slurm counts in minutes, and looks every half minute."""
+    done = cluster.drive("--time", "0:0:5", "x.log", "bash", "-c", "echo began; sleep 200; echo ended")
+    assert done.returncode == 1
+    assert "1 of 1 jobs failed" in done.stderr
+    assert "began" in done.stderr and "ended\n" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_cancels_what_was_submitted(cluster, number):
+    driver = subprocess.Popen(cluster.command("--max-jobs-run", 1, "JOB=1:2", "x.JOB.log",
+                                              "bash", "-c", "touch began; sleep 200"),
+                              cwd=cluster.folder, env=cluster.environment, stderr=subprocess.PIPE, text=True)
+    wait_for(cluster.folder / "began")
+    driver.send_signal(number)
+    _, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 128 + number
+    assert f"stopped by {number.name}" in errors
+    deadline = time.monotonic() + 60
+    while cluster.waits_or_runs():
+        assert time.monotonic() < deadline, cluster.waits_or_runs()
+        time.sleep(0.5)
+    assert not (cluster.folder / "x.2.log").exists(), "what waited must not start"
+
+
+def test_what_the_engine_refuses_is_said(cluster):
+    if cluster.engine == "sge":
+        pytest.skip("Grid Engine lets such a job wait for a host that may yet come")
+    done = cluster.drive("--gpu", 77, "x.log", "true")
+    assert done.returncode == 1
+    assert "cannot submit: " in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_stages_two_to_four(cluster, tiny_whisper):
+    """Features, training and decoding of a made corpus, a node each."""
+    recipe = cluster.folder
+    for name, count in (("train", 4), ("dev", 2), ("test", 2)):
+        write_set(recipe / "data" / name, count)
+    options = ["--model", str(tiny_whisper), "--corpus-name", "", "--nj", "2", "--inference-nj", "2", "--tag", "tiny",
+               "--train-args", "model.model_train_argv.max_steps=2 model.lora.r=2"]
+    environment = {**cluster.environment, "PYTHON": sys.executable, "cmd_backend": cluster.engine}
+
+    def run(first: int, last: int) -> None:
+        stages = ["--stage", str(first), "--stop-stage", str(last)]
+        done = subprocess.run([ROOT / "run.sh", *stages, *options], cwd=recipe, env=environment, timeout=600,
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    run(0, 1)
+    run(2, 4)
+    assert (recipe / "exp/tiny/RESULTS.md").is_file()
+    assert len((recipe / "exp/tiny/decode_test_lora/text").read_text("utf-8").splitlines()) == 8
+    for script in ("exp/log/q/dump_test.sh", "exp/tiny/log/q/train.sh", "exp/tiny/log/q/decode_test_lora.sh"):
+        assert (recipe / script).is_file()
+
+
+def test_a_job_whose_node_vanishes_fails_the_step(cluster):
+    """Runs last: nothing runs on this cluster any more."""
+    driver = subprocess.Popen(cluster.command("x.log", "bash", "-c", "touch began; sleep 200"), cwd=cluster.folder,
+                              env=cluster.environment, stderr=subprocess.PIPE, text=True)
+    wait_for(cluster.folder / "began")
+    for file in cluster.state.glob({"slurm": "slurmd-node*.pid", "sge": "spool/execd/*/execd.pid"}[cluster.engine]):
+        os.kill(int(file.read_text()), signal.SIGKILL)
+    _, errors = driver.communicate(timeout=180)
+    assert driver.returncode == 1
+    assert "1 of 1 jobs failed" in errors and "ended without a word" in errors

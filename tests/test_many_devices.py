@@ -1,0 +1,177 @@
+"""Several processes train and decode as one would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made_corpus import cat_tasks, write_set
+from safetensors.torch import load_file
+
+from utils.batching import FrameBatchSampler, make_divisible
+from utils.config import PaddingOptions
+from utils.decode_directory import join_parts
+from utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+# One step with all 8 utterances; plain gradient descent, so that the update is the gradient.
+ARGV = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0, "lr_scheduler_type": "constant",
+        "logging_steps": 1, "eval_strategy": "steps", "eval_steps": 1, "use_cpu": True}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("made corpus")
+    for number, (name, count) in enumerate((("train", 4), ("dev", 2))):
+        cat_tasks(write_set(directory / name, count, seed=number))
+    return directory
+
+
+def write_config(path: Path, corpus: Path, model: Path, **argv: Any) -> Path:
+    lists = {name: {"wav_scp": str(corpus / name / "wav.scp"), "text": str(corpus / name / "text")}
+             for name in ("train", "dev")}
+    values = {"data": {"train": lists["train"], "test": lists["dev"]},
+              "predict": {"model_path": str(model), "eval": lists["train"], "max_frames": 100},
+              "model": {"model_path": str(model), "lora": {"r": 4, "alpha": 8}, "padding": {"policy": "none"},
+                        "model_train_argv": {"out_model_path": str(path.with_suffix("")), **ARGV, **argv}}}
+    path.write_text(json.dumps(values), encoding="utf-8")
+    return path
+
+
+def script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, ROOT / "pyscripts" / name, *map(str, arguments)], capture_output=True,
+                          text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_update_of_one_with_the_same_global_batch(corpus, tiny_whisper, tmp_path):
+    one = write_config(tmp_path / "one.yaml", corpus, tiny_whisper, per_device_train_batch_size=8)
+    two = write_config(tmp_path / "two.yaml", corpus, tiny_whisper, per_device_train_batch_size=4)
+    for config, options in ((one, []), (two, ["--ngpu", 2])):
+        done = script("train.py", "--config", config, *options)
+        assert done.returncode == 0, done.stderr
+    left, right = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "two"))
+    assert max(weight.abs().max() for name, weight in left.items() if "lora_B" in name) > 1e-4
+    for name, weight in left.items():
+        torch.testing.assert_close(weight, right[name], rtol=1e-4, atol=1e-7)
+    summaries = [json.loads((tmp_path / name / "train_summary.json").read_text()) for name in ("one", "two")]
+    assert [summary["processes"] for summary in summaries] == [1, 2]
+    assert summaries[0]["best_dev_loss"] == pytest.approx(summaries[1]["best_dev_loss"], rel=1e-5)
+
+
+# Trains in two processes, of which the second dies, as by a power cut, in the step after step argv[2].
+KILLED = """
+import os, signal, sys
+from utils.cli import run_main
+from utils.config import load_config
+from utils.launch import is_launched, launch
+from utils.training import MultitaskTrainer
+from utils.tuning import tune
+step = MultitaskTrainer.training_step
+def fatal(self, *args, **kwargs):
+    if (self.args.process_index, self.state.global_step) == (1, int(sys.argv[2])):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *args, **kwargs)
+MultitaskTrainer.training_step = fatal
+run_main(lambda: tune(load_config(sys.argv[1])) if is_launched() else launch(2, 1, sys.argv))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_fails_the_training_and_the_same_command_continues_it(corpus, tiny_whisper, tmp_path):
+    argv = {"max_steps": 6, "per_device_train_batch_size": 2, "eval_steps": 2, "optim": "adamw_torch"}
+    whole, killed = (write_config(tmp_path / f"{name}.yaml", corpus, tiny_whisper, **argv)
+                     for name in ("whole", "killed"))
+    (tmp_path / "train_and_die.py").write_text(KILLED)
+    died = subprocess.run([sys.executable, tmp_path / "train_and_die.py", killed, "5"], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, timeout=300)
+    assert died.returncode == 1
+    assert "error: process 1 ended with exit code -9" in died.stderr.splitlines()[-1]
+    assert not (tmp_path / "killed/train_summary.json").exists()
+    for config in (whole, killed):
+        done = script("train.py", "--config", config, "--ngpu", 2)
+        assert done.returncode == 0, done.stderr
+    assert "continuing from" in done.stderr and done.stderr.count("continuing from") == 1, "one process speaks"
+    left, right = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("whole", "killed"))
+    assert [name for name in left if not torch.equal(left[name], right[name])] == []
+
+
+@pytest.mark.slow
+def test_a_mistake_in_several_processes_is_said_and_fails(corpus, tiny_whisper, tmp_path):
+    config = write_config(tmp_path / "x.yaml", corpus, tiny_whisper)
+    done = script("train.py", "--config", config, "--ngpu", 2, "--set", "model.lora.target_modules=[nothing]")
+    assert done.returncode == 1
+    assert "no layer nothing" in done.stderr
+    assert "train.py: error: process" in done.stderr.splitlines()[-1]
+    done = script("train.py", "--config", config, "--num-nodes", 2)
+    assert "several machines are a matter of Slurm" in done.stderr
+
+
+def sampler(rank: int, num_ranks: int, frames: np.ndarray, **options: Any) -> FrameBatchSampler:
+    padding = PaddingOptions(policy="uniform", max_frames=200)
+    return FrameBatchSampler(frames, 4000, padding, seed=3, rank=rank, num_ranks=num_ranks, **options)
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3, 8])
+def test_ranks_share_an_epoch_evenly(num_ranks):
+    frames = np.random.default_rng(0).integers(100, 2000, 401)
+    ranks = [sampler(rank, num_ranks, frames) for rank in range(num_ranks)]
+    for epoch in (0, 1):
+        for rank in ranks:
+            rank.set_epoch(epoch)
+        shares = [list(rank) for rank in ranks]
+        assert len({len(share) for share in shares}) == 1 == len({len(rank) for rank in ranks})
+        assert len(shares[0]) == len(ranks[0])
+        seen = [index for share in shares for batch in share for index, _ in batch]
+        assert sorted(seen) == list(range(401)), "every utterance once"
+        for step in zip(*shares, strict=True):
+            assert len({padded for batch in step for _, padded in batch}) == 1, "nobody waits for a longer batch"
+
+
+def test_evaluation_shares_the_same_batches_out():
+    frames = np.random.default_rng(0).integers(100, 2000, 101)
+    whole = list(sampler(0, 1, frames, shuffle=False))
+    shares = [list(sampler(rank, 2, frames, shuffle=False)) for rank in range(2)]
+    assert sorted(shares[0] + shares[1]) == sorted(whole)
+
+
+def test_batches_are_halved_before_any_comes_twice():
+    assert make_divisible([[1, 2, 3, 4], [5]], 3) == [[1, 2], [3, 4], [5]]
+    assert make_divisible([[1], [2]], 4) == [[1], [2], [2], [2]]
+
+
+@pytest.mark.slow
+def test_any_number_of_jobs_gives_the_same_hypotheses(corpus, tiny_whisper, tmp_path):
+    config = write_config(tmp_path / "x.yaml", corpus, tiny_whisper)
+    single, joint = tmp_path / "single", tmp_path / "joint"
+    assert script("predict.py", "--config", config, "--decode-dir", single).returncode == 0
+    for job in (1, 2, 3):
+        done = script("predict.py", "--config", config, "--decode-dir", joint, "--job", job, "--num-jobs", 3)
+        assert done.returncode == 0, done.stderr
+    done = script("predict.py", "--decode-dir", joint, "--num-jobs", 3, "--combine", "true")
+    assert done.returncode == 0, done.stderr
+    assert (joint / "text").read_bytes() == (single / "text").read_bytes()
+    infos = [json.loads((path / "decode.json").read_text()) for path in (single, joint)]
+    assert infos[0].keys() == infos[1].keys()
+    assert infos[0]["audio_seconds"] == infos[1]["audio_seconds"]
+    assert sorted(path.name for path in joint.iterdir()) == ["decode.json", "text"]
+
+
+def test_parts_that_are_missing_or_of_another_decoding_are_not_joined(tmp_path):
+    for job, n_keys in ((1, 1), (2, 7)):
+        part = tmp_path / f"part.{job}"
+        part.mkdir()
+        (part / "text").write_text(f"{job}|fr|transcribe salut\n", encoding="utf-8")
+        (part / "decode.json").write_text(json.dumps({"num_jobs": 2, "n_keys": n_keys, "seconds": 1,
+                                                      "audio_seconds": 1}))
+    with pytest.raises(UserError, match="not of one decoding with 2 jobs"):
+        join_parts(tmp_path, 2)
+    with pytest.raises(UserError, match=r"part\.3: is not complete"):
+        join_parts(tmp_path, 3)
