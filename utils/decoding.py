@@ -95,7 +95,7 @@ class Decoder(ABC):
             retried = self.generate(self.encode(features[rows]), [[prompts[row][target]] for row, target in endless],
                                     Search(max_tokens=max(limits[row] for row in rows), **_RETRY))
             for (row, target), (found,) in zip(endless, retried, strict=True):
-                tokens[row][target] = found
+                tokens[row][target] = found[:limits[row]]
         return {key: text.strip() for utterance, found in zip(utterances, tokens, strict=True)
                 for key, text in zip(utterance.keys, self.tokenizer.batch_decode(found, skip_special_tokens=True),
                                      strict=True)}
