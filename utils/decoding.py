@@ -88,14 +88,13 @@ class Decoder(ABC):
         limits = [token_limit(utterance.num_frames) for utterance in utterances]
         prompts = [[prompt_ids(self.tokenizer, key) for key in utterance.keys] for utterance in utterances]
         tokens = self.generate(self.encode(features), prompts, Search(self.beam_size, max(limits)))
-        endless = [(row, target) for row, limit in enumerate(limits)
-                   for target, found in enumerate(tokens[row]) if len(found) >= limit]
-        if endless:
-            rows = [row for row, _ in endless]
-            retried = self.generate(self.encode(features[rows]), [[prompts[row][target]] for row, target in endless],
-                                    Search(max_tokens=max(limits[row] for row in rows), **_RETRY))
-            for (row, target), (found,) in zip(endless, retried, strict=True):
-                tokens[row][target] = found[:limits[row]]
+        for row, limit in enumerate(limits):
+            endless = [target for target, found in enumerate(tokens[row]) if len(found) >= limit]
+            if endless:  # alone, so that the result does not depend on the rest of the batch
+                again = [[prompts[row][target] for target in endless]]
+                retried = self.generate(self.encode(features[[row]]), again, Search(max_tokens=limit, **_RETRY))
+                for target, found in zip(endless, retried[0], strict=True):
+                    tokens[row][target] = found
         return {key: text.strip() for utterance, found in zip(utterances, tokens, strict=True)
                 for key, text in zip(utterance.keys, self.tokenizer.batch_decode(found, skip_special_tokens=True),
                                      strict=True)}
