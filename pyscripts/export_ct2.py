@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cli import log, make_parser, run_main
+from utils.cli import add_config_options, log, make_parser, run_main
 from utils.config import load_config, require_file
 from utils.errors import UserError
 
@@ -22,9 +22,7 @@ from utils.errors import UserError
 def main() -> None:
     """Parse the command line, convert, decode."""
     parser = make_parser(__doc__)
-    parser.add_argument("--config", default="conf/whisper_multitask.yaml", help="YAML file")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-                        help="change a key of the configuration; may be repeated")
+    add_config_options(parser)
     parser.add_argument("--merged-dir", type=Path, help="where the merged Hugging Face model goes; "
                         "default: dev_env.ctranslate_model_path.merged")
     args = parser.parse_args()

@@ -18,16 +18,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cli import boolean, log, make_parser, run_main
+from utils.cli import add_config_options, boolean, log, make_parser, run_main
 from utils.config import load_config
 
 
 def main() -> None:
     """Parse the command line and decode."""
     parser = make_parser(__doc__)
-    parser.add_argument("--config", default="conf/whisper_multitask.yaml", help="YAML file")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-                        help="change a key of the configuration; may be repeated")
+    add_config_options(parser)
     parser.add_argument("--backend", choices=["transformers", "ctranslate2"], default="transformers",
                         help="what decodes: the tuned model, or the exported one")
     parser.add_argument("--decode-dir", type=Path, help="directory for text and decode.json")

@@ -14,16 +14,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cli import boolean, make_parser, run_main
+from utils.cli import add_config_options, boolean, make_parser, run_main
 from utils.config import load_config
 
 
 def main() -> None:
     """Parse the command line and train."""
     parser = make_parser(__doc__)
-    parser.add_argument("--config", default="conf/whisper_multitask.yaml", help="YAML file")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-                        help="change a key of the configuration; may be repeated")
+    add_config_options(parser)
     parser.add_argument("--overwrite", type=boolean, default=False, metavar="true|false",
                         help="throw away another or finished training in the output directory")
     parser.add_argument("--ngpu", type=int, default=1, help="processes on each machine, a GPU each")

@@ -62,6 +62,13 @@ def make_parser(doc: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=doc, formatter_class=_Formatter, allow_abbrev=False)
 
 
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """``--config`` and ``--set``, as every script that reads the configuration has them (``args.overrides``)."""
+    parser.add_argument("--config", default="conf/whisper_multitask.yaml", help="YAML file")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+                        help="change a key of the configuration; may be repeated")
+
+
 def run_main(main: Callable[[], int | None]) -> None:
     """Run a script's ``main`` and exit: 0 when it ends well, 1 with one clear line on a UserError."""
     try:
