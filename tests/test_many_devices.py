@@ -49,7 +49,7 @@ def write_config(path: Path, corpus: Path, model: Path, *, is_large_model: bool 
 
 def run(name: str, *arguments: object, folder: Path = ROOT / "pyscripts") -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, folder / name, *map(str, arguments)], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, timeout=300)
+                          env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, timeout=900)
 
 
 # Trains as several configurations say, one after the other, in two processes: starting them is what takes long.
