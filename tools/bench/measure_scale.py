@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """What a corpus of many hours costs: storage and time of features, memory of lists, shuffling, operations.
 
-    tools/measure_scale.py features --model download/whisper-base data/test/wav.scp
-    tools/measure_scale.py lists 1000000        # opening the training set: made lists of so many keys, two an utterance
-    tools/measure_scale.py batches 5000000      # drawing an epoch's batches of so many utterances
-    tools/measure_scale.py operations           # by arithmetic: multiplications and additions of a training step
+    tools/bench/measure_scale.py features --model download/whisper-base data/test/wav.scp
+    tools/bench/measure_scale.py lists 1000000        # opening the training set: made lists of so many keys, two an utterance
+    tools/bench/measure_scale.py batches 5000000      # drawing an epoch's batches of so many utterances
+    tools/bench/measure_scale.py operations           # by arithmetic: multiplications and additions of a training step
 
 Seconds are this process's CPU seconds, so a busy machine does not change them much; memory is its peak. The numbers in
 conf/README.md come from here.
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from utils.cli import make_parser, run_main
 
