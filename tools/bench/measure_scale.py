@@ -2,9 +2,9 @@
 """What a corpus of many hours costs: storage and time of features, memory of lists, shuffling, operations.
 
     tools/bench/measure_scale.py features --model download/whisper-base data/test/wav.scp
-    tools/bench/measure_scale.py lists 1000000        # opening the training set: made lists of so many keys, two an utterance
-    tools/bench/measure_scale.py batches 5000000      # drawing an epoch's batches of so many utterances
-    tools/bench/measure_scale.py operations           # by arithmetic: multiplications and additions of a training step
+    tools/bench/measure_scale.py lists 1000000     # opening a made training set of so many keys, two an utterance
+    tools/bench/measure_scale.py batches 5000000   # drawing an epoch's batches of so many utterances
+    tools/bench/measure_scale.py operations        # by arithmetic: what an utterance costs in training
 
 Seconds are this process's CPU seconds, so a busy machine does not change them much; memory is its peak. The numbers in
 conf/README.md come from here.
