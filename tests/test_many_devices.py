@@ -125,6 +125,17 @@ def test_a_process_that_dies_fails_the_training_and_the_same_command_continues_i
     assert [name for name in left if not torch.equal(left[name], right[name])] == []
 
 
+def test_processes_do_not_outlive_a_launcher_that_is_killed():
+    worker = "import time; from utils.launch import die_with_launcher as die; die(); " \
+             "print('runs', flush=True); time.sleep(10); print('survived')"
+    launcher = subprocess.Popen(["bash", "-c", '"$0" -c "$1" & wait', sys.executable, worker], cwd=ROOT,
+                                stdout=subprocess.PIPE)
+    assert launcher.stdout.readline() == b"runs\n"
+    launcher.kill()
+    assert launcher.stdout.read() == b""
+    launcher.wait()
+
+
 @pytest.mark.slow
 def test_a_mistake_in_several_processes_is_said_and_fails(corpus, tiny_whisper, tmp_path):
     config = write_config(tmp_path / "x.yaml", corpus, tiny_whisper)
