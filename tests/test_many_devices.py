@@ -59,7 +59,12 @@ from utils.cli import run_main
 from utils.config import load_config
 from utils.launch import is_launched, launch
 from utils.tuning import tune
-run_main(lambda: [tune(load_config(path)) for path in sys.argv[1:]] if is_launched() else launch(2, 1, sys.argv))
+def main():
+    if not is_launched():
+        return launch(2, 1, sys.argv)
+    for path in sys.argv[1:]:
+        tune(load_config(path))
+run_main(main)
 """
 
 
