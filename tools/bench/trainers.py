@@ -23,19 +23,21 @@ from transformers import (
     WhisperForConditionalGeneration,
     WhisperTokenizerFast,
 )
+from transformers.trainer_utils import set_seed
 
 from tools.bench.measure import keys_by_audio
 from utils.audio import load_audio
 from utils.batching import FrameBatchSampler
-from utils.config import LoraOptions, load_config
+from utils.config import Lists, LoraOptions, load_config
 from utils.features import LogMel, pad_frames
 from utils.fused_lora import fuse_lora
 from utils.lists import read_list
 from utils.modeling import add_lora, load_base_model
-from utils.multitask_data import MultitaskDataset, Utterance
+from utils.multitask_data import MultitaskDataset, Utterance, open_set
 from utils.prompts import load_tokenizer, prompt_ids, text_ids
 from utils.training import make_trainer
 from utils.training_arguments import training_arguments
+from utils.tuning import tune
 
 _WINDOW = 3000
 
@@ -184,3 +186,36 @@ def stock_trainer(model_dir: Path, options: LoraOptions, argv: dict[str, Any], e
         target_modules=rf".*\.(encoder|decoder)\.layers\..*\.({'|'.join(options.target_modules)})"))
     return Seq2SeqTrainer(model=model, args=training_arguments(argv, False), train_dataset=_Examples(examples),
                           data_collator=pad_collate, processing_class=tokenizer)
+
+
+def train_ours(model_dir: Path, config_file: Path, data: Path, directory: Path) -> float:
+    """Stage 3 on the lists of ``data``, without evaluation; returns the seconds that training took."""
+    config = load_config(config_file)
+    config.data.train = Lists(wav_scp=str(data / "wav.scp"), text=str(data / "text"))
+    config.data.test = Lists()
+    config.model.model_path = str(model_dir)
+    config.model.model_train_argv |= {"out_model_path": str(directory), "eval_strategy": "no", "use_cpu": True}
+    started = time.perf_counter()
+    tune(config)
+    return time.perf_counter() - started
+
+
+def train_stock(model_dir: Path, config_file: Path, data: Path, directory: Path) -> float:
+    """The same the stock way, with as many targets a step on average; returns the seconds that training took."""
+    config = load_config(config_file)
+    tokenizer, log_mel = load_tokenizer(model_dir), LogMel(model_dir)
+    utterances, read_feats = open_set(Lists(wav_scp=str(data / "wav.scp")), "train", log_mel)
+    texts = read_list(data / "text")
+    feats = {utterance.source: read_feats(utterance.source) for utterance in utterances}
+    batches = FrameBatchSampler([utterance.num_frames for utterance in utterances], config.model.batch.max_frames,
+                                config.model.padding)
+    argv = {**config.model.model_train_argv, "out_model_path": str(directory), "eval_strategy": "no",
+            "report_to": "none", "use_cpu": True, "per_device_train_batch_size": round(len(texts) / len(batches))}
+    set_seed(argv["seed"])
+    trainer = stock_trainer(model_dir, config.model.lora, argv,
+                            stock_examples(utterances, feats, texts, tokenizer), tokenizer)
+    started = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - started
+    trainer.model.save_pretrained(directory)
+    return seconds
