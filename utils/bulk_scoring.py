@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from utils import language_id
 from utils.cli import progress
 from utils.error_analysis import Confusions, confusion_tables, counted, summary_table, worst_table
 from utils.filesystem import atomic_open
@@ -120,6 +121,7 @@ def _chunks(utterances: Sequence[Utterance], options: ScoringOptions,
     if nj == 1 or len(starts) == 1:
         yield from progress(map(_score_chunk, starts), **bar)
         return
+    language_id.load()
     with multiprocessing.get_context("fork").Pool(nj) as pool:
         yield from progress(pool.imap(_score_chunk, starts), **bar)
 

@@ -1,7 +1,7 @@
 """Outputs that are wrong as a whole: empty, looping, made up, in the wrong language, of the wrong task.
 
-Simple rules that need no model. Each compares the hypothesis with its reference, so that a speaker who really says
-"two two two two" is no loop. They find what is blatant, not everything.
+Simple rules. Each compares the hypothesis with its reference, so that a speaker who really says "two two two two" is
+no loop. They find what is blatant, not everything.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
 
+from utils.language_id import foreign_language
 from utils.scoring import Utterance
 from utils.units import split_mixed
 
@@ -22,7 +23,8 @@ KINDS = {
     "too long": "far longer than the reference: probably made up",
     "too short": "most of the reference is missing",
     "wrong script": "letters of another script than the reference's: probably another language",
-    "wrong task": "closer to the other task's reference: translated instead of transcribed, or the reverse",
+    "wrong language": "reads as another language than the one that was asked for",
+    "wrong task": "translated instead of transcribed, or the reverse: by its language, or by the other task's reference",
 }
 
 _LONGEST_PHRASE = 8
@@ -31,6 +33,7 @@ _MARGIN = 5  # units that a hypothesis may always be longer
 _LONG, _SHORT = 2.0, 0.3  # times the reference's length
 _OWN_LANGUAGE = 0.5  # similarity to the other task's reference, at least,
 _CLOSER = 0.25  # and by this much more than to its own
+_SAME_LANGUAGE = 0.5  # share of a hypothesis that its reference has, too, and that makes it no foreign text
 
 
 class Suspect(NamedTuple):
@@ -54,7 +57,8 @@ def inspect(utterance: Utterance, other_reference: str | None = None) -> list[Su
     if not hypothesis:
         return [Suspect(utterance.key, "empty", f"{len(reference)} units in the reference")]
     found = {"loop": _loop(reference, hypothesis), "wrong script": _wrong_script(reference, hypothesis),
-             "wrong task": _wrong_task(reference, hypothesis, other_reference)}
+             **_wrong_language(utterance, reference, hypothesis)}
+    found["wrong task"] = _wrong_task(reference, hypothesis, other_reference) or found.get("wrong task", "")
     lengths = f"{len(hypothesis)} units, reference {len(reference)}"
     if len(hypothesis) > _LONG * len(reference) + _MARGIN:
         found["too long"] = lengths
@@ -104,6 +108,16 @@ def _wrong_script(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
     if not expected or 2 * foreign.total() <= found.total():
         return ""
     return f"{foreign.most_common(1)[0][0].lower()} letters, reference {expected.most_common(1)[0][0].lower()}"
+
+
+def _wrong_language(utterance: Utterance, reference: Sequence[str], hypothesis: Sequence[str]) -> dict[str, str]:
+    """The kind and the detail of an output in another language; the other task's language means the wrong task."""
+    said = set(reference)
+    if sum(unit in said for unit in hypothesis) >= _SAME_LANGUAGE * len(hypothesis):
+        return {}
+    expected, others = (("en", utterance.language) if utterance.task == "translate" else (utterance.language, "en"))
+    found = foreign_language(utterance.hypothesis, expected)
+    return {} if found is None else {"wrong task" if found == others else "wrong language": f"reads as {found}, not {expected}"}
 
 
 def _wrong_task(reference: Sequence[str], hypothesis: Sequence[str], other_reference: str | None) -> str:
