@@ -77,6 +77,18 @@ def test_cer_of_chinese_counts_characters_without_spaces():
     assert raw == pytest.approx(100 * jiwer.cer([*references.values()], ["请输入密马", "谢谢你"]), abs=1e-4)
 
 
+def test_spelled_digits_are_those_of_the_texts_own_language():
+    references = {"a|zh|transcribe": "十二点", "a|zh|translate": "Twelve o'clock", "b|en|transcribe": "Twelve of them"}
+    hypotheses = {"a|zh|transcribe": "12点", "a|zh|translate": "12 o'clock", "b|en|transcribe": "12 of them"}
+    measured = {one.metric: one for one in measure(pair_texts(references, hypotheses), ScoringOptions(digits="spell"))}
+    assert [one.statistics[:, :3].sum() for name, one in measured.items() if name in ("wer", "cer")] == [0, 0]
+    assert measured["bleu"].utterances[0].hypothesis == "twelve o clock"
+    assert {name: one.normalizers for name, one in measured.items()} == {
+        "wer": ["whisper-en"], "cer": ["zh+spell"], "bleu": ["basic+spell"], "chrf": ["basic+spell"]}
+    kept = measure(pair_texts(references, hypotheses), ScoringOptions())
+    assert kept[1].metric == "cer" and kept[1].statistics[0, :3].sum() > 0
+
+
 def test_words_and_characters_are_never_pooled():
     references = {"a|fr|transcribe": "un deux", "b|ja|transcribe": "はい"}
     found = scores(references, references)
@@ -219,7 +231,7 @@ def run_score(*args: object) -> subprocess.CompletedProcess:
 
 
 def test_script_writes_scores_statistics_and_alignments(decode_dir, tmp_path):
-    done = run_score("--ref", tmp_path / "ref", "--bootstrap", 100, decode_dir)
+    done = run_score("--ref", tmp_path / "ref", "--bootstrap", 100, "--digits", "keep", decode_dir)
     assert done.returncode == 0, done.stderr
     rows = json.loads((decode_dir / "scores.json").read_text())
     assert {(row["metric"], row["normalizer"], row["language"]) for row in rows} == {

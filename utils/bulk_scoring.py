@@ -130,7 +130,7 @@ def _score_chunk(start: int) -> tuple[list[Part], list[Suspect]]:
     utterances, others, options = _work.utterances[start:start + CHUNK], _work.others, _work.options
     parts = [_part(measurement, start, is_main=True) for measurement in measure(utterances, options)]
     if options.normalizer != "none":
-        raw = measure(utterances, replace(options, normalizer="none"))
+        raw = measure(utterances, replace(options, normalizer="none", digits="keep"))
         parts += [_part(measurement, start, is_main=False) for measurement in raw]
     return parts, [suspect for utt in utterances for suspect in inspect(utt, others.get(_other_key(utt)))]
 

@@ -24,7 +24,7 @@ KINDS = {
     "too short": "most of the reference is missing",
     "wrong script": "letters of another script than the reference's: probably another language",
     "wrong language": "reads as another language than the one that was asked for",
-    "wrong task": "translated instead of transcribed, or the reverse: by its language, or by the other task's reference",
+    "wrong task": "translated instead of transcribed, or the reverse",
 }
 
 _LONGEST_PHRASE = 8
@@ -115,9 +115,12 @@ def _wrong_language(utterance: Utterance, reference: Sequence[str], hypothesis: 
     said = set(reference)
     if sum(unit in said for unit in hypothesis) >= _SAME_LANGUAGE * len(hypothesis):
         return {}
-    expected, others = (("en", utterance.language) if utterance.task == "translate" else (utterance.language, "en"))
-    found = foreign_language(utterance.hypothesis, expected)
-    return {} if found is None else {"wrong task" if found == others else "wrong language": f"reads as {found}, not {expected}"}
+    found = foreign_language(utterance.hypothesis, utterance.text_language)
+    if found is None:
+        return {}
+    of_other_task = utterance.language if utterance.task == "translate" else "en"
+    kind = "wrong task" if found == of_other_task else "wrong language"
+    return {kind: f"reads as {found}, not {utterance.text_language}"}
 
 
 def _wrong_task(reference: Sequence[str], hypothesis: Sequence[str], other_reference: str | None) -> str:
