@@ -59,7 +59,7 @@ def experiment(tmp_path_factory) -> Path:
             add_decode(exp_dir, system, english, set_name="english")
     history = [{"step": step, "loss": 3 / step, **({"eval_loss": 4 / step} if step % 5 == 0 else {})}
                for step in range(1, 21)]
-    write_json(exp_dir / "checkpoint-20" / "trainer_state.json", {"log_history": history})
+    write_json(exp_dir / "train_history.json", history)
     done = make_report("--data", top / "data", "--forget-set", "english", "--bootstrap", 100, exp_dir)
     assert done.returncode == 0, done.stderr
     return exp_dir / "report.html"
