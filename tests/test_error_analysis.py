@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -61,7 +60,7 @@ Eval:       S       S
     assert "REF:  * goodbye\nHYP:  a goodbye\nEval: I\n" in result
 
 
-@pytest.mark.skipif(shutil.which("sctk") is None, reason="sclite is not installed (Debian package sctk)")
+@pytest.mark.programs("sctk")
 def test_sclite_prints_the_same_block(tmp_path):
     score(tmp_path)
     command = "sctk sclite -r ref.trn trn -h hyp.trn trn -i wsj -s -e utf-8 -o pra stdout"

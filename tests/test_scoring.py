@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import jiwer
 import numpy as np
 import pytest
 import sacrebleu
+from sclite import sclite
 
 from utils.confidence import bootstrap_interval, paired_bootstrap, sum_clusters
 from utils.errors import UserError
@@ -183,15 +183,7 @@ def test_a_thousand_resamples_of_ten_thousand_utterances_are_quick():
     assert time.perf_counter() - start < 3
 
 
-def sclite(score_dir: Path) -> dict[str, tuple[int, int]]:
-    """NIST's reference tokens and errors by key."""
-    command = "sctk sclite -r ref.trn trn -h hyp.trn trn -i wsj -s -e utf-8 -o pra stdout"
-    out = subprocess.run(command.split(), cwd=score_dir, check=True, capture_output=True, text=True).stdout
-    found = re.findall(r"^id: \((.*)\)\nScores: \(#C #S #D #I\) (\d+) (\d+) (\d+) (\d+)", out, re.MULTILINE)
-    return {key: (int(c) + int(s) + int(d), int(s) + int(d) + int(i)) for key, c, s, d, i in found}
-
-
-@pytest.mark.skipif(shutil.which("sctk") is None, reason="sclite is not installed (Debian package sctk)")
+@pytest.mark.programs("sctk")
 @pytest.mark.parametrize("language", ["fr", "zh"])
 def test_errors_agree_with_sclite(tmp_path, language):
     """Errors, not their kinds: sclite weighs a substitution 4 and an insertion or deletion 3, so that
