@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,16 @@ import soundfile
 from tiny_whisper import make_tiny_whisper
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests run last, so that a quick test that fails is seen quickly."""
-    items.sort(key=lambda item: "slow" in item.keywords)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests run last, so that a quick test that fails is seen quickly.
+
+    In parallel files go to cores, those with most slow tests first, so that no core waits for another in the end.
+    """
+    slow_tests = Counter(item.path for item in items if "slow" in item.keywords)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: -slow_tests[item.path])
+    else:
+        items.sort(key=lambda item: "slow" in item.keywords)
 
 
 @pytest.hookimpl(tryfirst=True)  # before fixtures, which may use the programs
