@@ -27,7 +27,7 @@ tasks="transcribe translate"        # tasks to use
 train_set=train                     # data directory to train on
 dev_set=dev                         # data directory to choose the checkpoint on
 test_sets="test"                    # data directories to decode and score
-forget_set=                         # more of them, all languages and tasks: what did tuning cost elsewhere?
+forget_set=                         # more of them, for base and tuned model: what did tuning cost elsewhere?
 corpus=$recipe/local                # download_*.py and prepare_*.py of a corpus; own lists need none
 corpus_name=prompts                 # the * in these names; empty: own lists
 download_dir=download               # where downloads go
@@ -35,7 +35,8 @@ skip_bad=false                      # stage 1: drop bad lines of lists instead o
 allow_pipes=false                   # run "command |" entries of wav.scp
 compression=none                    # stage 2: none, auto, two-byte, one-byte (Kaldi's)
 beam_size=1                         # stages 4 and 5: 1 is greedy search
-normalizer=auto                     # stage 4: auto, none, basic, whisper-en, zh
+normalizer=auto                     # stages 4 and 5: auto, none, basic, whisper-en, zh
+digits=keep                         # with it: keep, or spell numbers out (except whisper-en)
 quantization=int8                   # stage 5: one or more of int8, int8_float32, float16, bfloat16, float32, ...
 audio=embed                         # report.html's audio: embed, link, none
 max_audio_mb=20                     # how much of it is embedded, the worst utterances first
@@ -117,7 +118,7 @@ decode_and_score() {
   ((inference_nj == 1)) || "$py/predict.py" --combine true --num-jobs "$inference_nj" --decode-dir "$dir"
   $train_cmd "$exp/log/score_${set}_$system.log" \
     "$py/score.py" --ref "data/$set/text" --utt2spk "data/$set/utt2spk" --normalizer "$normalizer" \
-    --bpe-model "data/$train_set/token_bpe/bpe.model" --nj "$nj" "$dir"
+    --digits "$digits" --bpe-model "data/$train_set/token_bpe/bpe.model" --nj "$nj" "$dir"
 }
 
 # report: RESULTS.md, results.json and report.html of $exp.

@@ -95,7 +95,8 @@ def test_results_have_every_figure_for_every_system(finished: Path) -> None:
             assert row["seconds"] > 0 and row["audio_seconds"] == pytest.approx(6 * 0.26, abs=0.2)
         assert ("transcribe", "all", "ter") in figures
         assert "CONFUSION PAIRS" in (finished / EXP / f"decode_test_{system}/score_ter/result.txt").read_text("utf-8")
-    assert 'class="play"' in (finished / EXP / "report.html").read_text("utf-8")
+    page = (finished / EXP / "report.html").read_text("utf-8")
+    assert 'class="play"' in page and "Loss on training and development set by step" in page
     report = (finished / EXP / "RESULTS.md").read_text(encoding="utf-8")
     assert report.startswith("# ")
     for words in ("base", "lora", "ct2-int8", "CER", "WER", "BLEU", "run.sh --corpus-name", "trainable parameters"):

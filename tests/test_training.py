@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from utils.config import Config, load_config
 from utils.errors import UserError
+from utils.report_plots import training_history
 from utils.training import last_complete_checkpoint
 from utils.tuning import tune
 
@@ -89,6 +90,9 @@ def test_training_lowers_the_loss_and_leaves_what_it_promises(recipe: Any) -> No
     dev, train = history(directory, "eval_loss"), history(directory, "loss")
     assert len(dev) == 6 and len(train) == 12
     assert dev[-1] < 0.9 * dev[0] and train[-1] < 0.8 * train[0]
+    kept = training_history(directory)  # what reports draw, whether or not checkpoints are still there
+    assert [entry["eval_loss"] for entry in kept if "eval_loss" in entry] == dev
+    assert [entry["loss"] for entry in kept if "loss" in entry] == train
     with Image.open(directory / "loss.png") as curve:
         curve.load()
         assert curve.format == "PNG" and min(curve.size) > 300

@@ -38,6 +38,11 @@ def language_code(name: str) -> str:
     return code
 
 
+def all_codes() -> frozenset[str]:
+    """The codes of all languages that Whisper knows."""
+    return frozenset(_codes().values())
+
+
 def is_spaceless(code: str) -> bool:
     """Whether a language (Whisper code) is written without spaces, so that CER takes the place of WER."""
     return code in _SPACELESS

@@ -16,6 +16,9 @@ from utils.config import ModelConfig, PaddingOptions
 from utils.filesystem import atomic_open
 from utils.multitask_data import MultitaskCollator, MultitaskDataset
 
+HISTORY = "train_history.json"
+LOSS_PLOT = "loss.png"
+
 
 class MultitaskTrainer(Seq2SeqTrainer):
     """Frame-budget batches, and a loss averaged over text tokens however they are spread over batches."""
@@ -99,13 +102,20 @@ class EpochSetter(TrainerCallback):
 
 
 class LossCurve(TrainerCallback):
-    """Keeps ``loss.png`` in the output directory up to date."""
+    """Keeps ``loss.png`` and what it shows, ``train_history.json``, up to date in the output directory."""
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
                     **kwargs: Any) -> None:
         """Called by the trainer."""
         if state.is_world_process_zero:
-            plot_losses(state.log_history, Path(args.output_dir) / "loss.png")
+            write_history(state.log_history, Path(args.output_dir))
+
+
+def write_history(history: list[dict[str, float]], output_dir: Path) -> None:
+    """Write what the trainer logged as JSON and as a plot; checkpoints, which have it too, may be deleted."""
+    with atomic_open(output_dir / HISTORY) as stream:
+        json.dump(history, stream, indent=1)
+    plot_losses(history, output_dir / LOSS_PLOT)
 
 
 def plot_losses(history: list[dict[str, float]], path: Path) -> None:

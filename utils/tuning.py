@@ -23,21 +23,22 @@ from utils.lists import read_list
 from utils.modeling import MultitaskWhisper, add_lora, count_parameters, load_base_model
 from utils.multitask_data import MultitaskDataset, describe, open_set
 from utils.prompts import load_tokenizer
-from utils.training import MultitaskTrainer, last_complete_checkpoint, make_trainer, plot_losses
+from utils.training import HISTORY, LOSS_PLOT, MultitaskTrainer, last_complete_checkpoint, make_trainer, write_history
 from utils.training_arguments import training_arguments
 from utils.whole_model import save_whole_model
 
 SUMMARY = "train_summary.json"
 CONFIG = "config.yaml"
 # What a training leaves, in the order in which it can be removed and an interruption does no harm.
-_WRITTEN = (SUMMARY, "checkpoint-*", "runs", "adapter_*", "model*.safetensors*", "loss.png", CONFIG)
+_WRITTEN = (SUMMARY, "checkpoint-*", "runs", "adapter_*", "model*.safetensors*", LOSS_PLOT, HISTORY, CONFIG)
 
 
 def tune(config: Config, overwrite: bool = False) -> None:
     """Train as ``config`` says; continue an interrupted run; do nothing if that training is complete.
 
     Writes to ``model_train_argv.out_model_path``: the adapter (or the whole model), config.yaml as it was run,
-    loss.png, TensorBoard events in runs/, checkpoint-N directories, and last of all train_summary.json.
+    loss.png and train_history.json, TensorBoard events in runs/, checkpoint-N directories, and last of all
+    train_summary.json.
 
     Raises:
         UserError: something in the configuration or the data does not fit, or the directory holds another training.
@@ -156,7 +157,7 @@ def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokeniz
     else:
         trainer.model.save_pretrained(output_dir)
     history = trainer.state.log_history
-    plot_losses(history, output_dir / "loss.png")
+    write_history(history, output_dir)
     best = trainer.state.best_model_checkpoint
     summary |= {
         "train_seconds": max((entry.get("seconds", 0.0) for entry in history), default=0.0),
