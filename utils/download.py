@@ -58,7 +58,8 @@ def fetch(urls: str | Sequence[str], target: Path, checksum: str | None = None, 
         else:
             part.replace(target)
             return target
-    raise UserError(f"{'; '.join(failures)}; if you have the file, put it at {target}")
+    tried = "; ".join(failures) or f"{target.name}: no address is known to download it from"
+    raise UserError(f"{tried}; if you have the file, put it at {target}")
 
 
 def _check_content(url: str, part: Path, checksum: str | None) -> None:
