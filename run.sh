@@ -30,6 +30,8 @@ test_sets="test"                    # data directories to decode and score
 forget_set=                         # more of them, all languages and tasks: what did tuning cost elsewhere?
 corpus=$recipe/local                # download_*.py and prepare_*.py of a corpus; own lists need none
 corpus_name=prompts                 # the * in these names; empty: own lists
+download_args=                      # options for the corpus' download_*.py: "--url https://mirror.example/12"
+prepare_args=                       # options for its prepare_*.py; each script's --help lists them
 download_dir=download               # where downloads go
 teacher=                            # stage 1: a bigger Whisper, as --model; translates what has no translation
 teacher_sets=                       # data directories it translates; empty: those to train on and to choose on
@@ -61,6 +63,14 @@ read -ra forget_sets <<<"$forget_set"
 read -ra teacher_sets <<<"${teacher_sets:-$train_set $dev_set}"
 read -ra quantization <<<"$quantization"
 
+# run_corpus SCRIPT OPTIONS ARGUMENT...: a script of the corpus; OPTIONS are words, quoted as in a shell, none executed.
+run_corpus() {
+  local words
+  mapfile -d '' -t words < <(xargs -r printf '%s\0' <<<"$2")
+  wait "$!" || die "$1: its options have an open quote: $2"
+  "$corpus/$1_$corpus_name.py" --languages "$languages" "${words[@]}" "${@:3}"
+}
+
 # decode_args SECTION SET: the configuration keys that name a set and its features.
 decode_args() { printf -- '--set\n%s\n' "$1.feats_scp=dump/$2/feats.scp" "$1.text=data/$2/text"; }
 
@@ -83,7 +93,7 @@ if in_stage 0; then
   log "Stage 0: download the base model ($model) and the corpus (${corpus_name:-own lists}): $download_dir/"
   "$py/download_model.py" --model "$model" "$model_dir"
   if [[ -n $corpus_name ]]; then
-    "$corpus/download_$corpus_name.py" "$download_dir/$corpus_name"
+    run_corpus download "$download_args" "$download_dir/$corpus_name"
   fi
 fi
 
@@ -91,7 +101,7 @@ if in_stage 1; then
   log "Stage 1: lists of each task, checked and merged: data/"
   [[ -e $model_dir ]] || "$py/download_model.py" --model "$model" "$model_dir"  # its tokenizer counts the texts
   if [[ -n $corpus_name && -d $download_dir/$corpus_name ]]; then
-    "$corpus/prepare_$corpus_name.py" "$download_dir/$corpus_name" data
+    run_corpus prepare "$prepare_args" "$download_dir/$corpus_name" data
   fi
   [[ -z $teacher ]] || label_translations "${teacher_sets[@]}"
   merge() {
