@@ -27,8 +27,10 @@ SAID_ZH = "而对楼市成交抑制作用最大的限购也成为地方政府的
     ("a|fr|translate", SAID_FR, "We discussed the budget question all day yesterday.", 4, []),
     ("a|zh|translate", SAID_ZH, "The purchase limit, which curbs sales most, is a thorn in the side of local "
                                 "governments.", 6, []),
-    ("a|th|translate", "เราได้คุยกันเรื่องงบประมาณทั้งวันเมื่อวานนี้", "We talked about the budget all day yesterday.", 4, []),
-    ("a|ko|translate", "어제 하루 종일 예산 문제를 논의했습니다", "Yesterday we spent the whole of the day talking about the budget.", 3, []),
+    ("a|th|translate", "เราได้คุยกันเรื่องงบประมาณทั้งวันเมื่อวานนี้",
+     "We talked about the budget all day yesterday.", 4, []),
+    ("a|ko|translate", "어제 하루 종일 예산 문제를 논의했습니다", "We spent the whole of the day talking about the budget.",
+     3, []),
     ("a|fr|translate", "oui", "Yes, it is.", 0.6, []),
     ("a|fr|translate", "Barack Obama", "Barack Obama", 1.5, ["wrong task"]),  # cannot be told from a transcript
     ("a|fr|translate", SAID_FR, " ... ♪ ", 4, ["empty"]),
@@ -133,10 +135,11 @@ def test_the_same_teacher_decodes_nothing_again_and_another_replaces_only_its_li
     second = says(lambda _key: "second one")
     record = translate(Teacher(tmp_path / "second"), train)
     assert fixed not in second.asked and len(second.asked) == 4
-    assert texts(train) == {key: "second one" for key in texts(train)} | human | {fixed: "corrected"}
+    assert texts(train) == dict.fromkeys(texts(train), "second one") | human | {fixed: "corrected"}
     assert record["teacher"] == str(tmp_path / "second") and record["human"] == 2
     translate(Teacher(tmp_path / "first"), train)  # its hypotheses are still there
-    assert len(first.asked) == 5 and sorted(set(texts(train).values())) == sorted({*human.values(), "corrected", "first one"})
+    assert len(first.asked) == 5
+    assert set(texts(train).values()) == {*human.values(), "corrected", "first one"}
 
 
 def test_an_interrupted_labelling_continues(train: Path, tmp_path: Path, says, monkeypatch) -> None:
@@ -206,7 +209,7 @@ def test_reports_name_the_machine(train: Path, tmp_path: Path, says) -> None:
 
 
 def test_both_backends_translate_and_agree(train: Path, tiny_whisper: Path, tmp_path: Path) -> None:
-    """Real decoders on real audio; a CTranslate2 directory as faster-whisper's first ones: no preprocessor_config.json."""
+    """Real decoders; the CTranslate2 directory has no preprocessor_config.json, as faster-whisper's first ones."""
     from ctranslate2.converters import TransformersConverter
 
     TransformersConverter(str(tiny_whisper), copy_files=["tokenizer.json"]).convert(str(tmp_path / "ct2"))
@@ -225,7 +228,7 @@ def test_models_that_cannot_translate_are_refused(tmp_path: Path) -> None:
     turbo = make_tiny_whisper(tmp_path / "turbo", encoder_layers=4, decoder_layers=1)
     TransformersConverter(str(turbo), copy_files=["tokenizer.json"]).convert(str(tmp_path / "ct2"))
     for directory in (turbo, tmp_path / "ct2"):
-        with pytest.raises(UserError, match="1 decoder layers for 4 .* not trained to translate. Take large-v3"):
+        with pytest.raises(UserError, match=r"1 decoder layers for 4 .* not trained to translate\. Take large-v3"):
             refuse_untrained(directory)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"config\.json: cannot be read"):

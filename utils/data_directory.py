@@ -118,8 +118,9 @@ def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
 def write_data_directory(directory: Path, merged: MergedLists) -> None:
     """Write Kaldi's files into ``directory``, sorted in C order, and dropped.tsv if lines were dropped.
 
-    utt2dur is written if audio was opened, machine_made.json if a machine wrote translations among them. The new files are complete before the old ones go, so that an
-    interruption leaves the old files, the new files, or too few of either: never a mixture.
+    utt2dur is written if audio was opened, machine_made.json if a machine wrote translations among them. The new
+    files are complete before the old ones go, so that an interruption leaves the old files, the new files, or too
+    few of either: never a mixture.
     """
     beside = directory / f".merge.{os.getpid()}"
     beside.mkdir()

@@ -6,12 +6,14 @@ one, when and how. A line that somebody has corrected since is not among them: i
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from utils.corpus_lists import SOURCE
 from utils.filesystem import atomic_open
 from utils.lists import parse_key, read_list, write_list
 from utils.score_files import read_json, write_json
@@ -127,6 +129,9 @@ def write_translations(directory: Path, wanted: Untranslated, kept: Mapping[str,
     if not lists["text"]:
         _remove_lists(task_dir)
         return
+    task_dir.mkdir(exist_ok=True)
+    if (directory / "transcribe" / SOURCE).exists():  # the corpus' preparation may write these lists again
+        shutil.copyfile(directory / "transcribe" / SOURCE, task_dir / SOURCE)
     marks = sorted(_line(key, text) for key, text in kept.items())
     _write_lines(task_dir / LINES, sorted({*marks, *_machine_lines(task_dir)}))
     for name, items in lists.items():
@@ -137,7 +142,7 @@ def write_translations(directory: Path, wanted: Untranslated, kept: Mapping[str,
 
 def _remove_lists(task_dir: Path) -> None:
     """Remove lists without a line, and the directory unless the user has something else there."""
-    for name in (*_LISTS, LINES, RECORD):
+    for name in (*_LISTS, LINES, RECORD, SOURCE):
         (task_dir / name).unlink(missing_ok=True)
     if task_dir.is_dir() and not any(task_dir.iterdir()):
         task_dir.rmdir()

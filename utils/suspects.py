@@ -1,8 +1,8 @@
 """Outputs that are wrong as a whole: empty, looping, made up, in the wrong language, of the wrong task.
 
-Simple rules that need no model. :func:`inspect` compares the hypothesis with its reference, so that a speaker who really says
-"two two two two" is no loop; :func:`inspect_translation` has only the transcript to compare with. They find what is
-blatant, not everything.
+Simple rules that need no model. :func:`inspect` compares the hypothesis with its reference, so that a speaker who
+really says "two two two two" is no loop; :func:`inspect_translation` has only the transcript to compare with. They
+find what is blatant, not everything.
 """
 
 from __future__ import annotations

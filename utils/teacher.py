@@ -76,8 +76,9 @@ def decode(teacher: Teacher, data_dir: Path, audio: Mapping[str, str], job: int 
     for first in range(0, len(todo), UTTERANCES_AT_ONCE):
         some = todo[first:first + UTTERANCES_AT_ONCE]
         log(f"{data_dir}: utterances {first + 1} to {first + len(some)} of {len(todo)}")
-        found, lengths = _translate({key: audio[key] for key in some}, decoder, log_mel, teacher.batch_size, allow_pipes)
-        hypotheses |= found
+        texts, lengths = _translate({key: audio[key] for key in some}, decoder, log_mel, teacher.batch_size,
+                                    allow_pipes)
+        hypotheses |= texts
         seconds |= lengths
         _write_part(part, hypotheses, seconds)
         write_json(cache / _INFO, {"teacher": teacher.name, "beam_size": teacher.beam_size,
@@ -156,7 +157,8 @@ def _read_part(directory: Path) -> tuple[dict[str, str], dict[str, float]]:
     if not (directory / "text").exists() or not (directory / "text").stat().st_size:
         return {}, {}
     seconds = {key: float(value) for key, value in read_list(directory / "utt2dur").items()}
-    return {key: text for key, text in read_list(directory / "text", allow_empty=True).items() if key in seconds}, seconds
+    texts = read_list(directory / "text", allow_empty=True)
+    return {key: text for key, text in texts.items() if key in seconds}, seconds
 
 
 def _write_part(directory: Path, hypotheses: Mapping[str, str], seconds: Mapping[str, float]) -> None:
