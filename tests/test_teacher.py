@@ -29,8 +29,8 @@ SAID_ZH = "而对楼市成交抑制作用最大的限购也成为地方政府的
                                 "governments.", 6, []),
     ("a|th|translate", "เราได้คุยกันเรื่องงบประมาณทั้งวันเมื่อวานนี้",
      "We talked about the budget all day yesterday.", 4, []),
-    ("a|ko|translate", "어제 하루 종일 예산 문제를 논의했습니다", "We spent the whole of the day talking about the budget.",
-     3, []),
+    ("a|ko|translate", "어제 하루 종일 예산 문제를 논의했습니다",
+     "We talked about nothing but the question of the budget all day.", 3, []),
     ("a|fr|translate", "oui", "Yes, it is.", 0.6, []),
     ("a|fr|translate", "Barack Obama", "Barack Obama", 1.5, ["wrong task"]),  # cannot be told from a transcript
     ("a|fr|translate", SAID_FR, " ... ♪ ", 4, ["empty"]),
