@@ -45,7 +45,7 @@ def test_every_command_names_a_program_and_options_that_exist(name):
             assert [option for option in options if option not in usage.stdout] == []
 
 
-@pytest.mark.parametrize("name", [*READMES, "local/README.md"])
+@pytest.mark.parametrize("name", [*READMES, "local/README.md", "egs/README.md", "egs/TEMPLATE/README.md"])
 def test_links_lead_to_files(name):
     links = re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / name).read_text("utf-8"))
     assert links

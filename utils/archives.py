@@ -98,7 +98,7 @@ def _decompressed(archive: Path) -> Iterator[IO[bytes]]:
         magic = raw.read(6)
         raw.seek(0)
         with tqdm.wrapattr(raw, "read", total=archive.stat().st_size, desc=f"unpack {archive.name}",
-                           mininterval=1.0, leave=False) as counted:
+                           unit="B", unit_scale=True, mininterval=1.0, leave=False) as counted:
             for start, opener in _OPENERS.items():
                 if magic.startswith(start):
                     with opener(counted) as stream:

@@ -95,7 +95,7 @@ def write_lists(corpus: str, utterances: Sequence[Utterance], left_out: Sequence
     for utterance in utterances:
         by_set[utterance.set].append(utterance)
     for name, members in by_set.items():
-        _check(corpus, name, members, data_dir)
+        _check(corpus, name, members, left_out, data_dir)
     for name, members in by_set.items():
         for task in TASKS:
             _write_task(corpus, [utterance for utterance in members if task in utterance.targets], task,
@@ -105,10 +105,12 @@ def write_lists(corpus: str, utterances: Sequence[Utterance], left_out: Sequence
     _write_left_out(left_out, data_dir / f"{corpus}_left_out.tsv")
 
 
-def _check(corpus: str, name: str, utterances: Sequence[Utterance], data_dir: Path) -> None:
+def _check(corpus: str, name: str, utterances: Sequence[Utterance], left_out: Sequence[LeftOut],
+           data_dir: Path) -> None:
     """Refuse what would make bad lists, before the first of them is written."""
     if not utterances:
-        raise UserError(f"{corpus}: nothing is left for {data_dir / name}: is the download complete?")
+        example = f"; left out: {len(left_out)}, first {left_out[0].what} ({left_out[0].reason})" if left_out else ""
+        raise UserError(f"{corpus}: nothing for {data_dir / name}: is all of it there, in the right set?{example}")
     ids = Counter((utterance.id, utterance.language) for utterance in utterances)
     for (id_, _), count in ids.items():
         if count > 1 or "|" in id_ or len(id_.split()) != 1:
