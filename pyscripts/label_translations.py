@@ -58,6 +58,9 @@ def main() -> None:
     from utils.machine_made import untranslated
     from utils.teacher import Teacher, decode, label
 
+    if not (args.data_dir / "transcribe").is_dir():
+        log(f"{args.data_dir}: no transcripts, so nothing to translate")
+        return
     teacher = Teacher(args.teacher, args.beam_size, args.batch_size)
     wanted = untranslated(args.data_dir, MergeOptions(languages=args.languages.split()).language_codes())
     if not args.combine:

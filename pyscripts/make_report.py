@@ -43,7 +43,7 @@ def main() -> None:
     from utils.filesystem import atomic_open
     from utils.provenance import provenance
     from utils.report import bullets, render, screen_table
-    from utils.report_words import facts, findings, forgotten, reference_warnings
+    from utils.report_words import facts, findings, forgotten, marked_rows, reference_warnings
     from utils.score_files import training_summary, write_json
 
     decodes = collect(args.exp_dir)
@@ -56,7 +56,7 @@ def main() -> None:
     warnings = reference_warnings(decodes, args.data)
     report = render(title, [*(f"**{warning}**" for warning in warnings), *header], decodes, comparisons, forget_sets)
 
-    write_json(args.exp_dir / "results.json", [row for decode in decodes for row in decode.rows])
+    write_json(args.exp_dir / "results.json", marked_rows(decodes, args.data))
     with atomic_open(args.exp_dir / "RESULTS.md") as stream:
         stream.write(report)
     sentences = warnings + findings(comparisons) + forgotten(comparisons, forget_sets)

@@ -96,7 +96,8 @@ def test_tables_and_clips_become_lists(server: ReplicaServer, download_dir: Path
     preparing.prepare_covost2(download_dir, tmp_path / "data", languages)
     anne, bert = ANNE[:16], BERT[:16]
     assert lines(tmp_path / "data/train/transcribe/text") == [
-        f'{anne}-common_voice_fr_1|fr|transcribe "Bonjour, dit-il', f"{anne}-common_voice_fr_2|fr|transcribe Merci bien",
+        f'{anne}-common_voice_fr_1|fr|transcribe "Bonjour, dit-il',
+        f"{anne}-common_voice_fr_2|fr|transcribe Merci bien",
         f"{anne}-common_voice_fr_5|fr|transcribe Pas traduit", f"{anne}-common_voice_zh-CN_1|zh|transcribe 你好",
         f"{bert}-common_voice_fr_3|fr|transcribe Elle part"]
     assert lines(tmp_path / "data/train/translate/text") == [

@@ -13,9 +13,10 @@ from made_corpus import write_set
 from utils import teacher as teacher_module
 from utils.data_directory import MergeOptions, merge_task_lists, write_data_directory
 from utils.errors import UserError
+from utils.experiments import joined_table
 from utils.lists import read_list
 from utils.machine_made import read_record, untranslated
-from utils.report_words import reference_warnings, training_lines
+from utils.report_words import marked_rows, reference_warnings, training_lines
 from utils.suspects import inspect_translation
 from utils.teacher import Teacher, decode, label, load_teacher, refuse_untrained
 
@@ -204,6 +205,13 @@ def test_reports_name_the_machine(train: Path, tmp_path: Path, says) -> None:
     decodes = [Decode(tmp_path, {"set": "train", "system": "base"}, [])]
     warning, = reference_warnings(decodes, train.parent)
     assert warning.startswith(f"MACHINE-MADE REFERENCES: {expected}")
+    rows = [{"set": "train", "task": task, "metric": metric, "language": "fr", "system": "base", "value": 1.0,
+             "ci95": [0, 2], "n_utts": 3, "normalizer": "none"} for task, metric in (("translate", "bleu"),
+                                                                                    ("transcribe", "wer"))]
+    found = marked_rows([Decode(tmp_path, {"set": "train", "system": "base"}, rows)], train.parent)
+    table = joined_table({"exp/a": found}, ["bleu", "wer"], normalized=False)
+    assert table.count("| train (machine-made references) | BLEU ") == 1 and "| train " in table
+    assert "references" not in next(line for line in table.splitlines() if "WER" in line)
     merged(train, tasks=["transcribe"])  # none of them is used
     assert read_record(train) is None and reference_warnings(decodes, train.parent) == []
 

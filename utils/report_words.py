@@ -149,6 +149,13 @@ def reference_warnings(decodes: Sequence[Decode], data: Path) -> list[str]:
             "that model's the translations are, not how good" for name, record in records.items() if record]
 
 
+def marked_rows(decodes: Sequence[Decode], data: Path) -> list[Row]:
+    """The rows of results.json; those scored against a machine's translations have ``machine_made_references``."""
+    machine = {name for name, _ in by_set(decodes) if read_record(data / name)}
+    return [{**row, "machine_made_references": True} if row["task"] == "translate" and row["set"] in machine else row
+            for decode in decodes for row in decode.rows]
+
+
 def facts(origin: Mapping[str, str], summary: Mapping[str, Any], decodes: Sequence[Decode]) -> list[str]:
     """What a report is headed by: where it comes from, model, data, training."""
     model = summary.get("base_model") or decodes[0].info.get("model", "not given")

@@ -73,6 +73,7 @@ def decode(teacher: Teacher, data_dir: Path, audio: Mapping[str, str], job: int 
     decoder, log_mel = load_teacher(teacher)
     part = cache / f"part.{job}"
     hypotheses, seconds = _read_part(part)
+    n_before = len(hypotheses)
     for first in range(0, len(todo), UTTERANCES_AT_ONCE):
         some = todo[first:first + UTTERANCES_AT_ONCE]
         log(f"{data_dir}: utterances {first + 1} to {first + len(some)} of {len(todo)}")
@@ -84,7 +85,7 @@ def decode(teacher: Teacher, data_dir: Path, audio: Mapping[str, str], job: int 
         write_json(cache / _INFO, {"teacher": teacher.name, "beam_size": teacher.beam_size,
                                    "date": time.strftime("%Y-%m-%d %H:%M %Z"), "versions": versions(),
                                    "commit": git_commit(Path(__file__).resolve().parents[1])})
-    return len(hypotheses)
+    return len(hypotheses) - n_before
 
 
 def _translate(audio: Mapping[str, str], decoder: Decoder, log_mel: LogMel, batch_size: int,
