@@ -41,4 +41,4 @@ def run_corpus(egs: Path, model: Path, *arguments: str | Path) -> subprocess.Com
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         environment.pop(name, None)
     return subprocess.run([egs / "run.sh", "--model", model, *_OPTIONS, *arguments], cwd=egs.parent, env=environment,
-                          capture_output=True, text=True, encoding="utf-8", timeout=900)
+                          capture_output=True, text=True, encoding="utf-8", timeout=1800)

@@ -26,7 +26,7 @@ BAC009S0002W0123 也 成为 地方 政府 的 眼中 钉\r
 BAC009S0003W0121 苹果  ａｐｐ ｓｔｏｒｅ 推出 后\r
 BAC009S0724W0121 广州市 房地产 中介 协会 分析\r
 BAC009S0764W0121 甚至 出现 交易 几乎 停滞 的 情况\r
-BAC009S0764W0122 一二 线 城市 虽然 也 处于 调整 中\r
+BAC009S0764W0122 处于 调整 中\r
 BAC009S0916W0495 没有 声音
 """
 # Seconds by set, speaker and utterance; W0124 has no transcript.
@@ -126,14 +126,14 @@ def test_the_whole_recipe_runs_on_the_replica(archive: bytes, tiny_whisper: Path
     (tmp_path / "replica.tgz").write_bytes(archive)
     safe_extract(tmp_path / "replica.tgz", egs / "download/aishell")  # the published checksum is not the replica's
     finished = run_corpus(egs, tiny_whisper, "--teacher", tiny_whisper, "--teacher-sets", "train test")
-    (tmp_path / "screen").write_text(finished.stderr)
     assert finished.returncode == 0, finished.stderr
     assert "Traceback" not in finished.stderr
     record = json.loads((egs / "data/train/machine_made.json").read_text())
-    assert record["teacher"] == str(tiny_whisper) and 0 < record["kept"] <= record["decoded"] == 3
+    # The teacher's nonsense is one word long: of the longest utterances that is too short.
+    assert record["teacher"] == str(tiny_whisper) and (record["kept"], record["decoded"]) == (1, 3)
     report, html = ((egs / "exp/tiny" / name).read_text("utf-8") for name in ("RESULTS.md", "report.html"))
     assert "CER" in report and "BLEU" in report
     for text in (report, html):
-        assert f"translations of train: machine-made by {tiny_whisper} ({record['kept']} of 3 kept)" in text
+        assert f"translations of train: machine-made by {tiny_whisper} (1 of 3 kept)" in text
         assert "MACHINE-MADE REFERENCES: translations of test" in text
     assert (egs / "exp/tiny/ct2_int8/model.bin").is_file()

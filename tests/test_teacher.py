@@ -182,7 +182,13 @@ def test_speakers_and_relative_paths_go_along(train: Path, tmp_path: Path, says)
     assert read_list(train / "utt2spk")["train-fr-00|fr|translate"] == "train-fr"
 
 
-def test_nothing_kept_leaves_no_lists(train: Path, tmp_path: Path, says) -> None:
+def test_nothing_kept_leaves_a_human_s_lists_or_none(train: Path, tmp_path: Path, says) -> None:
+    human = texts(train)
+    says(lambda _key: "all good")
+    translate(Teacher(tmp_path / "good"), train)
+    says(lambda _key: "...")
+    translate(Teacher(tmp_path / "bad"), train)
+    assert texts(train) == human and read_record(merged(train)) is None
     shutil.rmtree(train / "translate")
     says(lambda _key: "all good")
     translate(Teacher(tmp_path / "good"), train)

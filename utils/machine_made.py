@@ -136,8 +136,12 @@ def write_translations(directory: Path, wanted: Untranslated, kept: Mapping[str,
     _write_lines(task_dir / LINES, sorted({*marks, *_machine_lines(task_dir)}))
     for name, items in lists.items():
         write_list(task_dir / name, items, verbatim=name == "wav.scp")
-    write_json(task_dir / RECORD, record)
-    _write_lines(task_dir / LINES, marks)
+    if kept:
+        write_json(task_dir / RECORD, record)
+        _write_lines(task_dir / LINES, marks)
+    else:
+        (task_dir / RECORD).unlink(missing_ok=True)
+        (task_dir / LINES).unlink(missing_ok=True)
 
 
 def _remove_lists(task_dir: Path) -> None:
