@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,16 @@ import soundfile
 from tiny_whisper import make_tiny_whisper
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests run last, so that a quick test that fails is seen quickly."""
-    items.sort(key=lambda item: "slow" in item.keywords)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests run last, so that a quick test that fails is seen quickly.
+
+    In parallel files go to cores, those with most slow tests first, so that no core waits for another in the end.
+    """
+    slow_tests = Counter(item.path for item in items if "slow" in item.keywords)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: -slow_tests[item.path])
+    else:
+        items.sort(key=lambda item: "slow" in item.keywords)
 
 
 @pytest.fixture(scope="session")

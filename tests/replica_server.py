@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +24,7 @@ class ReplicaServer:
         statuses: for each coming request, instead of an answer; then answers.
         bytes_before_drop: for each coming request; then whole answers.
         asked: path and Range header of each request.
+        close: goes away; from then on connections are refused.
     """
 
     url: str = ""
@@ -32,6 +33,7 @@ class ReplicaServer:
     statuses: list[int] = field(default_factory=list)
     bytes_before_drop: list[int] = field(default_factory=list)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    close: Callable[[], None] = lambda: None
 
     def add_directory(self, directory: Path, at: str = "") -> None:
         """Serve the files under ``directory``, their relative paths after ``at``."""
@@ -79,13 +81,17 @@ def serve(files: dict[str, bytes] | None = None) -> Iterator[ReplicaServer]:
     http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
     thread = threading.Thread(target=http.serve_forever, args=(0.01,))
     thread.start()
-    state.url = f"http://127.0.0.1:{http.server_address[1]}"
-    try:
-        yield state
-    finally:
+
+    def close() -> None:
         http.shutdown()
         thread.join()
         http.server_close()
+
+    state.url, state.close = f"http://127.0.0.1:{http.server_address[1]}", close
+    try:
+        yield state
+    finally:
+        close()
 
 
 def forget_proxies(monkeypatch: pytest.MonkeyPatch) -> None:

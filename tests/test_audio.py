@@ -60,7 +60,8 @@ def test_any_rate_channel_count_and_depth(make_wav: MakeWav, name: str, rate: in
 
 @pytest.mark.parametrize(("name", "codec", "rate"), [
     ("a.m4a", "aac", 44_100), ("a.g722", "g722", 16_000), ("a.opus", "libopus", 48_000),
-    ("a.webm", "libopus", 48_000),
+    ("a.webm", "libopus", 48_000), ("a.mkv", "pcm_u8", 16_000), ("a.mkv", "pcm_s24le", 16_000),
+    ("a.mkv", "pcm_f64le", 44_100),
 ])
 def test_formats_that_ffmpeg_writes(tmp_path: Path, name: str, codec: str, rate: int) -> None:
     path = str(encode(tmp_path / name, codec, tone(0.7), rate))

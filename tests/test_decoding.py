@@ -160,18 +160,42 @@ def test_the_token_limit_follows_the_audio_and_the_decoders_positions() -> None:
     assert token_limit(100) < token_limit(1000) <= token_limit(FULL_WINDOW) <= 444
 
 
+class Endless(Fixed):
+    """Loops at every window below ``ends_at`` frames."""
+
+    def __init__(self, tokenizer: WhisperTokenizerFast, ends_at: int) -> None:
+        super().__init__(tokenizer)
+        self.ends_at = ends_at
+
+    def generate(self, encoded: np.ndarray, prompts: list[list[list[int]]], search: Search) -> list[list[list[int]]]:
+        self.num_tokens = 1 if encoded.shape[-1] >= self.ends_at or search.no_repeat_ngram else 444
+        return super().generate(encoded, prompts, search)
+
+
 def test_only_what_does_not_end_is_decoded_again(tokenizer: WhisperTokenizerFast) -> None:
     """The limit is each utterance's own, also beside a longer one."""
     pair = [Utterance("100", 100, ["a|fr|transcribe"]), Utterance("900", 900, ["b|fr|transcribe"])]
     feats = [feats_of("100"), feats_of("900")]
     between = Fixed(tokenizer, token_limit(100))
     hypotheses = between(pair, feats, 900)
-    assert [search.max_tokens for search in between.searches] == [token_limit(900), token_limit(100)]
-    assert between.searches[1].no_repeat_ngram > 0
+    assert [search.max_tokens for search in between.searches] == [token_limit(900), *[token_limit(100)] * 2]
     assert len(hypotheses["a|fr|transcribe"].split()) == token_limit(100)
     below = Fixed(tokenizer, token_limit(100) - 1)
     below(pair, feats, 900)
     assert len(below.searches) == 1
+
+
+@pytest.mark.parametrize(("window", "ends_at", "searches"), [
+    (100, FULL_WINDOW, [0, 0]),  # the native window is enough
+    (100, FULL_WINDOW + 1, [0, 0, 3]),
+    (FULL_WINDOW, FULL_WINDOW + 1, [0, 3]),  # it was tried already
+])
+def test_what_does_not_end_is_tried_at_the_native_window_and_then_made_to_end(
+        tokenizer: WhisperTokenizerFast, window: int, ends_at: int, searches: list[int]) -> None:
+    decoder = Endless(tokenizer, ends_at)
+    hypotheses = decoder([Utterance("100", 100, ["a|fr|transcribe"])], [feats_of("100")], window)
+    assert hypotheses == {"a|fr|transcribe": str(FULL_WINDOW)}
+    assert [search.no_repeat_ngram for search in decoder.searches] == searches
 
 
 def test_a_model_that_never_ends_is_stopped(model: MultitaskWhisper, tokenizer: WhisperTokenizerFast) -> None:

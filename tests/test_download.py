@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from replica_server import ReplicaServer, forget_proxies, serve
 
+from utils import download
 from utils.download import fetch
 from utils.errors import UserError
 
@@ -120,6 +121,17 @@ def test_unreachable_host_is_reported_at_once(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/file.bin"
         with pytest.raises(UserError, match=r"cannot be reached.*put it at"):
             fetch(url, tmp_path / "file.bin")
+
+
+def test_host_that_goes_away_is_waited_for(server: ReplicaServer, tmp_path: Path,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    server.bytes_before_drop = [100_000]
+    waits: list[float] = []
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: (waits.append(seconds), server.close()))
+    with pytest.raises(UserError, match=r"broke 4 times in a row .*refused.*same command continues.*put it at"):
+        fetch(server.url, tmp_path / "file.bin", SHA256, attempts=4)
+    assert waits == sorted(set(waits)) and len(waits) == 3  # each longer than the last
+    assert (tmp_path / "file.bin.part").stat().st_size == 100_000
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/file", "no url", "http://"])

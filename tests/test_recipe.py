@@ -211,7 +211,8 @@ def test_options_of_a_corpus_are_words_in_quotes_and_never_run(tmp_path: Path) -
     for name in ("fake", "model"):
         (tmp_path / "download" / name).mkdir(parents=True)
     given, places = ["--languages", "fr es"], ["download/fake", "data"]
-    for words, complaint in (("--sets 'a b' \"$(touch x)\" *", repr([*given, "--sets", "a b", "$(touch x)", "*", *places])),
+    split = ["--sets", "a b", "$(touch x)", "*"]
+    for words, complaint in (("--sets 'a b' \"$(touch x)\" *", repr([*given, *split, *places])),
                              ("", repr([*given, *places])),
                              ("--sets 'a", "run.sh: error: prepare: its options have an open quote: --sets 'a")):
         result = run(tmp_path, Path("model"), "--stage", "1", "--corpus", str(script.parent), "--corpus-name", "fake",

@@ -33,4 +33,4 @@ shellcheck --external-sources "${scripts[@]}"
 
 log "pytest: $which_tests"
 [[ $workers == 0 ]] || export OMP_NUM_THREADS=1
-exec python3 -m pytest -m "$which_tests" --numprocesses "$workers" --dist loadfile "$@"
+exec python3 -m pytest -m "$which_tests" --numprocesses "$workers" --dist loadfile --no-loadscope-reorder "$@"

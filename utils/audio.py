@@ -16,7 +16,6 @@ import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -26,6 +25,7 @@ from utils.errors import UserError
 
 if TYPE_CHECKING:
     import soundfile
+    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
@@ -222,9 +222,16 @@ def _decode_sndfile(sound: soundfile.SoundFile, source: str) -> np.ndarray:
 
 
 def _decode_ffmpeg(container: InputContainer, track: AudioStream) -> np.ndarray:
-    import av
-
-    to_float = av.AudioResampler(format="fltp")  # planar float; rate and channels stay
-    frames = chain(container.decode(track), [None])  # None: what the resampler still holds
-    blocks = [block.to_ndarray().T for frame in frames for block in to_float.resample(frame)]
+    blocks = [_samples(frame) for frame in container.decode(track)]
     return np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
+
+
+def _samples(frame: AudioFrame) -> np.ndarray:
+    """Samples of a decoded frame, float32, shape (samples, channels). (FFmpeg's own conversion is ten times slower.)"""
+    block = frame.to_ndarray()
+    samples = block.T if frame.format.is_planar else block.reshape(-1, frame.layout.nb_channels)
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32)
+    if samples.dtype.kind == "u":  # 8 bits, silence is 128
+        return (samples.astype(np.float32) - 128) / 128
+    return samples.astype(np.float32) / -np.float32(np.iinfo(samples.dtype).min)

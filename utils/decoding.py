@@ -40,9 +40,9 @@ class Search:
     no_repeat_ngram: int = 0  # forbid repeating an n-gram of so many tokens; 0 allows all
 
 
-# A hypothesis that does not end is decoded again like this. Whisper itself tries rising temperatures for those
-# (arXiv:2212.04356, section 4.5); this gives the same result every time.
-_RETRY = {"beam_size": 5, "no_repeat_ngram": 3}
+# A hypothesis that does not end even at Whisper's native window is searched for like this. Whisper itself tries rising
+# temperatures (arXiv:2212.04356, section 4.5); this gives the same result every time.
+_LAST_RESORT = {"beam_size": 5, "no_repeat_ngram": 3}
 
 Tokens = list[int]
 
@@ -91,13 +91,24 @@ class Decoder(ABC):
         for row, limit in enumerate(limits):
             endless = [target for target, found in enumerate(tokens[row]) if len(found) >= limit]
             if endless:  # alone, so that the result does not depend on the rest of the batch
-                again = [[prompts[row][target] for target in endless]]
-                retried = self.generate(self.encode(features[[row]]), again, Search(max_tokens=limit, **_RETRY))
-                for target, found in zip(endless, retried[0], strict=True):
+                again = self._decode_again(feats[row], [prompts[row][target] for target in endless], limit, num_frames)
+                for target, found in zip(endless, again, strict=True):
                     tokens[row][target] = found
         return {key: text.strip() for utterance, found in zip(utterances, tokens, strict=True)
                 for key, text in zip(utterance.keys, self.tokenizer.batch_decode(found, skip_special_tokens=True),
                                      strict=True)}
+
+    def _decode_again(self, feats: np.ndarray, prompts: list[Tokens], limit: int, num_frames: int) -> list[Tokens]:
+        """Tokens of one utterance's targets, at the 30 s that Whisper knows best; what loops there is made to end."""
+        encoded = self.encode(stack_feats([feats], FULL_WINDOW).numpy())
+        tokens: list[Tokens] = []
+        if num_frames < FULL_WINDOW:
+            tokens = self.generate(encoded, [prompts], Search(self.beam_size, limit))[0]
+        if not tokens or any(len(found) >= limit for found in tokens):
+            last = self.generate(encoded, [prompts], Search(max_tokens=limit, **_LAST_RESORT))[0]
+            tokens = [found if len(found) < limit else other
+                      for found, other in zip(tokens or last, last, strict=True)]
+        return tokens
 
 
 def plan_batches(utterances: Sequence[Utterance], max_frames: int, window: str) -> list[Batch]:

@@ -19,6 +19,7 @@ ATTEMPTS = 5
 MAX_WAIT_SECONDS = 60.0
 CHUNK = 1 << 20
 BUSY = (429, 502, 503, 504)  # answers of a server that may well answer better in a moment
+UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 _ALGORITHMS = {32: "md5", 64: "sha256"}  # by the number of hex digits
 
 
@@ -34,8 +35,8 @@ def fetch(urls: str | Sequence[str], target: Path, checksum: str | None = None, 
         target: where the file goes; its directory is made.
         checksum: the expected SHA-256 or MD5 in hex, or None to take the file as it comes.
         attempts: how often in a row the connection may break, or the server be busy, without anything new
-            arriving; the pauses between them grow. A host that cannot be reached, and a server that refuses,
-            are not asked twice.
+            arriving; the pauses between them grow. A host that cannot be reached from the start, and a
+            server that refuses, are not asked twice.
 
     Raises:
         UserError: none of them could be reached, answered, kept the connection and had the right content; the
@@ -73,9 +74,9 @@ def _receive_patiently(url: str, part: Path, attempts: int) -> None:
     while True:
         try:
             return _receive(url, part)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            raise UserError(f"{url}: cannot be reached ({_reason(error)})") from None
         except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            if isinstance(error, UNREACHABLE) and failures == 0:
+                raise UserError(f"{url}: cannot be reached ({_reason(error)})") from None
             if isinstance(error, httpx.HTTPStatusError) and error.response.status_code not in BUSY:
                 raise UserError(f"{url}: the server answers {_reason(error)}") from None
             have = part.stat().st_size if part.exists() else 0

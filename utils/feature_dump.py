@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import kaldiio
 
 from utils.audio import load_audio
 from utils.cli import progress
 from utils.errors import UserError
-from utils.features import LogMel
 from utils.filesystem import atomic_open
 from utils.lists import read_list, write_list
+
+if TYPE_CHECKING:
+    from utils.features import LogMel  # brings torch, which joining lists does not need
 
 # Kaldi's compression methods by name (copy-feats --compression-method).
 COMPRESSION = {"none": None, "auto": 1, "two-byte": 3, "one-byte": 5}
