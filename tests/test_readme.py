@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("local", "conf", "egs", "egs/TEMPLATE")
 READMES = ["README.md", "README.zh.md"]
 
 
@@ -45,7 +46,7 @@ def test_every_command_names_a_program_and_options_that_exist(name):
             assert [option for option in options if option not in usage.stdout] == []
 
 
-@pytest.mark.parametrize("name", [*READMES, *(f"{room}/README.md" for room in ("local", "conf", "egs", "egs/TEMPLATE"))])
+@pytest.mark.parametrize("name", [*READMES, *(f"{room}/README.md" for room in ROOMS)])
 def test_links_lead_to_files(name):
     links = re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / name).read_text("utf-8"))
     assert links
