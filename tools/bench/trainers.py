@@ -28,7 +28,7 @@ from transformers.trainer_utils import set_seed
 from tools.bench.measure import keys_by_audio
 from utils.audio import load_audio
 from utils.batching import FrameBatchSampler
-from utils.config import Lists, LoraOptions, load_config
+from utils.config import Config, Lists, LoraOptions, load_config
 from utils.features import LogMel, pad_frames
 from utils.fused_lora import fuse_lora
 from utils.lists import read_list
@@ -188,9 +188,8 @@ def stock_trainer(model_dir: Path, options: LoraOptions, argv: dict[str, Any], e
                           data_collator=pad_collate, processing_class=tokenizer)
 
 
-def train_ours(model_dir: Path, config_file: Path, data: Path, directory: Path) -> float:
+def train_ours(model_dir: Path, config: Config, data: Path, directory: Path) -> float:
     """Stage 3 on the lists of ``data``, without evaluation; returns the seconds that training took."""
-    config = load_config(config_file)
     config.data.train = Lists(wav_scp=str(data / "wav.scp"), text=str(data / "text"))
     config.data.test = Lists()
     config.model.model_path = str(model_dir)
@@ -200,9 +199,8 @@ def train_ours(model_dir: Path, config_file: Path, data: Path, directory: Path) 
     return time.perf_counter() - started
 
 
-def train_stock(model_dir: Path, config_file: Path, data: Path, directory: Path) -> float:
+def train_stock(model_dir: Path, config: Config, data: Path, directory: Path) -> float:
     """The same the stock way, with as many targets a step on average; returns the seconds that training took."""
-    config = load_config(config_file)
     tokenizer, log_mel = load_tokenizer(model_dir), LogMel(model_dir)
     utterances, read_feats = open_set(Lists(wav_scp=str(data / "wav.scp")), "train", log_mel)
     texts = read_list(data / "text")
