@@ -197,4 +197,5 @@ def test_a_phone_does_not_scroll_sideways(experiment, tmp_path):
     with browser.open_browser(tmp_path / "log", 390, 844) as phone:
         phone.open(experiment)
         assert phone.run("return document.documentElement.scrollWidth") <= 390
+        assert phone.run("return document.querySelector('.figures').getBoundingClientRect().right") <= 390
         assert phone.run("return getComputedStyle(document.querySelector('.text')).fontSize") == "15px"

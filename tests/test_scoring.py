@@ -178,9 +178,9 @@ def test_paired_test_tells_equal_from_different():
 
 def test_a_thousand_resamples_of_ten_thousand_utterances_are_quick():
     statistics = np.random.default_rng(0).integers(1, 9, size=(10_000, 18)).astype(float)
-    start = time.perf_counter()
+    start = time.process_time()  # not the clock: other work on this machine is no fault of ours
     bootstrap_interval(statistics, range(10_000), METRICS["chrf"].score, n_resamples=1000)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 @pytest.mark.programs("sctk")
