@@ -15,6 +15,7 @@ from transformers.trainer_utils import set_seed
 
 from utils.cli import log
 from utils.config import Config, Lists, load_config, require_file, save_config
+from utils.encoder_cache import require_frozen_encoder
 from utils.errors import UserError
 from utils.features import LogMel
 from utils.filesystem import atomic_open
@@ -54,6 +55,8 @@ def tune(config: Config, overwrite: bool = False) -> None:
     if complete:
         log(f"{output_dir} holds this very training, complete; nothing to do (--overwrite true trains again)")
         return
+    if config.model.cache_encoder:
+        require_frozen_encoder(config.model)
     set_seed(arguments.seed)
     tokenizer = load_tokenizer(base_dir)
     log_mel = LogMel(base_dir)
