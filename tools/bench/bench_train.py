@@ -38,7 +38,7 @@ def main() -> None:
                         "tokenizer and generation settings are --model's")
     parser.add_argument("--config", type=Path, default=ROOT / "conf/whisper_multitask.yaml", help="what is trained")
     parser.add_argument("--steps", type=int, default=3, help="of the stock trainer, where all cost the same; ours, "
-                        "whose batches differ, does a whole epoch. One step before them is not counted")
+                        "whose batches differ, does a whole epoch. A step before them, or an epoch, is not counted")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--only", choices=CONTESTANTS, help="measure in this process, print JSON (what this calls)")
     parser.set_defaults(utterances=120)

@@ -80,7 +80,7 @@ class Counter:
 
 
 def measure_training(name: str, args: argparse.Namespace) -> dict[str, float]:
-    """Train ``args.steps`` steps (``ours``: an epoch) and one before them that is not counted.
+    """Train ``args.steps`` steps after one that is not counted; ``ours`` an epoch after one.
 
     Returns:
         seconds, targets and audio_seconds (each target's audio counts) of the counted steps, and peak_gb.
@@ -93,8 +93,8 @@ def measure_training(name: str, args: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
         batches = FrameBatchSampler([utterance.num_frames for utterance in utterances],
                                     config.model.batch.max_frames, config.model.padding)
-        steps = len(batches) if name == "ours" else args.steps
-        argv = {**config.model.model_train_argv, "out_model_path": directory, "max_steps": steps + 1,
+        steps, before = (len(batches), len(batches)) if name == "ours" else (args.steps, 1)
+        argv = {**config.model.model_train_argv, "out_model_path": directory, "max_steps": before + steps,
                 "eval_strategy": "no", "save_strategy": "no", "report_to": "none", "disable_tqdm": True,
                 "use_cpu": args.device == "cpu"}
         if name == "ours":
@@ -113,7 +113,7 @@ def measure_training(name: str, args: argparse.Namespace) -> dict[str, float]:
         trainer.data_collator = counter
         trainer.add_callback(timer)
         trainer.train()
-    counted = slice(1, steps + 1)
+    counted = slice(before, before + steps)
     memory = (torch.cuda.max_memory_allocated() if args.device == "cuda"
               else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     return {"seconds": sum(timer.seconds[counted]), "targets": sum(counter.targets[counted]), "steps": steps,
