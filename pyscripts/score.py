@@ -35,6 +35,9 @@ def parse_args() -> Namespace:
     parser.add_argument("--normalizer", default="auto", choices=["auto", "none", "basic", "whisper-en", "zh"],
                         help="what is done to both texts first; auto: whisper-en for English speech, zh for "
                              "Chinese, basic for other languages and for translations")
+    parser.add_argument("--digits", default="keep", choices=["keep", "spell"],
+                        help="spell: numbers in digits are written in words first (21: twenty-one, 二十一); "
+                             "whisper-en writes all numbers as digits")
     parser.add_argument("--metric", default="auto", choices=["auto", "wer", "cer", "mer"],
                         help="of transcriptions; auto: cer for languages written without spaces, mer beside it "
                              "where they are mixed with English")
@@ -52,7 +55,9 @@ def main() -> None:
     args = parse_args()
     if args.bootstrap < MIN_RESAMPLES:
         raise UserError(f"--bootstrap {args.bootstrap}: give at least {MIN_RESAMPLES}")
-
+    if args.digits == "spell" and args.normalizer in ("none", "whisper-en"):
+        raise UserError(f"--digits spell: --normalizer {args.normalizer} leaves numbers as digits. Choose auto, basic "
+                        "or zh")
     if args.nj < 1:
         raise UserError(f"--nj {args.nj}: give at least 1")
 
@@ -68,7 +73,7 @@ def main() -> None:
                             utt2spk=read_list(args.utt2spk) if args.utt2spk else None)
     if args.bpe_model:
         piece_splitter(args.bpe_model)  # a bad file is refused before the work starts
-    options = ScoringOptions(args.normalizer, args.metric, args.bpe_model, mixed_languages(utterances))
+    options = ScoringOptions(args.normalizer, args.metric, args.bpe_model, mixed_languages(utterances), args.digits)
     rows = score_directory(args.decode_dir, decode, utterances, options, args.bootstrap, args.nj)
     for metric in {"wer", "cer", "mer", "ter"} - {row["metric"] for row in rows}:  # of an earlier scoring
         shutil.rmtree(args.decode_dir / f"score_{metric}", ignore_errors=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import subprocess
 import time
 import urllib.request
@@ -13,11 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-MISSING = "no headless browser: install chromium and chromium-driver (Debian's names)"
-
-
-def is_installed() -> bool:
-    return bool(shutil.which("chromedriver") and (shutil.which("chromium") or shutil.which("google-chrome")))
+PROGRAMS = ("chromedriver", "chromium")
 
 
 class Browser:

@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -61,7 +60,7 @@ Eval:       S       S
     assert "REF:  * goodbye\nHYP:  a goodbye\nEval: I\n" in result
 
 
-@pytest.mark.skipif(shutil.which("sctk") is None, reason="sclite is not installed (Debian package sctk)")
+@pytest.mark.programs("sctk")
 def test_sclite_prints_the_same_block(tmp_path):
     score(tmp_path)
     command = "sctk sclite -r ref.trn trn -h hyp.trn trn -i wsj -s -e utf-8 -o pra stdout"
@@ -130,6 +129,27 @@ def test_the_wrong_task_is_told_by_the_other_tasks_reference():
     assert kinds(english, "veuillez entrer le mot de passe", french, task="translate") == ["wrong task"]
     assert kinds(french, "veuillez entre votre mot passe", english) == []
     assert kinds("zulu", "zulu", "zulu") == kinds("hotel five", "hotel five", "hotel five") == []
+
+
+SPANISH = "por favor introduzca su contraseña seguida de la almohadilla"
+FRENCH = "veuillez entrer votre mot de passe suivi de la touche dièse"
+ENGLISH = "please enter your password followed by the pound key"
+
+
+@pytest.mark.parametrize(("reference", "hypothesis", "language", "task", "expected"), [
+    (FRENCH, SPANISH, "fr", "transcribe", ["wrong language"]),
+    (ENGLISH, SPANISH, "fr", "translate", ["wrong language"]),
+    (ENGLISH, SPANISH, "en", "transcribe", ["wrong language"]),
+    # Without the other task's reference: another text of the other task's language.
+    (FRENCH, "the number you have dialed is not in service", "fr", "transcribe", ["wrong task"]),
+    (ENGLISH, "le numéro que vous avez composé n'est pas en service", "fr", "translate", ["wrong task"]),
+    (FRENCH, "le numéro que vous avez composé n'est pas en service", "fr", "transcribe", []),  # wrong, but French
+    (SPANISH, "Por Favor, introdusca contraseña segida de almoadilla.", "es", "transcribe", []),
+    (FRENCH + " " + ENGLISH, ENGLISH, "fr", "transcribe", []),  # said in both
+    ("hotel", "taxi", "fr", "transcribe", []),  # too short to tell
+])
+def test_an_output_in_another_language_of_the_same_script(reference, hypothesis, language, task, expected):
+    assert kinds(reference, hypothesis, language=language, task=task) == expected
 
 
 def test_suspects_are_written_with_their_hypotheses_and_counted(tmp_path):

@@ -59,7 +59,7 @@ def experiment(tmp_path_factory) -> Path:
             add_decode(exp_dir, system, english, set_name="english")
     history = [{"step": step, "loss": 3 / step, **({"eval_loss": 4 / step} if step % 5 == 0 else {})}
                for step in range(1, 21)]
-    write_json(exp_dir / "checkpoint-20" / "trainer_state.json", {"log_history": history})
+    write_json(exp_dir / "train_history.json", history)
     done = make_report("--data", top / "data", "--forget-set", "english", "--bootstrap", 100, exp_dir)
     assert done.returncode == 0, done.stderr
     return exp_dir / "report.html"
@@ -128,13 +128,11 @@ def test_missing_references_are_one_clear_line(experiment, tmp_path):
     assert done.stderr.count("\n") == 1 and f"{tmp_path}/" in done.stderr and "cannot be read" in done.stderr
 
 
-needs_browser = pytest.mark.skipif(not browser.is_installed(), reason=browser.MISSING)
+needs_browser = pytest.mark.programs(*browser.PROGRAMS)
 
 
 @pytest.fixture(scope="module")
 def desktop(experiment, tmp_path_factory):
-    if not browser.is_installed():
-        pytest.skip(browser.MISSING)
     with browser.open_browser(tmp_path_factory.mktemp("driver") / "log") as window:
         window.open(experiment)
         yield window
@@ -151,6 +149,7 @@ def choose(window: browser.Browser, name: str, value: str) -> list[str]:
     return shown(window)
 
 
+@needs_browser
 def test_a_browser_runs_no_script_of_the_texts(desktop):
     assert desktop.run("return document.title") == "Results of demo"
     assert desktop.run("return document.querySelectorAll('article img, article script').length") == 0
@@ -159,6 +158,7 @@ def test_a_browser_runs_no_script_of_the_texts(desktop):
     assert desktop.complaints() == []
 
 
+@needs_browser
 def test_filters_and_sorting(desktop):
     everything = shown(desktop)
     assert len(everything) == 12 * 5 + 40
@@ -175,6 +175,7 @@ def test_filters_and_sorting(desktop):
     assert badness == sorted(badness, reverse=True) and badness[0] > badness[-1]
 
 
+@needs_browser
 def test_losses_are_red(desktop):
     cell = desktop.run("const cell = document.querySelector('td.worse'); return [cell.textContent,"
                        "getComputedStyle(cell).color, getComputedStyle(document.querySelector('li.worse')).color]")
@@ -182,6 +183,7 @@ def test_losses_are_red(desktop):
     assert "LOST: english en WER" in desktop.run("return document.getElementById('findings').textContent")
 
 
+@needs_browser
 def test_audio_plays_and_plots_show(desktop):
     desktop.run("document.querySelector('button.play').click()")
     assert desktop.wait_for("const a = document.querySelector('audio'); return a && a.duration") > 0.1
@@ -195,4 +197,5 @@ def test_a_phone_does_not_scroll_sideways(experiment, tmp_path):
     with browser.open_browser(tmp_path / "log", 390, 844) as phone:
         phone.open(experiment)
         assert phone.run("return document.documentElement.scrollWidth") <= 390
+        assert phone.run("return document.querySelector('.figures').getBoundingClientRect().right") <= 390
         assert phone.run("return getComputedStyle(document.querySelector('.text')).fontSize") == "15px"

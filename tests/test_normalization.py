@@ -6,6 +6,7 @@ import pytest
 
 from utils import normalization
 from utils.errors import UserError
+from utils.languages import all_codes
 from utils.normalization import choose_normalizer, get_normalizer
 
 
@@ -44,6 +45,25 @@ def test_auto_chooses_by_language_of_the_text(language, task, name):
 def test_auto_names_what_english_really_gets(monkeypatch, installed, name):
     monkeypatch.setattr(normalization, "has_english_spelling", lambda: installed)
     assert choose_normalizer("auto", "en", "transcribe") == name
+
+
+@pytest.mark.parametrize(("name", "language", "digits", "words"), [
+    ("zh", "zh", "2020年1月3日１２点共1,234元", "二零二零年一月三日十二点共一千二百三十四元"),
+    ("zh", "yue", "打110", "打一百一十"),
+    ("basic", "en", "Dial 21, not 007.", "dial twenty one not zero zero seven"),
+    ("basic", "en", "1,004 or 3.5 at 10:30", "one thousand and four or three point five at ten thirty"),
+    ("basic", "fr", "3,5 et GPT4", "trois virgule cinq et gpt4"),
+    ("basic", "ru", "номер 1234567890123", "номер один два три четыре пять шесть семь восемь девять ноль один два три"),
+])
+def test_digits_are_spelled_out_only_when_asked(name, language, digits, words):
+    spelled = get_normalizer(name, spell_in=language)
+    assert spelled(digits) == words == spelled(words)
+    assert get_normalizer(name)(digits) != words
+
+
+def test_numbers_are_spelled_in_every_language_of_whisper():
+    spelled = {code: get_normalizer("none", spell_in=code)("21") for code in all_codes()}
+    assert len(spelled) > 90 and not any(char.isdigit() for text in spelled.values() for char in text)
 
 
 def test_unknown_name_is_refused_with_the_known_ones():

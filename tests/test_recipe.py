@@ -95,7 +95,8 @@ def test_results_have_every_figure_for_every_system(finished: Path) -> None:
             assert row["seconds"] > 0 and row["audio_seconds"] == pytest.approx(6 * 0.26, abs=0.2)
         assert ("transcribe", "all", "ter") in figures
         assert "CONFUSION PAIRS" in (finished / EXP / f"decode_test_{system}/score_ter/result.txt").read_text("utf-8")
-    assert 'class="play"' in (finished / EXP / "report.html").read_text("utf-8")
+    page = (finished / EXP / "report.html").read_text("utf-8")
+    assert 'class="play"' in page and "Loss on training and development set by step" in page
     report = (finished / EXP / "RESULTS.md").read_text(encoding="utf-8")
     assert report.startswith("# ")
     for words in ("base", "lora", "ct2-int8", "CER", "WER", "BLEU", "run.sh --corpus-name", "trainable parameters"):
@@ -201,6 +202,24 @@ def test_unknown_options_are_named(tiny_whisper: Path, tmp_path: Path) -> None:
         assert result.returncode == 1
         assert complaint in result.stderr and len(result.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_of_a_corpus_are_words_in_quotes_and_never_run(tmp_path: Path) -> None:
+    script = tmp_path / "my local/prepare_fake.py"
+    script.parent.mkdir()
+    script.write_text("#!/usr/bin/env python3\nimport sys\nsys.exit(repr(sys.argv[1:]))\n")
+    script.chmod(0o755)
+    for name in ("fake", "model"):
+        (tmp_path / "download" / name).mkdir(parents=True)
+    given, places = ["--languages", "fr es"], ["download/fake", "data"]
+    split = ["--sets", "a b", "$(touch x)", "*"]
+    for words, complaint in (("--sets 'a b' \"$(touch x)\" *", repr([*given, *split, *places])),
+                             ("", repr([*given, *places])),
+                             ("--sets 'a", "run.sh: error: prepare: its options have an open quote: --sets 'a")):
+        result = run(tmp_path, Path("model"), "--stage", "1", "--corpus", str(script.parent), "--corpus-name", "fake",
+                     "--languages", "fr es", "--prepare-args", words)
+        assert result.returncode == 1 and complaint in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["download", "my local"]
 
 
 def test_help_explains_every_option() -> None:

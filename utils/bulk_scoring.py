@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from utils import language_id
 from utils.cli import progress
 from utils.error_analysis import Confusions, confusion_tables, counted, summary_table, worst_table
 from utils.filesystem import atomic_open
@@ -120,6 +121,7 @@ def _chunks(utterances: Sequence[Utterance], options: ScoringOptions,
     if nj == 1 or len(starts) == 1:
         yield from progress(map(_score_chunk, starts), **bar)
         return
+    language_id.load()
     with multiprocessing.get_context("fork").Pool(nj) as pool:
         yield from progress(pool.imap(_score_chunk, starts), **bar)
 
@@ -128,7 +130,7 @@ def _score_chunk(start: int) -> tuple[list[Part], list[Suspect]]:
     utterances, others, options = _work.utterances[start:start + CHUNK], _work.others, _work.options
     parts = [_part(measurement, start, is_main=True) for measurement in measure(utterances, options)]
     if options.normalizer != "none":
-        raw = measure(utterances, replace(options, normalizer="none"))
+        raw = measure(utterances, replace(options, normalizer="none", digits="keep"))
         parts += [_part(measurement, start, is_main=False) for measurement in raw]
     return parts, [suspect for utt in utterances for suspect in inspect(utt, others.get(_other_key(utt)))]
 

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from utils.digits import digit_speller
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 Normalizer = Callable[[str], str]
 
 NORMALIZERS = ("none", "basic", "whisper-en", "zh")
+KEEP_NUMBERS = ("none", "whisper-en")  # texts as they are; numbers as digits in any case
 
 _CHINESE = frozenset({"zh", "yue"})
 
@@ -38,8 +40,12 @@ def choose_normalizer(requested: str, language: str, task: str) -> str:
     return "zh" if task == "transcribe" and language in _CHINESE else "basic"
 
 
-def get_normalizer(name: str) -> Normalizer:
+def get_normalizer(name: str, spell_in: str | None = None) -> Normalizer:
     """The function for a name in NORMALIZERS. All of them collapse white space and strip both ends.
+
+    Args:
+        name: one of NORMALIZERS.
+        spell_in: Whisper code of the language in which numbers are spelled out first; None: digits stay.
 
     Raises:
         UserError: unknown name, or the package that the normaliser needs is missing.
@@ -47,6 +53,9 @@ def get_normalizer(name: str) -> Normalizer:
     if name not in _FACTORIES:
         raise UserError(f"unknown normalizer {name!r}. Use one of: {', '.join(NORMALIZERS)}")
     normalize = _FACTORIES[name]()
+    if spell_in is not None:
+        spell = digit_speller(spell_in)
+        return lambda text: " ".join(normalize(spell(text)).split())
     return lambda text: " ".join(normalize(text).split())
 
 

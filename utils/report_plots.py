@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from utils.comparison import Decode, main_figures, shown_rows
 from utils.lists import read_list
 from utils.report_words import TITLES
-from utils.score_files import read_statistics
+from utils.score_files import read_json, read_statistics
 from utils.scoring import METRICS
 
 if TYPE_CHECKING:
@@ -58,15 +57,9 @@ def _figure(columns: int = 1) -> tuple[Figure, list[Axes]]:
 
 
 def training_history(exp_dir: Path) -> list[dict[str, Any]]:
-    """What the trainer logged up to the newest checkpoint (trainer_state.json); empty if there is none."""
-    paths = sorted(exp_dir.glob("checkpoint-*/trainer_state.json"),
-                   key=lambda path: int(path.parent.name.rpartition("-")[2]))
-    for path in reversed(paths):
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))["log_history"]
-        except (ValueError, KeyError):
-            continue  # cut off while it was written; the one before is whole
-    return []
+    """What the trainer logged, train_history.json of stage 3; empty if nothing was trained there."""
+    path = exp_dir / "train_history.json"
+    return read_json(path, "Train again: pyscripts/train.py") if path.exists() else []
 
 
 def loss_plot(history: Sequence[Mapping[str, Any]]) -> str | None:

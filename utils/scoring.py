@@ -16,12 +16,13 @@ from utils.confidence import bootstrap_interval
 from utils.errors import UserError
 from utils.languages import is_spaceless
 from utils.lists import parse_key
-from utils.normalization import choose_normalizer, get_normalizer
+from utils.normalization import KEEP_NUMBERS, choose_normalizer, get_normalizer
 from utils.units import SPLITTERS, is_mixed, piece_splitter
 
 # force: no warning about text that looks tokenised; it does not change the figure.
 _NGRAM = {"bleu": BLEU(force=True), "chrf": CHRF()}
 _piece_splitter = cache(piece_splitter)
+_normalizer = cache(get_normalizer)
 
 PROBLEM_LIMIT = 20
 _MIXED_SHARE = 0.1
@@ -38,6 +39,11 @@ class Utterance:
     reference: str
     hypothesis: str
 
+    @property
+    def text_language(self) -> str:
+        """Whisper code of the language that both texts should be in."""
+        return "en" if self.task == "translate" else self.language
+
 
 @dataclass(frozen=True)
 class ScoringOptions:
@@ -47,6 +53,7 @@ class ScoringOptions:
     metric: str = "auto"  # of transcriptions: wer, cer, mer; auto: by language
     bpe_model: str | None = None  # for TER
     mixed: frozenset[str] = frozenset()  # languages that get MER beside CER, see mixed_languages()
+    digits: str = "keep"  # or spell: numbers in digits are spelled out before texts are normalised
 
 
 @dataclass(frozen=True)
@@ -153,13 +160,23 @@ def _metrics_of(utterance: Utterance, options: ScoringOptions) -> tuple[str, ...
     return ("cer", "mer", *tokens) if utterance.language in options.mixed else ("cer", *tokens)
 
 
-def normalize(utterances: Sequence[Utterance], normalizer: str) -> tuple[list[Utterance], list[str]]:
-    """The utterances with both texts normalised, and the name of the normaliser each of them got."""
-    names = [choose_normalizer(normalizer, utt.language, utt.task) for utt in utterances]
-    functions = {name: get_normalizer(name) for name in set(names)}
+def normalize(utterances: Sequence[Utterance], normalizer: str,
+              digits: str = "keep") -> tuple[list[Utterance], list[str]]:
+    """The utterances with both texts normalised, and the name of the normaliser each of them got: ``basic``,
+    ``basic+spell`` where numbers were spelled out.
+
+    Raises:
+        UserError: see :func:`utils.normalization.get_normalizer`.
+    """
+    names, functions = [], []
+    for utt in utterances:
+        name = choose_normalizer(normalizer, utt.language, utt.task)
+        spell = digits == "spell" and name not in KEEP_NUMBERS
+        functions.append(_normalizer(name, utt.text_language if spell else None))
+        names.append(f"{name}+spell" if spell else name)
     return [Utterance(utt.key, utt.language, utt.task, utt.speaker,
-                      functions[name](utt.reference), functions[name](utt.hypothesis))
-            for utt, name in zip(utterances, names, strict=True)], names
+                      function(utt.reference), function(utt.hypothesis))
+            for utt, function in zip(utterances, functions, strict=True)], names
 
 
 def measure(utterances: Sequence[Utterance], options: ScoringOptions) -> list[Measurement]:
@@ -168,7 +185,7 @@ def measure(utterances: Sequence[Utterance], options: ScoringOptions) -> list[Me
     Raises:
         UserError: a normaliser or the vocabulary for TER is not there.
     """
-    utterances, normalizers = normalize(utterances, options.normalizer)
+    utterances, normalizers = normalize(utterances, options.normalizer, options.digits)
     measurements = []
     for name in METRICS:
         chosen = [index for index, utt in enumerate(utterances) if name in _metrics_of(utt, options)]

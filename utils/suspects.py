@@ -1,7 +1,8 @@
 """Outputs that are wrong as a whole: empty, looping, made up, in the wrong language, of the wrong task.
 
-Simple rules that need no model. Each compares the hypothesis with its reference, so that a speaker who really says
-"two two two two" is no loop. They find what is blatant, not everything.
+Simple rules. :func:`inspect` compares the hypothesis with its reference, so that a speaker who really says "two two
+two two" is no loop; :func:`inspect_translation` has only the transcript to compare with. They find what is blatant,
+not everything.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
 
+from utils.language_id import foreign_language
+from utils.languages import is_spaceless
+from utils.lists import parse_key
 from utils.scoring import Utterance
 from utils.units import split_mixed
 
@@ -22,7 +27,8 @@ KINDS = {
     "too long": "far longer than the reference: probably made up",
     "too short": "most of the reference is missing",
     "wrong script": "letters of another script than the reference's: probably another language",
-    "wrong task": "closer to the other task's reference: translated instead of transcribed, or the reverse",
+    "wrong language": "reads as another language than the one that was asked for",
+    "wrong task": "translated instead of transcribed, or the reverse",
 }
 
 _LONGEST_PHRASE = 8
@@ -31,6 +37,11 @@ _MARGIN = 5  # units that a hypothesis may always be longer
 _LONG, _SHORT = 2.0, 0.3  # times the reference's length
 _OWN_LANGUAGE = 0.5  # similarity to the other task's reference, at least,
 _CLOSER = 0.25  # and by this much more than to its own
+_SAME_LANGUAGE = 0.5  # share of a hypothesis that its reference has, too, and that makes it no foreign text
+# Of translations into English, which have no reference:
+_WORDS_PER_SECOND = 7  # nobody speaks that fast
+_LONG_ENGLISH = 3.0  # times the transcript's words: Korean or Tamil puts two into one
+_SHORT_OF_CHARACTERS = 0.1  # an English word stands for one or two characters of Chinese, for four or five of Thai
 
 
 class Suspect(NamedTuple):
@@ -49,12 +60,13 @@ def inspect(utterance: Utterance, other_reference: str | None = None) -> list[Su
         other_reference: the reference of the same utterance in the other task, if there is one.
     """
     reference, hypothesis = (split_mixed(_letters(text)) for text in (utterance.reference, utterance.hypothesis))
-    if not reference:
+    if not reference or reference == hypothesis:
         return []
     if not hypothesis:
         return [Suspect(utterance.key, "empty", f"{len(reference)} units in the reference")]
     found = {"loop": _loop(reference, hypothesis), "wrong script": _wrong_script(reference, hypothesis),
-             "wrong task": _wrong_task(reference, hypothesis, other_reference)}
+             **_wrong_language(utterance, reference, hypothesis)}
+    found["wrong task"] = _wrong_task(reference, hypothesis, other_reference) or found.get("wrong task", "")
     lengths = f"{len(hypothesis)} units, reference {len(reference)}"
     if len(hypothesis) > _LONG * len(reference) + _MARGIN:
         found["too long"] = lengths
@@ -63,14 +75,49 @@ def inspect(utterance: Utterance, other_reference: str | None = None) -> list[Su
     return [Suspect(utterance.key, kind, found[kind]) for kind in KINDS if found.get(kind)]
 
 
+def inspect_translation(key: str, transcript: str, translation: str, seconds: float) -> list[Suspect]:
+    """What is suspicious about a translation into English that has no reference.
+
+    Args:
+        transcript: what was said, in its own language.
+        seconds: how long it took to say it.
+    """
+    said, written = (split_mixed(_letters(text)) for text in (transcript, translation))
+    if not written:
+        return [Suspect(key, "empty", f"{len(said)} units in the transcript")]
+    found = {"loop": _loop(said, written), "wrong script": _wrong_script(["latin"], written)}
+    if len(said) > 1 and Levenshtein.normalized_similarity(written, said) >= _OWN_LANGUAGE:
+        found["wrong task"] = "the transcript again, not its translation"
+    if not any(found.values()) and (foreign := foreign_language(translation, "en")):
+        found["wrong language"] = f"reads as {foreign}, not en"
+    if len(written) > min(_WORDS_PER_SECOND * seconds, _LONG_ENGLISH * len(said)) + _MARGIN:
+        found["too long"] = f"{len(written)} words for {seconds:.1f} s and {len(said)} units in the transcript"
+    short = _SHORT_OF_CHARACTERS if is_spaceless(parse_key(key).language) else _SHORT
+    if len(said) > 2 * _MARGIN and len(written) < short * len(said):
+        found["too short"] = f"{len(written)} words, {len(said)} units in the transcript"
+    return [Suspect(key, kind, found[kind]) for kind in KINDS if found.get(kind)]
+
+
+class _LettersTable(dict[int, int]):
+    """For str.translate: letters, marks and numbers stay, everything else becomes a space."""
+
+    def __missing__(self, code: int) -> int:
+        return self.setdefault(code, code if unicodedata.category(chr(code))[0] in "LMN" else ord(" "))
+
+
+_LETTERS_TABLE = _LettersTable()
+
+
 def _letters(text: str) -> str:
     """Lower case; punctuation and symbols become spaces."""
-    return "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in text.lower())
+    return text.lower().translate(_LETTERS_TABLE)
 
 
 def longest_repetition(units: Sequence[str]) -> tuple[int, list[str]]:
     """How often a phrase of up to 8 units follows itself, and the phrase; the longest stretch counts."""
     best, phrase, stretch = 1, [], 0
+    if len(set(units)) == len(units):
+        return best, phrase
     for size in range(1, min(_LONGEST_PHRASE, len(units) // 2) + 1):
         run = 0
         for index in range(size, len(units)):
@@ -88,6 +135,7 @@ def _loop(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
     return f"{repeats} times: {' '.join(phrase)}"
 
 
+@cache
 def _script(char: str) -> str:
     """LATIN, CYRILLIC, CJK …: the first word of a letter's Unicode name; kana count as CJK, Japanese has both."""
     script = unicodedata.name(char, "").partition(" ")[0]
@@ -95,7 +143,7 @@ def _script(char: str) -> str:
 
 
 def _scripts(units: Sequence[str]) -> Counter[str]:
-    return Counter(_script(char) for unit in units for char in unit if char.isalpha())
+    return Counter(map(_script, filter(str.isalpha, "".join(units))))
 
 
 def _wrong_script(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
@@ -104,6 +152,19 @@ def _wrong_script(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
     if not expected or 2 * foreign.total() <= found.total():
         return ""
     return f"{foreign.most_common(1)[0][0].lower()} letters, reference {expected.most_common(1)[0][0].lower()}"
+
+
+def _wrong_language(utterance: Utterance, reference: Sequence[str], hypothesis: Sequence[str]) -> dict[str, str]:
+    """The kind and the detail of an output in another language; the other task's language means the wrong task."""
+    said = set(reference)
+    if sum(unit in said for unit in hypothesis) >= _SAME_LANGUAGE * len(hypothesis):
+        return {}
+    found = foreign_language(utterance.hypothesis, utterance.text_language)
+    if found is None:
+        return {}
+    of_other_task = utterance.language if utterance.task == "translate" else "en"
+    kind = "wrong task" if found == of_other_task else "wrong language"
+    return {kind: f"reads as {found}, not {utterance.text_language}"}
 
 
 def _wrong_task(reference: Sequence[str], hypothesis: Sequence[str], other_reference: str | None) -> str:

@@ -15,29 +15,32 @@ from transformers.trainer_utils import set_seed
 
 from utils.cli import log
 from utils.config import Config, Lists, load_config, require_file, save_config
+from utils.encoder_cache import require_frozen_encoder
 from utils.errors import UserError
 from utils.features import LogMel
 from utils.filesystem import atomic_open
 from utils.fused_lora import fuse_lora
 from utils.lists import read_list
+from utils.machine_made import read_record
 from utils.modeling import MultitaskWhisper, add_lora, count_parameters, load_base_model
 from utils.multitask_data import MultitaskDataset, describe, open_set
 from utils.prompts import load_tokenizer
-from utils.training import MultitaskTrainer, last_complete_checkpoint, make_trainer, plot_losses
+from utils.training import HISTORY, LOSS_PLOT, MultitaskTrainer, last_complete_checkpoint, make_trainer, write_history
 from utils.training_arguments import training_arguments
 from utils.whole_model import save_whole_model
 
 SUMMARY = "train_summary.json"
 CONFIG = "config.yaml"
 # What a training leaves, in the order in which it can be removed and an interruption does no harm.
-_WRITTEN = (SUMMARY, "checkpoint-*", "runs", "adapter_*", "model*.safetensors*", "loss.png", CONFIG)
+_WRITTEN = (SUMMARY, "checkpoint-*", "runs", "adapter_*", "model*.safetensors*", LOSS_PLOT, HISTORY, CONFIG)
 
 
 def tune(config: Config, overwrite: bool = False) -> None:
     """Train as ``config`` says; continue an interrupted run; do nothing if that training is complete.
 
     Writes to ``model_train_argv.out_model_path``: the adapter (or the whole model), config.yaml as it was run,
-    loss.png, TensorBoard events in runs/, checkpoint-N directories, and last of all train_summary.json.
+    loss.png and train_history.json, TensorBoard events in runs/, checkpoint-N directories, and last of all
+    train_summary.json.
 
     Raises:
         UserError: something in the configuration or the data does not fit, or the directory holds another training.
@@ -52,6 +55,8 @@ def tune(config: Config, overwrite: bool = False) -> None:
     if complete:
         log(f"{output_dir} holds this very training, complete; nothing to do (--overwrite true trains again)")
         return
+    if config.model.cache_encoder:
+        require_frozen_encoder(config.model)
     set_seed(arguments.seed)
     tokenizer = load_tokenizer(base_dir)
     log_mel = LogMel(base_dir)
@@ -59,6 +64,7 @@ def tune(config: Config, overwrite: bool = False) -> None:
     dev = _dataset(config.data.test, "data.test", log_mel, tokenizer) if has_dev_set else None
     log(f"training on {describe(train)}" + (f"; evaluating on {describe(dev)}" if dev else ""))
     model, summary = _trainable_model(config, base_dir)
+    summary["machine_made"] = _machine_made(config.data.train, config.data.test)
 
     max_utterances = int(config.model.model_train_argv.get("per_device_train_batch_size") or 0)
     trainer = make_trainer(model, train, dev, tokenizer.eos_token_id, arguments, config.model, max_utterances)
@@ -136,6 +142,12 @@ def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperToke
     return MultitaskDataset(utterances, read_feats, texts, tokenizer, text)
 
 
+def _machine_made(*sets: Lists) -> dict[str, Any]:
+    """What is known of translations by a machine, by the name of the set's directory."""
+    directories = [Path(lists.text).resolve().parent for lists in sets if lists.text]
+    return {directory.name: record for directory in directories if (record := read_record(directory))}
+
+
 def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[str, Any]]:
     model: nn.Module = load_base_model(base_dir)
     if config.model.is_large_model:
@@ -156,7 +168,7 @@ def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokeniz
     else:
         trainer.model.save_pretrained(output_dir)
     history = trainer.state.log_history
-    plot_losses(history, output_dir / "loss.png")
+    write_history(history, output_dir)
     best = trainer.state.best_model_checkpoint
     summary |= {
         "train_seconds": max((entry.get("seconds", 0.0) for entry in history), default=0.0),

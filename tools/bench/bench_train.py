@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""LoRA training steps: this recipe against Hugging Face's Seq2SeqTrainer with input padded to 30 s.
+
+    tools/bench.sh train
+    tools/bench/bench_train.py --data data/train --model download/whisper-base --steps 3
+    tools/bench/bench_train.py --shapes large-v3 --device cuda     # random weights of a real model's shapes
+
+Both have the same LoRA, the same audio and texts and as many targets a step; the stock trainer has one example a key.
+Features are in memory before the first step. Each contestant is a process of its own, so peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tools.bench.measure import Timing, bench_parser, report
+from utils.cli import log, run_main
+from utils.errors import UserError
+
+CONTESTANTS = ("ours", "stock")
+
+
+def main() -> None:
+    """Parse the options; measure both in turn, each time in a new process, and report."""
+    parser = bench_parser(__doc__, repetitions=2)
+    parser.add_argument("--data", type=Path, default=Path("data/train"), help="data directory with wav.scp and text")
+    parser.add_argument("--model", type=Path, default=Path("download/whisper-base"), help="Hugging Face directory")
+    parser.add_argument("--shapes", choices=["small", "large-v3", "turbo"], help="random weights of these shapes; "
+                        "tokenizer and generation settings are --model's")
+    parser.add_argument("--config", type=Path, default=ROOT / "conf/whisper_multitask.yaml", help="what is trained")
+    parser.add_argument("--steps", type=int, default=3, help="of the stock trainer, where all cost the same; ours, "
+                        "whose batches differ, does a whole epoch. A step before them, or an epoch, is not counted")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--only", choices=CONTESTANTS, help="measure in this process, print JSON (what this calls)")
+    parser.set_defaults(utterances=120)
+    args = parser.parse_args()
+    if args.only:
+        from tools.bench.trainers import measure_training
+
+        print(json.dumps(measure_training(args.only, args)))
+        return
+    timings = {name: Timing(name, [], {"seconds_per_target": [], "peak_gb": []}) for name in CONTESTANTS}
+    rounds: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as directory:
+        if args.shapes:
+            from tools.bench.random_whisper import write_random_whisper
+
+            write_random_whisper(args.shapes, args.model, Path(directory))
+            args.model = Path(directory)
+        for repetition in range(args.repetitions):
+            for name in CONTESTANTS:
+                found = _measure_apart(name, args)
+                timings[name].seconds.append(found["seconds"])
+                timings[name].more["seconds_per_target"].append(found["seconds"] / found["targets"])
+                timings[name].more["peak_gb"].append(found["peak_gb"])
+                rounds.append(found)
+                log(f"round {repetition + 1}/{args.repetitions}: {name}: {found['seconds'] / found['targets']:.3f} s "
+                    "a target")
+    per_target = {name: statistics.median(timing.more["seconds_per_target"]) for name, timing in timings.items()}
+    audio_per_target = rounds[0]["audio_seconds"] / rounds[0]["targets"]
+    rows = [[name, round(seconds, 4), 1 / seconds, audio_per_target / seconds, seconds / per_target["ours"],
+             max(timings[name].more["peak_gb"])] for name, seconds in per_target.items()]
+    ours, stock = rounds[:2]
+    settings = {"model": args.shapes or str(args.model), "device": args.device, "threads": args.threads,
+                "targets a step": f"{ours['targets'] / ours['steps']:.1f} and {stock['targets'] / stock['steps']:.1f}",
+                "steps": f"{ours['steps']:.0f} and {stock['steps']:.0f}", "repetitions": args.repetitions}
+    report("Training: forward, backward and optimizer step", settings,
+           ["", "s / target", "targets / s", "audio s / s", "times ours", "peak memory, GB"], rows, args.json,
+           list(timings.values()))
+
+
+def _measure_apart(name: str, args: argparse.Namespace) -> dict[str, float]:
+    command = [sys.executable, __file__, "--only", name]
+    for option in ("threads", "utterances", "data", "model", "config", "steps", "device"):
+        command += [f"--{option}", str(getattr(args, option))]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"the {name} contestant failed, see above")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    run_main(main)
