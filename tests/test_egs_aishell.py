@@ -120,7 +120,7 @@ def test_a_corpus_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         preparing.prepare_aishell(tmp_path, tmp_path / "data")
 
 
-@pytest.mark.slow
+@pytest.mark.egs
 def test_the_whole_recipe_runs_on_the_replica(archive: bytes, tiny_whisper: Path, tmp_path: Path) -> None:
     egs = recipe_copy(tmp_path / "my recipes", "aishell")
     (tmp_path / "replica.tgz").write_bytes(archive)

@@ -156,7 +156,7 @@ def test_languages_are_the_paper_s_and_whisper_knows_them(tmp_path: Path) -> Non
         downloading.languages_of("ko", tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.egs
 def test_the_whole_recipe_runs_on_the_replica(server: ReplicaServer, french: bytes, tiny_whisper: Path,
                                               tmp_path: Path) -> None:
     egs = recipe_copy(tmp_path / "my recipes", "covost2")

@@ -126,7 +126,7 @@ def test_every_config_belongs_to_a_language_that_whisper_knows() -> None:
             downloading.fleurs_languages(name)
 
 
-@pytest.mark.slow
+@pytest.mark.egs
 def test_the_whole_recipe_runs_on_the_replica(server: ReplicaServer, tiny_whisper: Path, tmp_path: Path) -> None:
     egs = recipe_copy(tmp_path / "my recipes", "fleurs")
     finished = run_corpus(egs, tiny_whisper, "--languages", "fr", "--download-args", f"--url '{server.url}'")

@@ -141,7 +141,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
                                                                          "b": ["test-clean"]}
 
 
-@pytest.mark.slow
+@pytest.mark.egs
 def test_the_whole_recipe_runs_on_the_replica(archives: dict[str, bytes], tiny_whisper: Path, tmp_path: Path) -> None:
     egs = recipe_copy(tmp_path / "my recipes", "librispeech")
     for part, content in archives.items():  # as if unpacked before: published checksums are not the replica's

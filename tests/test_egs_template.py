@@ -134,7 +134,7 @@ def test_new_corpus_refuses_bad_names(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "my recipes/egs").iterdir()] == ["TEMPLATE"]
 
 
-@pytest.mark.slow
+@pytest.mark.egs
 def test_a_new_corpus_runs_whole(tiny_whisper: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "my recipes"
     recipe_copy(recipe, "TEMPLATE")
