@@ -16,6 +16,7 @@ from utils.decoding import (
     Search,
     TransformersDecoder,
     decode_set,
+    looping,
     plan_batches,
     token_limit,
 )
@@ -136,7 +137,8 @@ class Fixed(Decoder):
     def generate(self, encoded: np.ndarray, prompts: list[list[list[int]]], search: Search) -> list[list[list[int]]]:
         self.searches.append(search)
         word = self.tokenizer.convert_tokens_to_ids(f"Ġ{encoded.shape[-1]}")
-        return [[[word] * min(self.num_tokens, search.max_tokens) for _ in targets] for targets in prompts]
+        said = [word, *range(1000, 1443)][:min(self.num_tokens, search.max_tokens)]
+        return [[said for _ in targets] for targets in prompts]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -185,6 +187,30 @@ def test_only_what_does_not_end_is_decoded_again(tokenizer: WhisperTokenizerFast
     assert len(below.searches) == 1
 
 
+def test_a_phrase_over_and_over_is_a_loop_and_numbers_that_are_dictated_are_none() -> None:
+    phrase = [7, 8, 9, 9, 5]
+    hypotheses = torch.tensor([[1, 2, 3, *(phrase * 11)], [*range(58)], [*range(30), *[4] * 28],
+                               [*range(16), *[4] * 42]])
+    assert looping(hypotheses).tolist() == [True, False, False, True]
+    assert looping(torch.zeros(2, 40)).tolist() == [False, False]  # too short to tell
+
+
+def test_a_loop_ends_long_before_the_limit_and_is_decoded_again(tokenizer: WhisperTokenizerFast) -> None:
+    class Looping(Fixed):
+        def generate(self, encoded: np.ndarray, prompts: list[list[list[int]]],
+                     search: Search) -> list[list[list[int]]]:
+            if search.no_repeat_ngram:
+                return super().generate(encoded, prompts, search)
+            self.searches.append(search)
+            return [[[7] * 60 for _ in targets] for targets in prompts]
+
+    decoder = Looping(tokenizer)
+    assert token_limit(900) > 60
+    hypotheses = decoder([Utterance("900", 900, ["a|fr|transcribe"])], [feats_of("900")], 900)
+    assert hypotheses == {"a|fr|transcribe": str(FULL_WINDOW)}
+    assert [search.no_repeat_ngram for search in decoder.searches] == [0, 0, 3]
+
+
 @pytest.mark.parametrize(("window", "ends_at", "searches"), [
     (100, FULL_WINDOW, [0, 0]),  # the native window is enough
     (100, FULL_WINDOW + 1, [0, 0, 3]),
@@ -209,13 +235,14 @@ def test_a_model_that_never_ends_is_stopped(model: MultitaskWhisper, tokenizer: 
                         for key, text in decoder([utterance], [matrix], LONGEST).items()}
 
 
-def test_repeated_ngrams_can_be_forbidden(model: MultitaskWhisper, tokenizer: WhisperTokenizerFast) -> None:
+def test_a_loop_is_stopped_and_repeated_ngrams_can_be_forbidden(model: MultitaskWhisper,
+                                                                tokenizer: WhisperTokenizerFast) -> None:
     with torch.no_grad():
         model.proj_out.weight[50257] = 0
     decoder = TransformersDecoder(model, tokenizer)
     encoded = decoder.encode(stack_feats([feats_of("310")], 310).numpy())
     prompts = [[prompt_ids(tokenizer, "a|fr|translate")]]
     free, bound = (decoder.generate(encoded, prompts, Search(1, 200, ngram))[0][0] for ngram in (0, 3))
-    assert len(free) == len(bound) == 200
-    trigrams = [[tuple(tokens[i:i + 3]) for i in range(198)] for tokens in (free, bound)]
-    assert len(set(trigrams[0])) < 198 == len(set(trigrams[1]))
+    assert len(free) < 200 == len(bound)
+    assert looping(torch.tensor([free])) and not looping(torch.tensor([bound]))
+    assert len({tuple(bound[first:first + 3]) for first in range(198)}) == 198

@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, GenerationMixin, WhisperTokenizerFast
+from transformers import (
+    GenerationConfig,
+    GenerationMixin,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    WhisperTokenizerFast,
+)
 from transformers.modeling_outputs import BaseModelOutput
 
 from utils.batching import pack
@@ -22,6 +28,7 @@ from utils.prompts import MAX_TARGET_TOKENS, PROMPT_TOKENS, prompt_ids
 
 FULL_WINDOW = 3000  # frames: the 30 s that Whisper was trained on
 _FULL_WINDOWS_AT_ONCE = 8  # of utterances that are decoded again
+_LOOP_TOKENS, _LONGEST_PHRASE = 40, 16
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,34 @@ def token_limit(num_frames: int) -> int:
     spells byte by byte, as Burmese, have more than twice as many. What exceeds 30 is a loop.
     """
     return min(MAX_TARGET_TOKENS - PROMPT_TOKENS, 20 + num_frames * 30 // 100)
+
+
+def looping(tokens: torch.Tensor) -> torch.Tensor:
+    """Which hypotheses have come to repeat themselves: their last 40 tokens are a phrase of up to 16, over and over.
+
+    Args:
+        tokens: (hypotheses, length).
+
+    Returns:
+        (hypotheses,) bool.
+    """
+    found = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    for period in range(1, min(_LONGEST_PHRASE, tokens.shape[1] - _LOOP_TOKENS) + 1):
+        found |= (tokens[:, -_LOOP_TOKENS:] == tokens[:, -_LOOP_TOKENS - period:-period]).all(dim=1)
+    return found
+
+
+class _LoopStop(StoppingCriteria):
+    """Ends hypotheses that loop, so that the others of the batch need not wait for them."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        if input_ids.shape[1] % 8:  # now and then is enough
+            return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        return looping(input_ids)
+
+
+def _is_endless(tokens: Tokens, limit: int) -> bool:
+    return len(tokens) >= limit or bool(looping(torch.tensor([tokens]))[0])
 
 
 class Decoder(ABC):
@@ -98,14 +133,15 @@ class Decoder(ABC):
         tries rising temperatures, arXiv:2212.04356, section 4.5; this gives the same result every time.)
         """
         for no_repeat_ngram in (3,) if tried_full_window else (0, 3):
-            endless = [row for row, limit in enumerate(limits) if any(len(found) >= limit for found in tokens[row])]
+            endless = [row for row, limit in enumerate(limits)
+                       if any(_is_endless(found, limit) for found in tokens[row])]
             for first in range(0, len(endless), _FULL_WINDOWS_AT_ONCE):
                 rows = endless[first:first + _FULL_WINDOWS_AT_ONCE]
                 encoded = self.encode(stack_feats([feats[row] for row in rows], FULL_WINDOW).numpy())
                 search = Search(self.beam_size, max(limits[row] for row in rows), no_repeat_ngram)
                 others = self.generate(encoded, [prompts[row] for row in rows], search)
                 for row, again in zip(rows, others, strict=True):
-                    tokens[row] = [found if len(found) < limits[row] else other[:limits[row]]
+                    tokens[row] = [other[:limits[row]] if _is_endless(found, limits[row]) else found
                                    for found, other in zip(tokens[row], again, strict=True)]
 
 
@@ -179,6 +215,7 @@ class TransformersDecoder(Decoder):
         outputs = GenerationMixin.generate(
             model, generation_config=config, decoder_input_ids=inputs,
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded[rows]),
+            stopping_criteria=StoppingCriteriaList([_LoopStop()] if search.beam_size == 1 else []),
             attention_mask=torch.ones(len(rows), encoded.shape[1], dtype=torch.long, device=model.device))
         found = iter(outputs[:, inputs.shape[1]:].tolist())
         return [[self._until_end(next(found)) for _ in targets] for targets in prompts]
