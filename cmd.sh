@@ -3,8 +3,9 @@
 #
 #   $train_cmd [--mem 8G] [--gpu 1] [--num-threads 4] [--max-jobs-run 20] JOB=1:"$nj" dir/log/x.JOB.log command ...
 #
-# which is Kaldi's contract: run.pl, slurm.pl or queue.pl on your PATH may be named here instead. Options written
-# here hold for every job of that kind; those that a stage adds come later and win.
+# which is Kaldi's contract: other scripts that keep it may be named here. Options written here hold for every job of
+# that kind; those that a stage adds come later and win. (A Kaldi recipe that names these drivers in its own cmd.sh
+# adds --shell true: there a shell reads the arguments.)
 #
 #   train_cmd    feature extraction, merging and converting: CPU
 #   cuda_cmd     training: GPU
@@ -37,13 +38,15 @@ case $cmd_backend in
     export decode_cmd="cmd_sge.py --mem 8G --gpu 1"
     ;;
 
-  # Kaldi's own scripts, if they are on your PATH, or anything else that keeps the contract:
-  # kaldi)
-  #   export train_cmd="slurm.pl --mem 4G" cuda_cmd="slurm.pl --gpu 1" decode_cmd="slurm.pl --gpu 1"
-  #   ;;
+  # Kaldi's own scripts, from your PATH. They read the same conf files, and want paths without spaces.
+  run.pl | slurm.pl | queue.pl)
+    export train_cmd="$cmd_backend --mem 4G"
+    export cuda_cmd="$cmd_backend --mem 16G --gpu 1"
+    export decode_cmd="$cmd_backend --mem 8G --gpu 1"
+    ;;
 
   *)
-    echo "cmd.sh: error: unknown cmd_backend '$cmd_backend'; it is local, slurm or sge" >&2
+    echo "cmd.sh: error: unknown cmd_backend '$cmd_backend'; it is local, slurm, sge, or Kaldi's run.pl, slurm.pl, queue.pl" >&2
     return 1
     ;;
 esac

@@ -30,7 +30,11 @@ test_sets="test"                    # data directories to decode and score
 forget_set=                         # more of them, for base and tuned model: what did tuning cost elsewhere?
 corpus=$recipe/local                # download_*.py and prepare_*.py of a corpus; own lists need none
 corpus_name=prompts                 # the * in these names; empty: own lists
+download_args=                      # options for the corpus' download_*.py: "--url https://mirror.example/12"
+prepare_args=                       # options for its prepare_*.py; each script's --help lists them
 download_dir=download               # where downloads go
+teacher=                            # stage 1: a bigger Whisper, as --model; translates what has no translation
+teacher_sets=                       # data directories it translates; empty: those to train on and to choose on
 skip_bad=false                      # stage 1: drop bad lines of lists instead of refusing them
 allow_pipes=false                   # run "command |" entries of wav.scp
 compression=none                    # stage 2: none, auto, two-byte, one-byte (Kaldi's)
@@ -45,6 +49,7 @@ tolerance=1.0                       # stage 5: points of WER or BLEU that an exp
 # shellcheck source=utils/parse_options.sh
 . "$recipe/utils/parse_options.sh"
 [[ $# == 0 ]] || die "unexpected argument '$1'; options start with --"
+[[ -z $teacher || $tasks == *translate* ]] || die "--teacher translates: it needs translate in --tasks"
 "$recipe/tools/install.sh"
 . "$recipe/path.sh"
 . "$recipe/cmd.sh"
@@ -56,16 +61,40 @@ exp=exp/${tag:-${model_name}_$(basename -- "$train_config" .yaml)}
 in_stage() { ((stage <= $1 && $1 <= stop_stage)); }
 read -ra test_sets <<<"$test_sets"
 read -ra forget_sets <<<"$forget_set"
+read -ra teacher_sets <<<"${teacher_sets:-$train_set $dev_set}"
 read -ra quantization <<<"$quantization"
+
+# run_corpus SCRIPT OPTIONS ARGUMENT...: a script of the corpus; OPTIONS are words, quoted as in a shell, none executed.
+run_corpus() {
+  local words
+  mapfile -d '' -t words < <(xargs -r printf '%s\0' <<<"$2")
+  wait "$!" || die "$1: its options have an open quote: $2"
+  "$corpus/$1_$corpus_name.py" --languages "$languages" "${words[@]}" "${@:3}"
+}
 
 # decode_args SECTION SET: the configuration keys that name a set and its features.
 decode_args() { printf -- '--set\n%s\n' "$1.feats_scp=dump/$2/feats.scp" "$1.text=data/$2/text"; }
+
+# label_translations SET...: have the teacher translate what has no translation.
+label_translations() {
+  local set dir=$teacher options=(--languages "$languages" --allow-pipes "$allow_pipes")
+  if [[ ! -f $teacher/model.bin ]]; then  # CTranslate2's directories are used as they are
+    dir=$download_dir/$(basename -- "$teacher")
+    "$py/download_model.py" --model "$teacher" "$dir"
+  fi
+  for set in "$@"; do
+    log "Stage 1: $teacher translates data/$set"
+    $decode_cmd JOB=1:"$inference_nj" "exp/log/teacher_$set.JOB.log" \
+      "$py/label_translations.py" --teacher "$dir" "${options[@]}" --job JOB --num-jobs "$inference_nj" "data/$set"
+    "$py/label_translations.py" --teacher "$dir" "${options[@]}" --combine true "data/$set"
+  done
+}
 
 if in_stage 0; then
   log "Stage 0: download the base model ($model) and the corpus (${corpus_name:-own lists}): $download_dir/"
   "$py/download_model.py" --model "$model" "$model_dir"
   if [[ -n $corpus_name ]]; then
-    "$corpus/download_$corpus_name.py" "$download_dir/$corpus_name"
+    run_corpus download "$download_args" "$download_dir/$corpus_name"
   fi
 fi
 
@@ -73,8 +102,9 @@ if in_stage 1; then
   log "Stage 1: lists of each task, checked and merged: data/"
   [[ -e $model_dir ]] || "$py/download_model.py" --model "$model" "$model_dir"  # its tokenizer counts the texts
   if [[ -n $corpus_name && -d $download_dir/$corpus_name ]]; then
-    "$corpus/prepare_$corpus_name.py" "$download_dir/$corpus_name" data
+    run_corpus prepare "$prepare_args" "$download_dir/$corpus_name" data
   fi
+  [[ -z $teacher ]] || label_translations "${teacher_sets[@]}"
   merge() {
     "$py/merge_lists.py" --nj "$nj" --tokenizer "$model_dir" --skip-bad "$skip_bad" --allow-pipes "$allow_pipes" "$@"
   }

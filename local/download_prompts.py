@@ -5,7 +5,7 @@ Fills DOWNLOAD_DIR/LANG/{core-sounds-LANG.txt,**.g722}. Sources, in this order: 
 directory, or the release tarball put into DOWNLOAD_DIR by hand), the upstream release tarballs, Debian's
 packages. Nothing is fetched twice.
 
-Example: local/download_prompts.py --languages en,fr download/prompts
+Example: local/download_prompts.py --languages "en fr" download/prompts
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from local.prompts import LANGUAGES, VERSION, check_languages, transcript_file
+from utils.archives import safe_extract
 from utils.cli import log, make_parser, run_main
-from utils.download import fetch, safe_extract, sha256_of
+from utils.download import fetch, sha256_of
 from utils.errors import UserError
 from utils.filesystem import atomic_directory
+from utils.languages import chosen_languages
 
 URL = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
 SOURCES = ("files", "upstream", "debian")
@@ -181,12 +183,12 @@ def _run(command: list[str], directory: Path) -> None:
 
 def main() -> None:
     parser = make_parser(__doc__)
-    parser.add_argument("--languages", default=",".join(LANGUAGES), help="codes; en comes along")
+    parser.add_argument("--languages", default="", help=f"some of {' '.join(LANGUAGES)}; empty: all; en comes along")
     parser.add_argument("--source", choices=("auto", *SOURCES), default="auto", help="where from")
     parser.add_argument("--url", default=URL, help="the place that serves the release tarballs")
     parser.add_argument("download_dir", type=Path, help="gets one directory per language")
     args = parser.parse_args()
-    download_prompts(args.download_dir, args.languages.split(","), args.source, args.url)
+    download_prompts(args.download_dir, chosen_languages(args.languages, LANGUAGES), args.source, args.url)
 
 
 if __name__ == "__main__":

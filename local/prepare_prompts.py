@@ -6,7 +6,7 @@ the same prompt being the translation. Prompts are divided by meaning: a hash of
 no sentence of dev or test is met in training, in any language. What is left out, and why, goes to
 DATA_DIR/prompts_dropped.tsv.
 
-Example: local/prepare_prompts.py --languages en,fr download/prompts data
+Example: local/prepare_prompts.py --languages "en fr" download/prompts data
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from local.prompts import (
 from utils.cli import log, make_parser, run_main
 from utils.errors import UserError
 from utils.filesystem import atomic_directory, atomic_open
+from utils.languages import chosen_languages
 
 SETS = ("train", "dev", "test")
 TASKS = ("transcribe", "translate")
@@ -187,11 +188,11 @@ def table(prompts: list[Prompt], languages: list[str]) -> str:
 
 def main() -> None:
     parser = make_parser(__doc__)
-    parser.add_argument("--languages", default=",".join(LANGUAGES), help="codes, separated by commas")
+    parser.add_argument("--languages", default="", help=f"some of {' '.join(LANGUAGES)}; empty: all")
     parser.add_argument("download_dir", type=Path, help="what local/download_prompts.py filled")
     parser.add_argument("data_dir", type=Path, help="where SET/TASK/{wav.scp,text} go")
     args = parser.parse_args()
-    languages = args.languages.split(",")
+    languages = chosen_languages(args.languages, LANGUAGES)
     print(table(prepare_prompts(args.download_dir, args.data_dir, languages), languages))
 
 

@@ -49,7 +49,7 @@ def main() -> None:
     from utils.html_report import Report, render_html, set_report
     from utils.provenance import provenance
     from utils.report_plots import loss_plot, training_history
-    from utils.report_words import by_set, facts, findings, forgotten
+    from utils.report_words import by_set, facts, findings, forgotten, reference_warnings
     from utils.score_files import training_summary
     from utils.utterance_list import list_utterances
 
@@ -68,7 +68,8 @@ def main() -> None:
     report = Report(
         args.title or f"Results of {args.exp_dir.resolve().name}",
         facts(provenance(args.command), training_summary(args.exp_dir), decodes),
-        findings([one for one in comparisons if one.system["set"] not in forget_sets]),
+        reference_warnings(decodes, args.data)
+        + findings([one for one in comparisons if one.system["set"] not in forget_sets]),
         forgotten(comparisons, forget_sets),
         [set_report(systems, comparisons, forget_sets, args.data / name) for name, systems in sets],
         loss_plot(training_history(args.exp_dir)), utterances, total, audio)

@@ -29,6 +29,8 @@ def parse_args() -> Namespace:
     parser.add_argument("--command", default="", help="what repeats the experiment, for the report")
     parser.add_argument("--forget-set", default="", metavar="SETS",
                         help="sets that were decoded to see what tuning cost elsewhere")
+    parser.add_argument("--data", type=Path, default=Path("data"), metavar="DATA_DIR",
+                        help="holds the sets' directories, which say whether a machine wrote their translations")
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="bootstrap resamples")
     parser.add_argument("exp_dir", metavar="EXP_DIR", type=Path, help="holds the decode_*")
     return parser.parse_args()
@@ -41,7 +43,7 @@ def main() -> None:
     from utils.filesystem import atomic_open
     from utils.provenance import provenance
     from utils.report import bullets, render, screen_table
-    from utils.report_words import facts, findings, forgotten
+    from utils.report_words import facts, findings, forgotten, marked_rows, reference_warnings
     from utils.score_files import training_summary, write_json
 
     decodes = collect(args.exp_dir)
@@ -51,12 +53,13 @@ def main() -> None:
         raise UserError(f"--forget-set {' '.join(sorted(missing))}: not decoded in {args.exp_dir}")
     title = args.title or f"Results of {args.exp_dir.resolve().name}"
     header = facts(provenance(args.command), training_summary(args.exp_dir), decodes)
-    report = render(title, header, decodes, comparisons, forget_sets)
+    warnings = reference_warnings(decodes, args.data)
+    report = render(title, [*(f"**{warning}**" for warning in warnings), *header], decodes, comparisons, forget_sets)
 
-    write_json(args.exp_dir / "results.json", [row for decode in decodes for row in decode.rows])
+    write_json(args.exp_dir / "results.json", marked_rows(decodes, args.data))
     with atomic_open(args.exp_dir / "RESULTS.md") as stream:
         stream.write(report)
-    sentences = findings(comparisons) + forgotten(comparisons, forget_sets)
+    sentences = warnings + findings(comparisons) + forgotten(comparisons, forget_sets)
     print(screen_table(decodes), bullets(sentences), sep="\n\n", flush=True)
     log(f"wrote {args.exp_dir / 'RESULTS.md'} and results.json")
 

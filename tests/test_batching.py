@@ -121,3 +121,11 @@ def test_an_items_frames_are_the_batchs_longest_plus_its_padding() -> None:
 ])
 def test_pack(order: list[int], max_utterances: int, batches: list[list[int]]) -> None:
     assert pack(order, [10, 10, 30], 20, max_utterances) == batches  # the last is longer than the budget
+
+
+def test_fixed_batches_change_their_order_only() -> None:
+    lengths = np.random.default_rng(5).integers(50, 900, 300)
+    sampler = FrameBatchSampler(lengths, 4000, PaddingOptions(max_frames=300), fixed=True, num_ranks=2)
+    first, second = sampler.batches(0), sampler.batches(1)
+    assert first != second and sorted(first) == sorted(second) and sampler.batches(1) == second
+    assert sorted(first[::2]) == sorted(second[::2])  # each process keeps its own

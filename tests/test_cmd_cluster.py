@@ -71,6 +71,13 @@ def test_conf_file_says_what_options_mean(folder, engine, options, flags):
     assert command.startswith(f"{SUBMIT[engine]} -A speech {flags} -")
 
 
+def test_a_schedulers_own_options_are_passed_on(folder, engine):
+    command, _ = dry_run(folder, engine, "-q", "long", "-V", "-pe", "smp", 2, "-sync", "y", "-tc", 3, "JOB=1:9",
+                         "x.JOB.log", "true")
+    assert f"{SUBMIT[engine]} -A speech -p cpu -q long -V -pe smp 2 -" in command
+    assert ("--array=1-9%3" if engine == "slurm" else "-t 1-9 -tc 3") in command
+
+
 def test_an_array_and_its_running_limit(folder, engine):
     command, script = dry_run(folder, engine, "--max-jobs-run", 3, "JOB=2:9", "log/x.JOB.log", "true")
     assert ("--array=2-9%3" if engine == "slurm" else "-t 2-9 -tc 3") in command
@@ -142,4 +149,4 @@ def test_an_unknown_back_end_is_refused():
     done = subprocess.run(["bash", "-e", "-c", shell], capture_output=True, text=True,
                           env={**os.environ, "cmd_backend": "pbs"})
     assert done.returncode == 1
-    assert "unknown cmd_backend 'pbs'; it is local, slurm or sge" in done.stderr
+    assert "unknown cmd_backend 'pbs'; it is local, slurm, sge, or Kaldi's run.pl, slurm.pl, queue.pl" in done.stderr

@@ -57,6 +57,33 @@ def test_one_argument_with_spaces_is_a_shell_command(folder):
     assert drive(folder, "pipe.log", "false | cat").returncode == 1, "a pipe must not hide a failure"
 
 
+@pytest.mark.parametrize(("call", "output"), [  # as Kaldi's steps/ write them
+    (["cat", "in.JOB", r"\|", "sort", "-r", r"\|", "head", "-n1"], "b JOB\n"),
+    (["cat", "in.JOB", ">", "out.JOB", r"\&\&", "echo", "$(cat out.JOB | wc -l)", r"\;", "echo", "end"], "2\nend\n"),
+    (["printf", "[%s]", "ark:gunzip -c x.gz|", "ark,t:say \"x\" y", "$HOME", "$HOME is"],
+     "[ark:gunzip -c x.gz|][ark,t:say \"x\" y][/home/k][/home/k is]"),
+])
+def test_kaldi_recipes_calls_work_with_a_shell(folder, call, output):
+    for job in (1, 2):
+        (folder / f"in.{job}").write_text(f"a {job}\nb {job}\n")
+    words = [word.replace("\\", "") for word in call]  # the recipe's shell takes the backslashes away
+    options = ["-l", "hostname=b*", "-q", "all.q", "-V", "-sync", "y", "-tc", 1, "--shell", "true"]
+    done = drive(folder, *options, "JOB=1:2", "JOB.log", *words, HOME="/home/k")
+    assert done.returncode == 0, done.stderr
+    assert body(folder / "2.log") == output.replace("JOB", "2")
+
+
+def test_a_shells_words_without_a_shell_are_pointed_out_when_the_job_fails(folder):
+    assert "put --shell true" in drive(folder, "x.log", "false", "|", "cat").stderr
+    assert "--shell" not in drive(folder, "x.log", "false", "a|b").stderr
+
+
+def test_threads_and_limits_in_grid_engines_words(folder):
+    script = "mkdir busy && sleep 0.1 && rmdir busy; echo $OMP_NUM_THREADS"
+    assert drive(folder, "-tc", 1, "-pe", "smp", 3, "JOB=1:3", "JOB.log", "bash", "-c", script).returncode == 0
+    assert body(folder / "3.log") == "3\n"
+
+
 def test_a_log_tells_what_ran_where_and_how_it_ended(folder):
     drive(folder, "x.log", "bash", "-c", "echo out; echo err >&2; exit 3")
     head, *_, accounting, end = (folder / "x.log").read_text().splitlines()
@@ -174,7 +201,7 @@ def _alive(pid: int) -> bool:
     (["--max-jobs-run", "0", "x.log", "true"], "--max-jobs-run wants a whole number of at least 1"),
     (["--max-job-run", "2", "x.log", "true"], "did you mean --max-jobs-run?"),
     (["--gpu"], "--gpu needs a value"),
-    (["-l", "x.log", "true"], "-l: options are written --name value"),
+    (["-l", "x.log", "true"], "a log file and a command are wanted"),
 ])
 def test_a_wrong_call_is_one_clear_line(folder, arguments, words):
     done = drive(folder, *arguments)

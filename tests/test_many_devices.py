@@ -16,9 +16,10 @@ from made_corpus import cat_tasks, write_set
 from safetensors.torch import load_file
 
 from utils.batching import FrameBatchSampler, make_divisible
-from utils.config import PaddingOptions
+from utils.config import PaddingOptions, load_config
 from utils.decode_directory import join_parts
 from utils.errors import UserError
+from utils.tuning import tune
 
 ROOT = Path(__file__).resolve().parents[1]
 # One step with all 8 utterances; plain gradient descent, so that the update is the gradient.
@@ -34,36 +35,63 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def write_config(path: Path, corpus: Path, model: Path, **argv: Any) -> Path:
+def write_config(path: Path, corpus: Path, model: Path, *, is_large_model: bool = True, **argv: Any) -> Path:
     lists = {name: {"wav_scp": str(corpus / name / "wav.scp"), "text": str(corpus / name / "text")}
              for name in ("train", "dev")}
     values = {"data": {"train": lists["train"], "test": lists["dev"]},
               "predict": {"model_path": str(model), "eval": lists["train"], "max_frames": 100},
-              "model": {"model_path": str(model), "lora": {"r": 4, "alpha": 8}, "padding": {"policy": "none"},
+              "model": {"model_path": str(model), "is_large_model": is_large_model, "lora": {"r": 4, "alpha": 8},
+                        "padding": {"policy": "none"},
                         "model_train_argv": {"out_model_path": str(path.with_suffix("")), **ARGV, **argv}}}
     path.write_text(json.dumps(values), encoding="utf-8")
     return path
 
 
-def script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, ROOT / "pyscripts" / name, *map(str, arguments)], capture_output=True,
-                          text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
+def run(name: str, *arguments: object, folder: Path = ROOT / "pyscripts") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, folder / name, *map(str, arguments)], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, timeout=900)
+
+
+# Trains as several configurations say, one after the other, in two processes: starting them is what takes long.
+TRAIN_EACH = """
+import sys
+from utils.cli import run_main
+from utils.config import load_config
+from utils.launch import is_launched, launch
+from utils.tuning import tune
+def main():
+    if not is_launched():
+        return launch(2, 1, sys.argv)
+    for path in sys.argv[1:]:
+        tune(load_config(path))
+run_main(main)
+"""
 
 
 @pytest.mark.slow
 def test_two_processes_make_the_update_of_one_with_the_same_global_batch(corpus, tiny_whisper, tmp_path):
-    one = write_config(tmp_path / "one.yaml", corpus, tiny_whisper, per_device_train_batch_size=8)
-    two = write_config(tmp_path / "two.yaml", corpus, tiny_whisper, per_device_train_batch_size=4)
-    for config, options in ((one, []), (two, ["--ngpu", 2])):
-        done = script("train.py", "--config", config, *options)
-        assert done.returncode == 0, done.stderr
-    left, right = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "two"))
-    assert max(weight.abs().max() for name, weight in left.items() if "lora_B" in name) > 1e-4
-    for name, weight in left.items():
-        torch.testing.assert_close(weight, right[name], rtol=1e-4, atol=1e-7)
-    summaries = [json.loads((tmp_path / name / "train_summary.json").read_text()) for name in ("one", "two")]
-    assert [summary["processes"] for summary in summaries] == [1, 2]
-    assert summaries[0]["best_dev_loss"] == pytest.approx(summaries[1]["best_dev_loss"], rel=1e-5)
+    """With LoRA, and with all weights."""
+    kinds = {"lora": "adapter_model.safetensors", "full": "model.safetensors"}
+
+    def configs(number: int) -> list[Path]:
+        return [write_config(tmp_path / f"{kind}-{number}.yaml", corpus, tiny_whisper, is_large_model=kind == "lora",
+                             per_device_train_batch_size=8 // number) for kind in kinds]
+
+    for config in configs(1):
+        tune(load_config(config))
+    (tmp_path / "train_each.py").write_text(TRAIN_EACH)
+    done = run("train_each.py", *configs(2), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    base = load_file(tiny_whisper / "model.safetensors")
+    for kind, weights in kinds.items():
+        left, right = (load_file(tmp_path / f"{kind}-{number}" / weights) for number in (1, 2))
+        updates = [(weight - base.get(name, 0)).abs().max() for name, weight in left.items() if "lora_A" not in name]
+        assert max(updates) > 1e-4
+        for name, weight in left.items():
+            torch.testing.assert_close(weight, right[name], rtol=1e-4, atol=1e-7)
+        one, two = (json.loads((tmp_path / f"{kind}-{number}/train_summary.json").read_text()) for number in (1, 2))
+        assert (one["processes"], two["processes"]) == (1, 2)
+        assert one["best_dev_loss"] == pytest.approx(two["best_dev_loss"], rel=1e-5)
 
 
 # Trains in two processes, of which the second dies, as by a power cut, in the step after step argv[2].
@@ -90,27 +118,37 @@ def test_a_process_that_dies_fails_the_training_and_the_same_command_continues_i
     whole, killed = (write_config(tmp_path / f"{name}.yaml", corpus, tiny_whisper, **argv)
                      for name in ("whole", "killed"))
     (tmp_path / "train_and_die.py").write_text(KILLED)
-    died = subprocess.run([sys.executable, tmp_path / "train_and_die.py", killed, "5"], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, timeout=300)
+    died = run("train_and_die.py", killed, 5, folder=tmp_path)
     assert died.returncode == 1
     assert "error: process 1 ended with exit code -9" in died.stderr.splitlines()[-1]
     assert not (tmp_path / "killed/train_summary.json").exists()
     for config in (whole, killed):
-        done = script("train.py", "--config", config, "--ngpu", 2)
+        done = run("train.py", "--config", config, "--ngpu", 2)
         assert done.returncode == 0, done.stderr
     assert "continuing from" in done.stderr and done.stderr.count("continuing from") == 1, "one process speaks"
     left, right = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("whole", "killed"))
     assert [name for name in left if not torch.equal(left[name], right[name])] == []
 
 
+def test_processes_do_not_outlive_a_launcher_that_is_killed():
+    worker = "import time; from utils.launch import die_with_launcher as die; die(); " \
+             "print('runs', flush=True); time.sleep(10); print('survived')"
+    launcher = subprocess.Popen(["bash", "-c", '"$0" -c "$1" & wait', sys.executable, worker], cwd=ROOT,
+                                stdout=subprocess.PIPE)
+    assert launcher.stdout.readline() == b"runs\n"
+    launcher.kill()
+    assert launcher.stdout.read() == b""
+    launcher.wait()
+
+
 @pytest.mark.slow
 def test_a_mistake_in_several_processes_is_said_and_fails(corpus, tiny_whisper, tmp_path):
     config = write_config(tmp_path / "x.yaml", corpus, tiny_whisper)
-    done = script("train.py", "--config", config, "--ngpu", 2, "--set", "model.lora.target_modules=[nothing]")
+    done = run("train.py", "--config", config, "--ngpu", 2, "--set", "model.lora.target_modules=[nothing]")
     assert done.returncode == 1
     assert "no layer nothing" in done.stderr
     assert "train.py: error: process" in done.stderr.splitlines()[-1]
-    done = script("train.py", "--config", config, "--num-nodes", 2)
+    done = run("train.py", "--config", config, "--num-nodes", 2)
     assert "several machines are a matter of Slurm" in done.stderr
 
 
@@ -151,11 +189,11 @@ def test_batches_are_halved_before_any_comes_twice():
 def test_any_number_of_jobs_gives_the_same_hypotheses(corpus, tiny_whisper, tmp_path):
     config = write_config(tmp_path / "x.yaml", corpus, tiny_whisper)
     single, joint = tmp_path / "single", tmp_path / "joint"
-    assert script("predict.py", "--config", config, "--decode-dir", single).returncode == 0
+    assert run("predict.py", "--config", config, "--decode-dir", single).returncode == 0
     for job in (1, 2, 3):
-        done = script("predict.py", "--config", config, "--decode-dir", joint, "--job", job, "--num-jobs", 3)
+        done = run("predict.py", "--config", config, "--decode-dir", joint, "--job", job, "--num-jobs", 3)
         assert done.returncode == 0, done.stderr
-    done = script("predict.py", "--decode-dir", joint, "--num-jobs", 3, "--combine", "true")
+    done = run("predict.py", "--decode-dir", joint, "--num-jobs", 3, "--combine", "true")
     assert done.returncode == 0, done.stderr
     assert (joint / "text").read_bytes() == (single / "text").read_bytes()
     infos = [json.loads((path / "decode.json").read_text()) for path in (single, joint)]

@@ -122,10 +122,11 @@ def test_rows_hold_targets_one_after_the_other() -> None:
     collate = MultitaskCollator(end_token=END)
     prompt = [50258, 50259, 50359, 50363]
     batch = collate([
-        {"feats": feats_of(5), "padded_frames": 9, "targets": [(prompt, [1, 2]), (prompt, [3])]},
-        {"feats": feats_of(9), "padded_frames": 9, "targets": [(prompt, [])]},
+        {"index": 7, "feats": feats_of(5), "padded_frames": 9, "targets": [(prompt, [1, 2]), (prompt, [3])]},
+        {"index": 3, "feats": feats_of(9), "padded_frames": 9, "targets": [(prompt, [])]},
     ])
     ignored = [IGNORED] * 3
+    assert batch["batch_id"] == 7
     assert batch["input_features"].shape == (2, 80, 9)
     assert batch["decoder_input_ids"].tolist() == [[*prompt, 1, 2, *prompt, 3], [*prompt, *[END] * 7]]
     assert batch["decoder_position_ids"].tolist() == [[*range(6), *range(5)], [*range(4), *[0] * 7]]

@@ -114,6 +114,12 @@ def test_a_mistake_in_a_config_is_named_with_its_line(train, line, words):
     assert words in complaint(train("--config", "my.conf"))
 
 
+def test_help_shows_what_the_options_before_it_set(train):
+    """As egs/*/run.sh do, which call the driver with options of their own."""
+    assert "jobs at once (7)" in train("--nj", "7", "--help").stdout
+    assert train("--skip-bad", "maybe", "--help").returncode == 1
+
+
 def test_help_is_the_head_of_the_script_and_its_commented_options(train):
     text = train("--help").stdout
     assert train("--help").returncode == 0

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("local", "conf", "egs", "egs/TEMPLATE")
 READMES = ["README.md", "README.zh.md"]
 
 
@@ -38,14 +39,14 @@ def test_every_command_names_a_program_and_options_that_exist(name):
         program = words[1] if words[0] == "python3" else words[0]
         assert (ROOT / program).is_file(), words
         options = [word for word in words if word.startswith("--")]
-        if program == "./run.sh":
+        if program.endswith("run.sh"):
             assert [option for option in options if option != "--help" and f"{option} " not in help_of_run] == []
         elif program.startswith("pyscripts/"):
             usage = subprocess.run(["python3", ROOT / program, "--help"], capture_output=True, text=True, check=True)
             assert [option for option in options if option not in usage.stdout] == []
 
 
-@pytest.mark.parametrize("name", [*READMES, "local/README.md"])
+@pytest.mark.parametrize("name", [*READMES, *(f"{room}/README.md" for room in ROOMS)])
 def test_links_lead_to_files(name):
     links = re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / name).read_text("utf-8"))
     assert links

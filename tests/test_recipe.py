@@ -204,6 +204,24 @@ def test_unknown_options_are_named(tiny_whisper: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_options_of_a_corpus_are_words_in_quotes_and_never_run(tmp_path: Path) -> None:
+    script = tmp_path / "my local/prepare_fake.py"
+    script.parent.mkdir()
+    script.write_text("#!/usr/bin/env python3\nimport sys\nsys.exit(repr(sys.argv[1:]))\n")
+    script.chmod(0o755)
+    for name in ("fake", "model"):
+        (tmp_path / "download" / name).mkdir(parents=True)
+    given, places = ["--languages", "fr es"], ["download/fake", "data"]
+    split = ["--sets", "a b", "$(touch x)", "*"]
+    for words, complaint in (("--sets 'a b' \"$(touch x)\" *", repr([*given, *split, *places])),
+                             ("", repr([*given, *places])),
+                             ("--sets 'a", "run.sh: error: prepare: its options have an open quote: --sets 'a")):
+        result = run(tmp_path, Path("model"), "--stage", "1", "--corpus", str(script.parent), "--corpus-name", "fake",
+                     "--languages", "fr es", "--prepare-args", words)
+        assert result.returncode == 1 and complaint in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["download", "my local"]
+
+
 def test_help_explains_every_option() -> None:
     source = (ROOT / "run.sh").read_text(encoding="utf-8")
     options = re.findall(r"^(\w+)=", source.split("# shellcheck source=utils/parse_options.sh")[0], re.MULTILINE)

@@ -18,7 +18,9 @@ from made_corpus import cat_tasks, write_set
 from safetensors.torch import load_file
 
 from utils.config import Config, load_config
+from utils.encoder_cache import EncoderCache
 from utils.errors import UserError
+from utils.modeling import ShortContextEncoder
 from utils.report_plots import training_history
 from utils.training import last_complete_checkpoint
 from utils.tuning import tune
@@ -288,3 +290,44 @@ def test_loader_workers_do_not_change_the_result(recipe: Any) -> None:
     for workers in (0, 2):
         tune(recipe(f"workers{workers}", dataloader_num_workers=workers))
     assert_same_weights(*(out(recipe(f"workers{workers}")) / ADAPTER for workers in (0, 2)))
+
+
+@pytest.mark.parametrize("encoder", [True, False])
+def test_gradient_checkpointing_saves_memory_and_changes_nothing(recipe: Any, encoder: bool) -> None:
+    lora = {"r": 4, "alpha": 8, "encoder": encoder}
+    plain = recipe("plain", {"lora": lora})
+    frugal = recipe("frugal", {"lora": lora}, gradient_checkpointing=True)
+    tune(plain)
+    tune(frugal)
+    left, right = load_file(out(plain) / ADAPTER), load_file(out(frugal) / ADAPTER)
+    assert left.keys() == right.keys()
+    for name in left:
+        torch.testing.assert_close(left[name], right[name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_frozen_encoder_runs_once_for_each_batch_of_all_epochs(recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+    forward = ShortContextEncoder.forward
+
+    def counted(self: ShortContextEncoder, features: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        passes.append(len(features))
+        return forward(self, features, *args, **kwargs)
+
+    monkeypatch.setattr(ShortContextEncoder, "forward", counted)
+    options = {"lora": {"r": 4, "alpha": 8, "encoder": False}, "cache_encoder": True}
+    argv = {"max_steps": 12, "eval_strategy": "no"}
+    kept = recipe("kept", options, **argv)
+    tune(kept)
+    assert sum(passes) == 8  # utterances, three epochs of them
+    # The same batches with the encoder at work each time give the same adapter.
+    monkeypatch.setattr(EncoderCache, "__call__",
+                        lambda self, batch_id, features: self._encoder(features).last_hidden_state)
+    anew = recipe("anew", options, **argv)
+    tune(anew)
+    assert sum(passes) == 8 + 3 * 8
+    assert_same_weights(out(kept) / ADAPTER, out(anew) / ADAPTER)
+
+
+def test_outputs_of_an_encoder_that_trains_are_not_kept(recipe: Any) -> None:
+    with pytest.raises(UserError, match=r"cache_encoder: .*set model\.lora\.encoder: false"):
+        tune(recipe("out", {"cache_encoder": True}))

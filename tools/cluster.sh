@@ -139,6 +139,16 @@ up_slurm() {
 down_slurm() {
   timeout 20 scancel --user="$user" 2>/dev/null || true
   stop "$here"/slurmd-node*.pid "$here/slurmctld.pid" "$here/munge/pid"
+  stop_steps
+}
+
+# stop_steps: a slurmstepd outlives its slurmd if that was killed, as tests do.
+stop_steps() {
+  local process
+  for process in /proc/[0-9]*; do
+    [[ $(cat "$process/comm" 2>/dev/null) == slurmstepd && $(readlink "$process/cwd") == "$here"* ]] || continue
+    kill -9 "${process#/proc/}" 2>/dev/null || true
+  done
 }
 
 # edited NAME=VALUE...: a configuration from stdin with other values.

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from utils.archives import safe_extract
 from utils.cli import log
-from utils.download import safe_extract, sha256_of
+from utils.download import sha256_of
 from utils.errors import UserError
 from utils.filesystem import atomic_directory
 

@@ -74,12 +74,13 @@ class FrameBatchSampler(Sampler[list[Item]]):
 
     Several processes (ranks) that train together draw the same epoch and take every ``num_ranks``-th batch. All have as
     many, and those of one step are of like length, padded alike: no process waits long for another. Without
-    ``shuffle``, which is for evaluation, batches are only shared out; a rank may have one less.
+    ``shuffle``, which is for evaluation, batches are only shared out; a rank may have one less. ``fixed`` batches stay
+    as the first epoch drew them, padding included; only their order changes.
     """
 
     def __init__(self, num_frames: Sequence[int], max_frames: int, padding: PaddingOptions, *, window: int = 3000,
                  max_utterances: int = 0, seed: int = 0, shuffle: bool = True, rank: int = 0,
-                 num_ranks: int = 1) -> None:
+                 num_ranks: int = 1, fixed: bool = False) -> None:
         self.num_frames = np.asarray(num_frames)
         self.max_frames = max_frames
         self.padding = padding
@@ -89,6 +90,7 @@ class FrameBatchSampler(Sampler[list[Item]]):
         self.shuffle = shuffle
         self.rank = rank
         self.num_ranks = num_ranks
+        self.fixed = fixed
         self.epoch = 0
         bucket = np.ceil(np.log(np.maximum(self.num_frames, 1)) / np.log(_BUCKET_RATIO)) if shuffle else self.num_frames
         self._bucket = bucket
@@ -101,6 +103,13 @@ class FrameBatchSampler(Sampler[list[Item]]):
 
     def batches(self, epoch: int) -> list[list[Item]]:
         """All batches of an epoch, those of all ranks; each ``num_ranks`` of them are one step."""
+        steps = self._steps(0 if self.fixed else epoch)
+        if self.fixed:
+            np.random.default_rng([self.seed, epoch]).shuffle(steps)
+        return [batch for step in steps for batch in step]
+
+    def _steps(self, epoch: int) -> list[list[list[Item]]]:
+        """The batches of each step."""
         rng = np.random.default_rng([self.seed, epoch])
         tie_break = rng.random(len(self.num_frames)) if self.shuffle else np.arange(len(self.num_frames))
         order = np.lexsort((tie_break, self._bucket)).tolist()
@@ -114,7 +123,7 @@ class FrameBatchSampler(Sampler[list[Item]]):
         for group in groups:
             longest = max(int(self.num_frames[batch].max()) for batch in group)
             padded = longest + draw_padding(self.padding, rng, longest, self.window)
-            result += [[(index, padded) for index in batch] for batch in group]
+            result.append([[(index, padded) for index in batch] for batch in group])
         return result
 
     def __iter__(self) -> Iterator[list[Item]]:

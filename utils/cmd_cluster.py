@@ -30,8 +30,8 @@ from utils.scheduler_conf import find_conf, read_conf
 _GRACE = float(os.environ.get("CMD_GRACE_SECONDS", "30"))
 _SILENCE = 1800.0  # seconds without an answer of the scheduler after which waiting ends
 _PATIENCE = 60.0  # seconds after which a waiting job's reason is shown
-# What path.sh sets: a job script says its whole environment, whatever the scheduler hands over.
-_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONUTF8", "LC_ALL", "LD_LIBRARY_PATH")
+# What path.sh sets, Kaldi's too: a job script says its whole environment, whatever the scheduler hands over.
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONUTF8", "LC_ALL", "LD_LIBRARY_PATH", "KALDI_ROOT")
 
 
 class SilentSchedulerError(Exception):
@@ -118,14 +118,14 @@ class ClusterRunner:
         """The scheduler's command line for this request. Raises UserError for an option that its conf lacks."""
         request = self.request
         conf = read_conf(find_conf(self.scheduler.conf_name, request.options.get("config")))
-        ours = {"config", "dry-run"}
+        ours = {"config", "dry-run", "shell"}
         limit = None
         if not conf.knows("max-jobs-run") or not request.variable:
             ours.add("max-jobs-run")
             if "max-jobs-run" in request.options:
                 limit = request.count("max-jobs-run", 1, minimum=1)
         words = conf.submit_words({name: value for name, value in request.options.items() if name not in ours})
-        words += self.scheduler.job_flags(self.name, self.queue_log)
+        words += [*request.native, *self.scheduler.job_flags(self.name, self.queue_log)]
         if request.variable:
             words += self.scheduler.array_flags(request.jobs, limit)
         return [*words, str(self.script)]

@@ -24,8 +24,9 @@ from typing import IO
 from utils.errors import UserError
 
 # What the recipe itself uses. A driver ignores what it has no use for, so that one cmd.sh serves several.
-RESOURCES = ("mem", "gpu", "num-threads", "num-nodes", "max-jobs-run", "time", "config", "dry-run")
-FLAGS = ("dry-run",)  # may stand without a value
+RESOURCES = ("mem", "gpu", "num-threads", "num-nodes", "max-jobs-run", "time", "config", "dry-run", "shell")
+FLAGS = ("dry-run", "shell")  # may stand without a value
+_OPERATORS = {"|", "||", "&&", ";", ">", ">>", "<", "2>&1"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Request:
     jobs: range
     log: str
     command: tuple[str, ...]
+    native: tuple[str, ...] = ()  # options with one dash, ("-q", "all.q"): the scheduler's own, passed on as they are
 
     def count(self, option: str, default: int, minimum: int = 0) -> int:
         """The value of an option that counts something.
@@ -54,6 +56,19 @@ class Request:
         """Whether to show what would run, and run nothing."""
         return self.options.get("dry-run") == "true"
 
+    @property
+    def threads(self) -> int | None:
+        """Threads of a job, if the request says: by --num-threads, or by Grid Engine's -pe NAME N."""
+        if "num-threads" not in self.options and "-pe" not in self.native:
+            return None
+        given = self.native[self.native.index("-pe") + 2] if "-pe" in self.native else "1"
+        return self.count("num-threads", int(given) if given.isdecimal() else 1, minimum=1)
+
+    @property
+    def lacks_shell(self) -> bool:
+        """Whether an argument looks as if a shell should have read it, and none does."""
+        return self.options.get("shell") != "true" and len(self.command) > 1 and not _OPERATORS.isdisjoint(self.command)
+
     def log_path(self, job: int) -> Path:
         """The log file of one job."""
         return Path(self._fill(self.log, job))
@@ -62,13 +77,15 @@ class Request:
         """The command of one job as an argument vector.
 
         Arguments go to the program as they are. Only a command given as ONE argument with white space in it
-        (``"a | b"``, as Kaldi recipes do) is a shell's business: bash runs it, and any part of the pipe that
-        fails fails the job.
+        (``"a | b"``) is a shell's business, and all of them with ``--shell``, as Kaldi's recipes expect: bash
+        runs them, and any part of a pipe that fails fails the job.
         """
         command = [self._fill(argument, job) for argument in self.command]
-        if len(command) == 1 and re.search(r"\s", command[0]):
-            return ["bash", "-o", "pipefail", "-c", command[0]]
-        return command
+        if self.options.get("shell") == "true":
+            command = [" ".join(map(_shell_word, command))]
+        elif len(command) > 1 or not re.search(r"\s", command[0]):
+            return command
+        return ["bash", "-o", "pipefail", "-c", command[0]]
 
     def _fill(self, text: str, job: int) -> str:
         return text.replace(self.variable, str(job)) if self.variable else text
@@ -83,10 +100,13 @@ def parse_request(arguments: Sequence[str]) -> Request:
     """
     rest = list(arguments)
     options: dict[str, str] = {}
+    native: list[str] = []
     variable, jobs = None, range(1, 2)
     while rest:
         word = re.fullmatch(r"([A-Za-z_]\w*)=(.*)", rest[0], re.DOTALL)
-        if rest[0].startswith("-"):
+        if re.match(r"-[A-Za-z]", rest[0]):
+            _take_native_option(rest, options, native)
+        elif rest[0].startswith("-"):
             _take_option(rest, options)
         elif word and variable is None:
             variable, jobs = word[1], _job_range(rest.pop(0), word[2])
@@ -97,7 +117,25 @@ def parse_request(arguments: Sequence[str]) -> Request:
     log, *command = rest
     if len(jobs) > 1 and variable not in log:
         raise UserError(f"{log}: {len(jobs)} jobs cannot write one log; put {variable} into its name")
-    return Request(options, variable, jobs, log, tuple(command))
+    return Request(options, variable, jobs, log, tuple(command), tuple(native))
+
+
+def _shell_word(argument: str) -> str:
+    """An argument as Kaldi's run.pl, slurm.pl and queue.pl write it: what has no white space is the shell's to read."""
+    if re.fullmatch(r"\S+", argument):
+        return argument
+    return f"'{argument}'" if '"' in argument else f'"{argument}"'
+
+
+def _take_native_option(rest: list[str], options: dict[str, str], native: list[str]) -> None:
+    """``-q all.q``, ``-pe smp 4``, ``-V``; ``-tc 4`` is --max-jobs-run, ``-sync y`` what a driver does anyway."""
+    option = rest[0]
+    values = rest[1:1 + {"-V": 0, "-pe": 2}.get(option, 1)]
+    del rest[:1 + len(values)]
+    if option == "-tc" and values:
+        options["max-jobs-run"] = values[0]
+    elif option != "-sync":
+        native += [option, *values]
 
 
 def _take_option(rest: list[str], options: dict[str, str]) -> None:
@@ -177,8 +215,10 @@ def failure_report(request: Request, codes: dict[int, int], lines: int = 20) -> 
     log = request.log_path(failed[0])
     named = ", ".join(str(job) for job in failed[:10]) + (", ..." if len(failed) > 10 else "")
     which = f" ({request.variable}={named})" if request.variable else ""
+    hint = ["(Its arguments went to the program as they are. If a shell shall read |, && and >, as in Kaldi's recipes, "
+            "put --shell true beside this driver's name in cmd.sh.)"] if request.lacks_shell else []
     return "\n".join([f"{len(failed)} of {len(request.jobs)} jobs failed{which}; the first one's log ends:",
-                      *(f"  {line}" for line in _last_lines(log, lines)), f"The whole log: {log}"])
+                      *(f"  {line}" for line in _last_lines(log, lines)), *hint, f"The whole log: {log}"])
 
 
 def _last_lines(path: Path, number: int) -> list[str]:

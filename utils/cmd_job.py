@@ -27,7 +27,7 @@ def run_job(request: Request, job: int) -> int:
     arguments = request.arguments(job)
     path = request.log_path(job)
     path.parent.mkdir(parents=True, exist_ok=True)
-    threads = request.count("num-threads", 1, minimum=1)
+    threads = request.threads or 1
     started = time.monotonic()
     with path.open("ab") as log:  # the driver removed an older one, and may have words to add
         write_header(log, arguments)

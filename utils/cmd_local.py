@@ -11,11 +11,13 @@ with the end of the first failed log.
     utils/cmd_local.py JOB=1:8 exp/log/dump.JOB.log \\
       pyscripts/dump_feats.py --job JOB --num-jobs 8 data/train dump/train
 
-Options (others, such as --mem and --time, are for clusters and ignored here):
+Options (others, such as --mem, --time and -q, are for clusters and ignored here):
     --max-jobs-run N   run at most so many jobs at once (default: CPU cores / num-threads)
     --num-threads N    threads of one job, as OMP_NUM_THREADS (default: 1 for an array, else left alone)
     --gpu N            GPUs of one job, as CUDA_VISIBLE_DEVICES (default: left alone); jobs wait until so
                        many are free. A machine without a GPU runs them without.
+    --shell true       a shell reads the arguments (| && > $x), as in Kaldi's recipes; it leaves alone only
+                       those with white space in them
     --dry-run          print the commands of the jobs instead of running them
 """
 
@@ -71,9 +73,7 @@ class _Machine:
     def serving(cls, request: Request) -> _Machine:
         """The machine as a request may use it. Raises UserError if a job wants more GPUs than there are."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        threads = None
-        if "num-threads" in request.options or len(request.jobs) > 1:
-            threads = request.count("num-threads", 1, minimum=1)
+        threads = request.threads or (1 if len(request.jobs) > 1 else None)
         slots = request.count("max-jobs-run", max(1, cores // (threads or 1)), minimum=1)
         wanted = request.count("gpu", 0)
         gpus = visible_gpus() if wanted else []

@@ -13,7 +13,9 @@ Options known here (the others are those of conf/queue.conf):
     --max-jobs-run N   run at most so many jobs at once
     --num-threads N    threads of one job, also as OMP_NUM_THREADS (default: 1)
     --config FILE      instead of conf/queue.conf, which is looked for where you are, then beside this recipe
+    --shell true       a shell reads the arguments (| && > $x), as in Kaldi's recipes
     --dry-run          print what would be submitted
+    -q gpu.q           and any other option with one dash: passed on to qsub
 """
 
 from __future__ import annotations

@@ -121,6 +121,7 @@ class ModelConfig:
     lora: LoraOptions = field(default_factory=LoraOptions)
     padding: PaddingOptions = field(default_factory=PaddingOptions)
     batch: BatchOptions = field(default_factory=BatchOptions)
+    cache_encoder: bool = False  # keep a frozen encoder's outputs between epochs; batches stay the same then
     model_train_argv: dict[str, Any] = field(default_factory=dict)
 
 

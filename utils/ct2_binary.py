@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 from pathlib import Path
 from typing import IO, NoReturn
@@ -28,21 +29,19 @@ def read_ct2_variables(path: Path) -> dict[str, torch.Tensor]:
     """
     with path.open("rb") as stream:
         reader = _Reader(stream, path)
-        version = reader.unpack("I")
-        if version != BINARY_VERSION:
-            raise UserError(f"{path}: not a CTranslate2 model of binary version {BINARY_VERSION} "
-                            f"(it says {version})")
-        spec, _revision, count = reader.string(), reader.unpack("I"), reader.unpack("I")
-        if spec != "WhisperSpec":
-            raise UserError(f"{path}: holds a {spec}, not a Whisper model")
-        if count > MAX_VARIABLES:
-            reader.damaged(f"{count} variables")
-        variables = dict(reader.variable() for _ in range(count))
+        variables = dict(reader.variable() for _ in range(reader.head()))
         for _ in range(min(reader.unpack("I"), MAX_VARIABLES)):
             alias, name = reader.string(), reader.string()
             if name not in variables:
                 reader.damaged(f"{alias} stands for {name!r}, which is not there")
     return variables
+
+
+def read_ct2_names(path: Path) -> list[str]:
+    """The names of a ``model.bin``'s tensors, which are passed over; errors are those of read_ct2_variables."""
+    with path.open("rb") as stream:
+        reader = _Reader(stream, path)
+        return [reader.name_only() for _ in range(reader.head())]
 
 
 class _Reader:
@@ -69,6 +68,30 @@ class _Reader:
             return self.read(self.unpack("H")).rstrip(b"\0").decode("ascii")
         except UnicodeDecodeError:
             self.damaged("a name that is not ASCII")
+
+    def head(self) -> int:
+        """What comes before the tensors; returns their number."""
+        version = self.unpack("I")
+        if version != BINARY_VERSION:
+            raise UserError(f"{self.path}: not a CTranslate2 model of binary version {BINARY_VERSION} "
+                            f"(it says {version})")
+        spec, _revision, count = self.string(), self.unpack("I"), self.unpack("I")
+        if spec != "WhisperSpec":
+            raise UserError(f"{self.path}: holds a {spec}, not a Whisper model")
+        if count > MAX_VARIABLES:
+            self.damaged(f"{count} variables")
+        return count
+
+    def name_only(self) -> str:
+        """A tensor's name; its data are passed over."""
+        name, rank = self.string(), self.unpack("B")
+        self.read(4 * rank + 1)
+        size = self.unpack("I")
+        if size > self.left:
+            self.damaged(f"{size} bytes announced, {self.left} left")
+        self.left -= size
+        self.stream.seek(size, os.SEEK_CUR)
+        return name
 
     def variable(self) -> tuple[str, torch.Tensor]:
         name, rank = self.string(), self.unpack("B")

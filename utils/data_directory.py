@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from utils import machine_made
 from utils.errors import UserError
 from utils.filesystem import atomic_open
 from utils.languages import language_code
@@ -25,7 +26,7 @@ from utils.task_lists import (
 
 WINDOW_SECONDS = 30.0  # what Whisper hears at once
 
-_FILES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "dropped.tsv")
+_FILES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "dropped.tsv", machine_made.RECORD)
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,9 @@ def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
 def write_data_directory(directory: Path, merged: MergedLists) -> None:
     """Write Kaldi's files into ``directory``, sorted in C order, and dropped.tsv if lines were dropped.
 
-    utt2dur is written if audio was opened. The new files are complete before the old ones go, so that an
-    interruption leaves the old files, the new files, or too few of either: never a mixture.
+    utt2dur is written if audio was opened, machine_made.json if a machine wrote translations among them. The new
+    files are complete before the old ones go, so that an interruption leaves the old files, the new files, or too
+    few of either: never a mixture.
     """
     beside = directory / f".merge.{os.getpid()}"
     beside.mkdir()
@@ -132,6 +134,9 @@ def write_data_directory(directory: Path, merged: MergedLists) -> None:
                                             for key, source in merged.wav_scp.items()})
         if merged.problems:
             _write_dropped(beside / "dropped.tsv", merged.problems)
+        record = directory / "translate" / machine_made.RECORD
+        if record.exists() and any(parse_key(key).task == "translate" for key in merged.text):
+            shutil.copyfile(record, beside / record.name)
         for name in _FILES:
             (directory / name).unlink(missing_ok=True)
         for path in sorted(beside.iterdir()):

@@ -21,6 +21,7 @@ from utils.multitask_data import Utterance, stack_feats
 from utils.prompts import MAX_TARGET_TOKENS, PROMPT_TOKENS, prompt_ids
 
 FULL_WINDOW = 3000  # frames: the 30 s that Whisper was trained on
+_FULL_WINDOWS_AT_ONCE = 8  # of utterances that are decoded again
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,6 @@ class Search:
     max_tokens: int  # after the prompt
     no_repeat_ngram: int = 0  # forbid repeating an n-gram of so many tokens; 0 allows all
 
-
-# A hypothesis that does not end even at Whisper's native window is searched for like this. Whisper itself tries rising
-# temperatures (arXiv:2212.04356, section 4.5); this gives the same result every time.
-_LAST_RESORT = {"beam_size": 5, "no_repeat_ngram": 3}
 
 Tokens = list[int]
 
@@ -84,31 +81,32 @@ class Decoder(ABC):
             feats: (frames, num_mels) of each utterance.
             num_frames: what all are padded to.
         """
-        features = stack_feats(feats, num_frames).numpy()
         limits = [token_limit(utterance.num_frames) for utterance in utterances]
         prompts = [[prompt_ids(self.tokenizer, key) for key in utterance.keys] for utterance in utterances]
-        tokens = self.generate(self.encode(features), prompts, Search(self.beam_size, max(limits)))
-        for row, limit in enumerate(limits):
-            endless = [target for target, found in enumerate(tokens[row]) if len(found) >= limit]
-            if endless:  # alone, so that the result does not depend on the rest of the batch
-                again = self._decode_again(feats[row], [prompts[row][target] for target in endless], limit, num_frames)
-                for target, found in zip(endless, again, strict=True):
-                    tokens[row][target] = found
+        encoded = self.encode(stack_feats(feats, num_frames).numpy())
+        tokens = self.generate(encoded, prompts, Search(self.beam_size, max(limits)))
+        self._make_end(tokens, feats, prompts, limits, tried_full_window=num_frames >= FULL_WINDOW)
         return {key: text.strip() for utterance, found in zip(utterances, tokens, strict=True)
                 for key, text in zip(utterance.keys, self.tokenizer.batch_decode(found, skip_special_tokens=True),
                                      strict=True)}
 
-    def _decode_again(self, feats: np.ndarray, prompts: list[Tokens], limit: int, num_frames: int) -> list[Tokens]:
-        """Tokens of one utterance's targets, at the 30 s that Whisper knows best; what loops there is made to end."""
-        encoded = self.encode(stack_feats([feats], FULL_WINDOW).numpy())
-        tokens: list[Tokens] = []
-        if num_frames < FULL_WINDOW:
-            tokens = self.generate(encoded, [prompts], Search(self.beam_size, limit))[0]
-        if not tokens or any(len(found) >= limit for found in tokens):
-            last = self.generate(encoded, [prompts], Search(max_tokens=limit, **_LAST_RESORT))[0]
-            tokens = [found if len(found) < limit else other
-                      for found, other in zip(tokens or last, last, strict=True)]
-        return tokens
+    def _make_end(self, tokens: list[list[Tokens]], feats: Sequence[np.ndarray], prompts: list[list[Tokens]],
+                  limits: list[int], tried_full_window: bool) -> None:
+        """Decode hypotheses again that do not end, in place.
+
+        First at the 30 s that Whisper knows best; what loops there, too, without repeating a trigram. (Whisper itself
+        tries rising temperatures, arXiv:2212.04356, section 4.5; this gives the same result every time.)
+        """
+        for no_repeat_ngram in (3,) if tried_full_window else (0, 3):
+            endless = [row for row, limit in enumerate(limits) if any(len(found) >= limit for found in tokens[row])]
+            for first in range(0, len(endless), _FULL_WINDOWS_AT_ONCE):
+                rows = endless[first:first + _FULL_WINDOWS_AT_ONCE]
+                encoded = self.encode(stack_feats([feats[row] for row in rows], FULL_WINDOW).numpy())
+                search = Search(self.beam_size, max(limits[row] for row in rows), no_repeat_ngram)
+                others = self.generate(encoded, [prompts[row] for row in rows], search)
+                for row, again in zip(rows, others, strict=True):
+                    tokens[row] = [found if len(found) < limits[row] else other[:limits[row]]
+                                   for found, other in zip(tokens[row], again, strict=True)]
 
 
 def plan_batches(utterances: Sequence[Utterance], max_frames: int, window: str) -> list[Batch]:

@@ -13,6 +13,7 @@ from utils.report_words import TITLES
 from utils.score_files import read_json
 
 METRICS = (*SHOWN_METRICS, "chrf")
+MACHINE_MADE = " (machine-made references)"
 _REMEDY = "Make it again: pyscripts/make_report.py"
 
 
@@ -53,7 +54,8 @@ def joined_table(results: dict[str, list[Row]], metrics: Collection[str], normal
     for name, rows in results.items():
         for row in rows:
             if row["metric"] in metrics and is_normalized(row) == normalized:
-                kind = (row["set"], METRICS.index(row["metric"]), row["language"] == "all", row["language"], name)
+                set_name = row["set"] + MACHINE_MADE * row.get("machine_made_references", False)
+                kind = (set_name, METRICS.index(row["metric"]), row["language"] == "all", row["language"], name)
                 lines.setdefault(kind, {})[row["system"]] = row
     if not lines:
         raise UserError("no such figures in these experiments")

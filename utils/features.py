@@ -25,15 +25,19 @@ class LogMel:
     """Samples to log-mel frames.
 
     Args:
-        model_dir: a Hugging Face Whisper directory, whose preprocessor_config.json gives 80 or 128 mels.
+        model_dir: a Whisper directory, whose preprocessor_config.json gives 80 or 128 mels.
+        num_mels: what to take where there is none, as in the first CTranslate2 directories; None: refuse.
 
     Raises:
         UserError: the directory has no feature extractor.
     """
 
-    def __init__(self, model_dir: str | Path) -> None:
+    def __init__(self, model_dir: str | Path, num_mels: int | None = None) -> None:
         try:
-            extractor = WhisperFeatureExtractor.from_pretrained(model_dir, local_files_only=True)
+            if num_mels is not None and not (Path(model_dir) / "preprocessor_config.json").exists():
+                extractor = WhisperFeatureExtractor(feature_size=num_mels)
+            else:
+                extractor = WhisperFeatureExtractor.from_pretrained(model_dir, local_files_only=True)
         except (OSError, ValueError) as error:
             raise UserError(f"{model_dir}: no Whisper preprocessor_config.json there: {error}") from None
         self.sampling_rate: int = extractor.sampling_rate

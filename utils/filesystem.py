@@ -9,6 +9,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from utils.errors import UserError
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes free for us on the disk of ``path``, which need not exist yet."""
+    path = path.absolute()
+    return shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists())).free
+
+
+def require_free_bytes(path: Path, n_bytes: int, what: str) -> None:
+    """Refuse to begin ``what`` when it will not fit.
+
+    Raises:
+        UserError: fewer than ``n_bytes`` are free on the disk of ``path``.
+    """
+    if (free := free_bytes(path)) < n_bytes:
+        raise UserError(f"{path}: {what} needs {n_bytes / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB free. "
+                        "Make room, or choose another disk: --download-dir")
+
 
 def _partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.partial")

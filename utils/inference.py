@@ -47,8 +47,7 @@ def predict(config: Config, decode_dir: Path | None = None, system: str = "", se
     _need_output(decode_dir, config.predict.result_file, "predict.result_file")
     model_path = require_file(config.predict.model_path, "predict.model_path")
     base_dir = require_file(config.model.model_path, "model.model_path") if is_adapter(model_path) else model_path
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.float16 if device.type == "cuda" else torch.float32
+    device, dtype = best_device()
     model = load_tuned_model(model_path, base_dir, dtype).to(device)
     decoder = TransformersDecoder(model, load_tokenizer(base_dir), config.predict.beam_size)
     info = {"system": system, "set": set_name, "model": str(model_path), "backend": "transformers",
@@ -76,6 +75,12 @@ def predict_ct2(config: Config, decode_dir: Path | None = None, system: str = ""
             "device": decoder.device, "compute_type": decoder.compute_type}
     return _decode(decoder, config.dev_env.dev, "dev_env.dev", config, model_dir, info, decode_dir,
                    config.dev_env.result_file, share)
+
+
+def best_device() -> tuple[torch.device, torch.dtype]:
+    """Where and in which precision transformers decodes: on a GPU in float16, else in float32."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return device, torch.float16 if device.type == "cuda" else torch.float32
 
 
 def _need_output(decode_dir: Path | None, result_file: str, key: str) -> None:

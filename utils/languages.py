@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from functools import cache, lru_cache
+
+from utils.errors import UserError
 
 _SPACELESS = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
 
@@ -41,6 +44,27 @@ def language_code(name: str) -> str:
 def all_codes() -> frozenset[str]:
     """The codes of all languages that Whisper knows."""
     return frozenset(_codes().values())
+
+
+def chosen_languages(option: str, available: Collection[str]) -> list[str]:
+    """The languages that ``--languages`` names of those a corpus has; all of them where it names none.
+
+    Args:
+        option: names or codes that Whisper knows, between them white space or commas.
+        available: Whisper codes.
+
+    Raises:
+        UserError: a name is unknown, or the corpus does not have the language.
+    """
+    codes = []
+    for name in option.replace(",", " ").split():
+        try:
+            codes.append(name if name in available else language_code(name))
+        except ValueError as error:
+            raise UserError(f"--languages: {error}") from None
+        if codes[-1] not in available:
+            raise UserError(f"--languages {name}: this corpus has {' '.join(available)} only")
+    return list(dict.fromkeys(codes)) or list(available)
 
 
 def is_spaceless(code: str) -> bool:

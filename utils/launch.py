@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +19,12 @@ from utils.errors import UserError
 def is_launched() -> bool:
     """Whether this process is one that torchrun started."""
     return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def die_with_launcher() -> None:
+    """Have this process killed when torchrun, which started it, is: it would wait for it, and keep its GPU (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def launch(ngpu: int, num_nodes: int, command: Sequence[str]) -> None:

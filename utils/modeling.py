@@ -50,6 +50,7 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
 
     def forward(self, input_features: torch.Tensor | None = None, decoder_segments: torch.Tensor | None = None,
                 labels: torch.Tensor | None = None, encoder_outputs: BaseModelOutput | None = None,
+                encoder_hidden_states: torch.Tensor | None = None,
                 **kwargs: Any) -> ModelOutput:
         """Without ``decoder_segments``: the stock forward pass. With them: loss of packed targets.
 
@@ -57,6 +58,7 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
             input_features: (batch, num_mels, frames).
             decoder_segments: (batch, length): which target of the utterance a token belongs to; -1 is padding.
             labels: (batch, length): the next token, or -100 where it does not count.
+            encoder_hidden_states: (batch, positions, d_model): what the encoder would make of ``input_features``.
             encoder_outputs: for the stock pass only; ``generate`` refuses what the signature does not name.
             kwargs: ``decoder_input_ids`` and ``decoder_position_ids``, both (batch, length).
 
@@ -67,12 +69,13 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
         if decoder_segments is None:
             return super().forward(input_features, labels=labels, encoder_outputs=encoder_outputs, **kwargs)
         return_logits = kwargs.pop("return_logits", False)
-        encoded = self.model.encoder(input_features).last_hidden_state
+        if encoder_hidden_states is None:
+            encoder_hidden_states = self.model.encoder(input_features).last_hidden_state
         hidden = self.model.decoder(
             input_ids=kwargs["decoder_input_ids"],
             position_ids=kwargs["decoder_position_ids"],
             attention_mask=packed_causal_mask(decoder_segments),
-            encoder_hidden_states=encoded,
+            encoder_hidden_states=encoder_hidden_states,
             use_cache=False,
         ).last_hidden_state
         counted = labels != IGNORED  # the vocabulary projection is the decoder's dearest part: only where it counts

@@ -134,7 +134,8 @@ class MultitaskDataset(Dataset[dict[str, Any]]):
         index, padded_frames = item
         utterance = self.utterances[index]
         targets = [self._target(key) for key in utterance.keys]
-        return {"feats": self._read_feats(utterance.source), "padded_frames": padded_frames, "targets": targets}
+        return {"index": index, "feats": self._read_feats(utterance.source), "padded_frames": padded_frames,
+                "targets": targets}
 
     def _target(self, key: str) -> tuple[list[int], list[int]]:
         prompt, text = prompt_ids(self._tokenizer, key), text_ids(self._tokenizer, key, self._texts[key])
@@ -165,7 +166,7 @@ class MultitaskCollator:
     def __init__(self, end_token: int) -> None:
         self.end_token = end_token
 
-    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         rows = [self._row(example["targets"]) for example in examples]
         length = max(len(row[0]) for row in rows)
         columns = []
@@ -173,7 +174,8 @@ class MultitaskCollator:
             columns.append(torch.tensor([values + [fill] * (length - len(values)) for values in column]))
         names = ("decoder_input_ids", "decoder_position_ids", "decoder_segments", "labels")
         num_frames = max(example["padded_frames"] for example in examples)
-        return {"input_features": stack_feats([example["feats"] for example in examples], num_frames),
+        return {"batch_id": examples[0]["index"],  # an utterance is in one batch of an epoch only
+                "input_features": stack_feats([example["feats"] for example in examples], num_frames),
                 **dict(zip(names, columns, strict=True))}
 
     def _row(self, targets: list[tuple[list[int], list[int]]]) -> tuple[list[int], list[int], list[int], list[int]]:

@@ -94,7 +94,13 @@ _po_parse() {
   shift
   while (($#)); do
     case $1 in
-      --help | -h) _po_help "$_po_script"; exit 0 ;;
+      --help | -h)  # with the options before it: what a script that calls another one has set
+        for _po_index in "${!_po_names[@]}"; do
+          _po_set "" "${_po_names[_po_index]}" "${_po_values[_po_index]}"
+        done
+        _po_help "$_po_script"
+        exit 0
+        ;;
       --) shift; break ;;
       --*=*) _po_option=${1%%=*}; set -- "$_po_option" "${1#*=}" "${@:2}" ;;
       --*)

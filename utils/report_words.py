@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from utils.comparison import SIGNIFICANT, Comparison, Decode, Row, is_normalized, main_figures
+from utils.machine_made import machine_made_note, read_record
 
 TITLES = {"wer": "WER", "cer": "CER", "mer": "MER", "ter": "TER", "bleu": "BLEU", "chrf": "chrF"}
 MEANINGS = {
@@ -136,6 +138,22 @@ def training_lines(summary: Mapping[str, Any]) -> Iterator[str]:
                        ("epochs", "epochs"), ("best_step", "best step")):
         if key in summary:
             yield f"{title}: {summary[key]}"
+    for set_name, record in summary.get("machine_made", {}).items():
+        yield machine_made_note(set_name, record)
+
+
+def reference_warnings(decodes: Sequence[Decode], data: Path) -> list[str]:
+    """A sentence for every set below ``data`` whose reference translations a machine wrote: to be read before BLEU."""
+    records = {name: read_record(data / name) for name, _ in by_set(decodes)}
+    return [f"MACHINE-MADE REFERENCES: {machine_made_note(name, record)}; BLEU and chrF on {name} say how like "
+            "that model's the translations are, not how good" for name, record in records.items() if record]
+
+
+def marked_rows(decodes: Sequence[Decode], data: Path) -> list[Row]:
+    """The rows of results.json; those scored against a machine's translations have ``machine_made_references``."""
+    machine = {name for name, _ in by_set(decodes) if read_record(data / name)}
+    return [{**row, "machine_made_references": True} if row["task"] == "translate" and row["set"] in machine else row
+            for decode in decodes for row in decode.rows]
 
 
 def facts(origin: Mapping[str, str], summary: Mapping[str, Any], decodes: Sequence[Decode]) -> list[str]:

@@ -1,7 +1,8 @@
 """Outputs that are wrong as a whole: empty, looping, made up, in the wrong language, of the wrong task.
 
-Simple rules. Each compares the hypothesis with its reference, so that a speaker who really says "two two two two" is
-no loop. They find what is blatant, not everything.
+Simple rules. :func:`inspect` compares the hypothesis with its reference, so that a speaker who really says "two two
+two two" is no loop; :func:`inspect_translation` has only the transcript to compare with. They find what is blatant,
+not everything.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import NamedTuple
 from rapidfuzz.distance import Levenshtein
 
 from utils.language_id import foreign_language
+from utils.languages import is_spaceless
+from utils.lists import parse_key
 from utils.scoring import Utterance
 from utils.units import split_mixed
 
@@ -35,6 +38,10 @@ _LONG, _SHORT = 2.0, 0.3  # times the reference's length
 _OWN_LANGUAGE = 0.5  # similarity to the other task's reference, at least,
 _CLOSER = 0.25  # and by this much more than to its own
 _SAME_LANGUAGE = 0.5  # share of a hypothesis that its reference has, too, and that makes it no foreign text
+# Of translations into English, which have no reference:
+_WORDS_PER_SECOND = 7  # nobody speaks that fast
+_LONG_ENGLISH = 3.0  # times the transcript's words: Korean or Tamil puts two into one
+_SHORT_OF_CHARACTERS = 0.1  # an English word stands for one or two characters of Chinese, for four or five of Thai
 
 
 class Suspect(NamedTuple):
@@ -66,6 +73,29 @@ def inspect(utterance: Utterance, other_reference: str | None = None) -> list[Su
     if len(reference) > _MARGIN and len(hypothesis) < _SHORT * len(reference):
         found["too short"] = lengths
     return [Suspect(utterance.key, kind, found[kind]) for kind in KINDS if found.get(kind)]
+
+
+def inspect_translation(key: str, transcript: str, translation: str, seconds: float) -> list[Suspect]:
+    """What is suspicious about a translation into English that has no reference.
+
+    Args:
+        transcript: what was said, in its own language.
+        seconds: how long it took to say it.
+    """
+    said, written = (split_mixed(_letters(text)) for text in (transcript, translation))
+    if not written:
+        return [Suspect(key, "empty", f"{len(said)} units in the transcript")]
+    found = {"loop": _loop(said, written), "wrong script": _wrong_script(["latin"], written)}
+    if len(said) > 1 and Levenshtein.normalized_similarity(written, said) >= _OWN_LANGUAGE:
+        found["wrong task"] = "the transcript again, not its translation"
+    if not any(found.values()) and (foreign := foreign_language(translation, "en")):
+        found["wrong language"] = f"reads as {foreign}, not en"
+    if len(written) > min(_WORDS_PER_SECOND * seconds, _LONG_ENGLISH * len(said)) + _MARGIN:
+        found["too long"] = f"{len(written)} words for {seconds:.1f} s and {len(said)} units in the transcript"
+    short = _SHORT_OF_CHARACTERS if is_spaceless(parse_key(key).language) else _SHORT
+    if len(said) > 2 * _MARGIN and len(written) < short * len(said):
+        found["too short"] = f"{len(written)} words, {len(said)} units in the transcript"
+    return [Suspect(key, kind, found[kind]) for kind in KINDS if found.get(kind)]
 
 
 class _LettersTable(dict[int, int]):

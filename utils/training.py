@@ -13,7 +13,9 @@ from transformers import Seq2SeqTrainer, TrainerCallback, TrainerControl, Traine
 
 from utils.batching import FrameBatchSampler
 from utils.config import ModelConfig, PaddingOptions
+from utils.encoder_cache import EncoderCache
 from utils.filesystem import atomic_open
+from utils.modeling import ShortContextEncoder
 from utils.multitask_data import MultitaskCollator, MultitaskDataset
 
 HISTORY = "train_history.json"
@@ -27,12 +29,15 @@ class MultitaskTrainer(Seq2SeqTrainer):
         super().__init__(*args, **kwargs)
         self.options = options
         self.max_utterances = max_utterances
+        encoder = next(module for module in self.model.modules() if isinstance(module, ShortContextEncoder))
+        self.encoder_cache = EncoderCache(encoder) if options.cache_encoder else None
         self.model_accepts_loss_kwargs = True  # have the trainer count labels over the accumulated batches
 
     def _dataloader(self, dataset: MultitaskDataset, padding: PaddingOptions, shuffle: bool) -> DataLoader:
         sampler = FrameBatchSampler(dataset.num_frames, self.options.batch.max_frames, padding,
                                     max_utterances=self.max_utterances, seed=self.args.seed, shuffle=shuffle,
-                                    rank=self.args.process_index, num_ranks=self.args.world_size)
+                                    rank=self.args.process_index, num_ranks=self.args.world_size,
+                                    fixed=self.options.cache_encoder)
         workers = self.args.dataloader_num_workers
         return DataLoader(dataset, batch_sampler=sampler, collate_fn=self.data_collator, num_workers=workers,
                           pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available())
@@ -61,6 +66,9 @@ class MultitaskTrainer(Seq2SeqTrainer):
         ``num_items_in_batch`` counts over all processes; gradients are averaged over them, so each gives its share
         times their number.
         """
+        batch_id = inputs.pop("batch_id")
+        if self.encoder_cache:
+            inputs["encoder_hidden_states"] = self.encoder_cache(batch_id, inputs.pop("input_features"))
         outputs = model(**inputs, label_smoothing=self.args.label_smoothing_factor)
         if num_items_in_batch is None:
             loss = outputs.loss / outputs.num_labels
@@ -76,6 +84,7 @@ class MultitaskTrainer(Seq2SeqTrainer):
         model = self.model.eval()
         loss, tokens = 0.0, 0
         for batch in self.get_eval_dataloader(eval_dataset):
+            batch.pop("batch_id")
             with self.compute_loss_context_manager():
                 outputs = model(**self._prepare_inputs(batch))
             loss += float(outputs.loss)

@@ -15,11 +15,13 @@ from transformers.trainer_utils import set_seed
 
 from utils.cli import log
 from utils.config import Config, Lists, load_config, require_file, save_config
+from utils.encoder_cache import require_frozen_encoder
 from utils.errors import UserError
 from utils.features import LogMel
 from utils.filesystem import atomic_open
 from utils.fused_lora import fuse_lora
 from utils.lists import read_list
+from utils.machine_made import read_record
 from utils.modeling import MultitaskWhisper, add_lora, count_parameters, load_base_model
 from utils.multitask_data import MultitaskDataset, describe, open_set
 from utils.prompts import load_tokenizer
@@ -53,6 +55,8 @@ def tune(config: Config, overwrite: bool = False) -> None:
     if complete:
         log(f"{output_dir} holds this very training, complete; nothing to do (--overwrite true trains again)")
         return
+    if config.model.cache_encoder:
+        require_frozen_encoder(config.model)
     set_seed(arguments.seed)
     tokenizer = load_tokenizer(base_dir)
     log_mel = LogMel(base_dir)
@@ -60,6 +64,7 @@ def tune(config: Config, overwrite: bool = False) -> None:
     dev = _dataset(config.data.test, "data.test", log_mel, tokenizer) if has_dev_set else None
     log(f"training on {describe(train)}" + (f"; evaluating on {describe(dev)}" if dev else ""))
     model, summary = _trainable_model(config, base_dir)
+    summary["machine_made"] = _machine_made(config.data.train, config.data.test)
 
     max_utterances = int(config.model.model_train_argv.get("per_device_train_batch_size") or 0)
     trainer = make_trainer(model, train, dev, tokenizer.eos_token_id, arguments, config.model, max_utterances)
@@ -135,6 +140,12 @@ def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperToke
         raise UserError(f"{text}: {min(silent)} is not in {lists.feats_scp or lists.wav_scp} ({len(silent)} keys have "
                         "text but no audio). Add it there or delete it here")
     return MultitaskDataset(utterances, read_feats, texts, tokenizer, text)
+
+
+def _machine_made(*sets: Lists) -> dict[str, Any]:
+    """What is known of translations by a machine, by the name of the set's directory."""
+    directories = [Path(lists.text).resolve().parent for lists in sets if lists.text]
+    return {directory.name: record for directory in directories if (record := read_record(directory))}
 
 
 def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[str, Any]]:

@@ -38,7 +38,7 @@ def main() -> None:
                         "tokenizer and generation settings are --model's")
     parser.add_argument("--config", type=Path, default=ROOT / "conf/whisper_multitask.yaml", help="what is trained")
     parser.add_argument("--steps", type=int, default=3, help="of the stock trainer, where all cost the same; ours, "
-                        "whose batches differ, does a whole epoch. One step before them is not counted")
+                        "whose batches differ, does a whole epoch. A step before them, or an epoch, is not counted")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--only", choices=CONTESTANTS, help="measure in this process, print JSON (what this calls)")
     parser.set_defaults(utterances=120)
@@ -69,10 +69,10 @@ def main() -> None:
     audio_per_target = rounds[0]["audio_seconds"] / rounds[0]["targets"]
     rows = [[name, round(seconds, 4), 1 / seconds, audio_per_target / seconds, seconds / per_target["ours"],
              max(timings[name].more["peak_gb"])] for name, seconds in per_target.items()]
+    ours, stock = rounds[:2]
     settings = {"model": args.shapes or str(args.model), "device": args.device, "threads": args.threads,
-                "targets a step, ours and stock": f"{rounds[0]['targets'] / rounds[0]['steps']:.1f} and "
-                f"{rounds[1]['targets'] / rounds[1]['steps']:.1f}", "steps": f"{rounds[0]['steps']:.0f} and {rounds[1]['steps']:.0f}",
-                "repetitions": args.repetitions}
+                "targets a step": f"{ours['targets'] / ours['steps']:.1f} and {stock['targets'] / stock['steps']:.1f}",
+                "steps": f"{ours['steps']:.0f} and {stock['steps']:.0f}", "repetitions": args.repetitions}
     report("Training: forward, backward and optimizer step", settings,
            ["", "s / target", "targets / s", "audio s / s", "times ours", "peak memory, GB"], rows, args.json,
            list(timings.values()))

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Is the fast way as good? The same utterances, seed and epochs, trained our way and the stock way, then scored.
+"""Is the fast way as good? The same utterances, seed and epochs, trained in several ways, then scored.
 
-    tools/bench/quality.py --utterances 200 --json exp/bench/quality.json
+    tools/bench/quality.py --ways uniform stock --utterances 200       # one pass and no padding, beside the usual way
+    tools/bench/quality.py --ways none uniform log-uniform mixed --utterances 1000000 --test data/dev
 
-The stock way (a padded example a key) is decoded at the 30-s window it was trained on, ours unpadded and at 30 s, both
-greedily with CTranslate2 in float32. It takes some 2.5 s a target on two CPU cores.
+A way is a policy of padding in our training, or ``stock``: transformers' trainer with one padded example a key, which
+takes some 2.4 s a target on two CPU cores. Each is decoded unpadded and at the 30-s window, greedily, by CTranslate2 in
+float32.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -18,14 +19,25 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.bench.measure import Timing, bench_parser, keys_by_audio, report
 from utils.cli import log, run_main
+from utils.config import load_config
 from utils.lists import read_list, write_list
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+WAYS = {
+    "none": ["model.padding.policy=none"],
+    "uniform": ["model.padding.policy=uniform", "model.padding.max_frames=300"],
+    "log-uniform": ["model.padding.policy=log-uniform", "model.padding.max_frames=2700"],
+    "mixed": ["model.padding.policy=uniform", "model.padding.max_frames=300", "model.padding.full_window_share=0.05"],
+    "stock": [],
+}
+
+
 def main() -> None:
-    """Parse the options, train both, decode, score."""
+    """Parse the options, train, decode, score."""
     parser = bench_parser(__doc__, repetitions=1)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["uniform", "stock"])
     parser.add_argument("--train", type=Path, default=Path("data/train"), help="utterances are taken from it")
     parser.add_argument("--test", type=Path, default=Path("data/test"), help="data directory that is scored")
     parser.add_argument("--model", type=Path, default=Path("download/whisper-base"), help="Hugging Face directory")
@@ -35,34 +47,44 @@ def main() -> None:
 
     import torch
 
-    from tools.bench import trainers
+    from tools.bench.trainers import train_ours, train_stock
 
     torch.set_num_threads(args.threads)
+    rows, timings = [], []
     with tempfile.TemporaryDirectory() as directory:
-        work = Path(directory)
-        subset = work / "train"
-        audio = keys_by_audio(args.train / "wav.scp", args.utterances)
-        texts = read_list(args.train / "text")
-        keys = sorted((key, source) for source, keys in audio.items() for key in keys)
-        write_list(subset / "wav.scp", dict(keys), verbatim=True)
-        write_list(subset / "text", {key: texts[key] for key, _ in keys})
-        seconds = {}
-        for name, train in (("ours", trainers.train_ours), ("stock", trainers.train_stock)):
-            seconds[name] = train(args.model, args.config, subset, work / name)
-            log(f"{name}: trained {seconds[name]:.0f} s")
-        rows, timings = [], []
-        for name, window in (("ours", "short"), ("ours", "full"), ("stock", "full")):
-            figures = _score(args, work / name, window)
-            timings.append(Timing(f"{name}, {window} window", [seconds[name]], figures))
-            rows.append([timings[-1].name, seconds[name], *(f"{value:.1f} [{low:.1f}, {high:.1f}]"
-                                                            for value, low, high in figures.values())])
-    report("Quality: one encoder pass and no padding, beside one padded example a key",
-           {"utterances": len(audio), "targets": len(keys), "threads": args.threads, "test": str(args.test)},
-           ["", "training, s", "WER", "BLEU"], rows, args.json, timings)
+        subset = Path(directory) / "train"
+        n_targets = _write_subset(args.train, args.utterances, subset)
+        for way in args.ways:
+            train = train_stock if way == "stock" else train_ours
+            adapter = Path(directory) / way
+            seconds = train(args.model, load_config(args.config, WAYS[way]), subset, adapter)
+            log(f"{way}: trained {seconds:.0f} s")
+            figures = {window: score(args.model, adapter, args.test, window) for window in ("short", "full")}
+            timings.append(Timing(way, [seconds], figures))
+            rows.append([way, round(seconds), *(f"{value:.1f} [{low:.1f}, {high:.1f}]"
+                                                for found in figures.values() for value, low, high in found.values())])
+    report("Ways of training", {"targets": n_targets, "threads": args.threads, "scored on": args.test.name},
+           ["", "training, s", "WER unpadded", "BLEU unpadded", "WER at 30 s", "BLEU at 30 s"], rows, args.json,
+           timings)
 
 
-def _score(args: argparse.Namespace, adapter: Path, window: str) -> dict[str, tuple[float, float, float]]:
-    """WER and BLEU over all languages, each with its 95 % interval."""
+def _write_subset(data: Path, n_utterances: int, subset: Path) -> int:
+    """Lists of some utterances of a data directory, spread over it; returns the number of targets."""
+    audio = keys_by_audio(data / "wav.scp", n_utterances)
+    texts = read_list(data / "text")
+    sources = {key: source for source, keys in audio.items() for key in keys}
+    write_list(subset / "wav.scp", sources, verbatim=True)
+    write_list(subset / "text", {key: texts[key] for key in sources})
+    return len(sources)
+
+
+def score(model: Path, adapter: Path, data: Path, window: str) -> dict[str, tuple[float, float, float]]:
+    """WER and BLEU over all languages of a data directory, each with its 95 % interval.
+
+    Args:
+        model: the adapter's base.
+        window: ``short`` or ``full``.
+    """
     from utils.config import Lists
     from utils.ct2_decoding import Ct2Decoder
     from utils.decoding import decode_set, plan_batches
@@ -74,14 +96,14 @@ def _score(args: argparse.Namespace, adapter: Path, window: str) -> dict[str, tu
 
     exported = adapter / "ct2"
     if not exported.exists():
-        merge(adapter, args.model, adapter / "merged")
+        merge(adapter, model, adapter / "merged")
         convert(adapter / "merged", exported, "float32")
-    utterances, read_feats = open_set(Lists(wav_scp=str(args.test / "wav.scp")), "test", LogMel(exported))
+    utterances, read_feats = open_set(Lists(wav_scp=str(data / "wav.scp")), "test", LogMel(exported))
     decoder = Ct2Decoder(exported, load_tokenizer(exported), device="cpu")
     hypotheses, seconds = decode_set(decoder, read_feats, plan_batches(utterances, 24_000, window))
-    decode = {"system": adapter.name, "set": args.test.name, "seconds": seconds, "audio_seconds": 0}
+    decode = {"system": adapter.name, "set": data.name, "seconds": seconds, "audio_seconds": 0}
     found = {}
-    for measurement in measure(pair_texts(read_list(args.test / "text"), hypotheses), ScoringOptions()):
+    for measurement in measure(pair_texts(read_list(data / "text"), hypotheses), ScoringOptions()):
         if measurement.metric in ("wer", "bleu"):
             row = results(measurement, decode)[-1]
             found[measurement.metric] = (row["value"], *row["ci95"])

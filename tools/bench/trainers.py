@@ -28,7 +28,7 @@ from transformers.trainer_utils import set_seed
 from tools.bench.measure import keys_by_audio
 from utils.audio import load_audio
 from utils.batching import FrameBatchSampler
-from utils.config import Lists, LoraOptions, load_config
+from utils.config import Config, Lists, LoraOptions, load_config
 from utils.features import LogMel, pad_frames
 from utils.fused_lora import fuse_lora
 from utils.lists import read_list
@@ -80,7 +80,7 @@ class Counter:
 
 
 def measure_training(name: str, args: argparse.Namespace) -> dict[str, float]:
-    """Train ``args.steps`` steps (``ours``: an epoch) and one before them that is not counted.
+    """Train ``args.steps`` steps after one that is not counted; ``ours`` an epoch after one.
 
     Returns:
         seconds, targets and audio_seconds (each target's audio counts) of the counted steps, and peak_gb.
@@ -93,8 +93,8 @@ def measure_training(name: str, args: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
         batches = FrameBatchSampler([utterance.num_frames for utterance in utterances],
                                     config.model.batch.max_frames, config.model.padding)
-        steps = len(batches) if name == "ours" else args.steps
-        argv = {**config.model.model_train_argv, "out_model_path": directory, "max_steps": steps + 1,
+        steps, before = (len(batches), len(batches)) if name == "ours" else (args.steps, 1)
+        argv = {**config.model.model_train_argv, "out_model_path": directory, "max_steps": before + steps,
                 "eval_strategy": "no", "save_strategy": "no", "report_to": "none", "disable_tqdm": True,
                 "use_cpu": args.device == "cpu"}
         if name == "ours":
@@ -113,7 +113,7 @@ def measure_training(name: str, args: argparse.Namespace) -> dict[str, float]:
         trainer.data_collator = counter
         trainer.add_callback(timer)
         trainer.train()
-    counted = slice(1, steps + 1)
+    counted = slice(before, before + steps)
     memory = (torch.cuda.max_memory_allocated() if args.device == "cuda"
               else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     return {"seconds": sum(timer.seconds[counted]), "targets": sum(counter.targets[counted]), "steps": steps,
@@ -188,9 +188,8 @@ def stock_trainer(model_dir: Path, options: LoraOptions, argv: dict[str, Any], e
                           data_collator=pad_collate, processing_class=tokenizer)
 
 
-def train_ours(model_dir: Path, config_file: Path, data: Path, directory: Path) -> float:
+def train_ours(model_dir: Path, config: Config, data: Path, directory: Path) -> float:
     """Stage 3 on the lists of ``data``, without evaluation; returns the seconds that training took."""
-    config = load_config(config_file)
     config.data.train = Lists(wav_scp=str(data / "wav.scp"), text=str(data / "text"))
     config.data.test = Lists()
     config.model.model_path = str(model_dir)
@@ -200,9 +199,8 @@ def train_ours(model_dir: Path, config_file: Path, data: Path, directory: Path) 
     return time.perf_counter() - started
 
 
-def train_stock(model_dir: Path, config_file: Path, data: Path, directory: Path) -> float:
+def train_stock(model_dir: Path, config: Config, data: Path, directory: Path) -> float:
     """The same the stock way, with as many targets a step on average; returns the seconds that training took."""
-    config = load_config(config_file)
     tokenizer, log_mel = load_tokenizer(model_dir), LogMel(model_dir)
     utterances, read_feats = open_set(Lists(wav_scp=str(data / "wav.scp")), "train", log_mel)
     texts = read_list(data / "text")
