@@ -4,6 +4,7 @@ import json
 import random
 import re
 import subprocess
+import weakref
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,24 @@ def test_chunks_on_two_cores_give_what_one_gives(tmp_path, monkeypatch):
     records = [sorted((tmp_path / name / "utterances.jsonl").read_text().splitlines()) for name in ("chunks", "whole")]
     assert records[0] == records[1] and len(records[0]) == 60 * 2 * 3
     assert json.loads(records[0][0])["statistics"]
+
+
+def test_alignments_of_one_chunk_at_a_time_are_in_memory(tmp_path, monkeypatch):
+    """All at once they cost five kilobytes an utterance: a million would not fit."""
+    references = {f"u{i:02}|fr|transcribe": "un deux trois" for i in range(20)}
+    made, most = [], 0
+
+    def spy(utterances, options):
+        nonlocal most
+        measurements = measure(utterances, options)
+        made.extend(map(weakref.ref, measurements))
+        most = max(most, sum(len(one().alignments) for one in made if one() is not None))
+        return measurements
+
+    monkeypatch.setattr(bulk_scoring, "CHUNK", 5)
+    monkeypatch.setattr(bulk_scoring, "measure", spy)
+    score(tmp_path, references, dict.fromkeys(references, "un trois"))
+    assert 0 < most <= 4 * 5  # two measurements of a chunk, those of the one before not yet gone
 
 
 def test_a_scoring_that_fails_leaves_the_old_files(tmp_path):
