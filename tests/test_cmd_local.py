@@ -60,8 +60,8 @@ def test_one_argument_with_spaces_is_a_shell_command(folder):
 @pytest.mark.parametrize(("call", "output"), [  # as Kaldi's steps/ write them
     (["cat", "in.JOB", r"\|", "sort", "-r", r"\|", "head", "-n1"], "b JOB\n"),
     (["cat", "in.JOB", ">", "out.JOB", r"\&\&", "echo", "$(cat out.JOB | wc -l)", r"\;", "echo", "end"], "2\nend\n"),
-    (["printf", "[%s]", "ark:gunzip -c x.gz|", "ark,t:say \"x\" y", "$HOME", "$HOME is"],
-     "[ark:gunzip -c x.gz|][ark,t:say \"x\" y][/home/k][/home/k is]"),
+    (["printf", "[%s]", "ark:gunzip -c x.gz|", "ark,t:say \"x\" y", "$HOME", "$HOME is", r"\;", "echo"],
+     "[ark:gunzip -c x.gz|][ark,t:say \"x\" y][/home/k][/home/k is]\n"),
 ])
 def test_kaldi_recipes_calls_work_with_a_shell(folder, call, output):
     for job in (1, 2):
