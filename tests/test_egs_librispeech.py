@@ -151,5 +151,5 @@ def test_the_whole_recipe_runs_on_the_replica(archives: dict[str, bytes], tiny_w
     finished = run_corpus(egs, tiny_whisper, "--prepare-args", f"--sets '{preparing.MINI}'")
     assert finished.returncode == 0, finished.stderr
     report = (egs / "exp/tiny/RESULTS.md").read_text(encoding="utf-8")
-    assert "WER" in report and "BLEU" not in report
+    assert "| WER " in report and "| BLEU " not in report
     assert "Stage 5" in finished.stderr and (egs / "exp/tiny/ct2_int8/model.bin").is_file()
