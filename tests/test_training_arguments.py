@@ -74,3 +74,9 @@ def test_evaluation_needs_a_development_set() -> None:
 def test_fp16_without_a_gpu_is_refused() -> None:
     assert "fp16" in refusal({**OUT, "fp16": True})
     assert not training_arguments({**OUT, "fp16": False}, has_dev_set=False).fp16
+
+
+def test_without_an_accelerator_processes_train_together_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise accelerate takes each of them for the only one."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    assert training_arguments({"out_model_path": "out"}, False).use_cpu

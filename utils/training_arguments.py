@@ -66,6 +66,8 @@ def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTraini
         merged.setdefault("save_steps", merged["eval_steps"])
     if merged.get("fp16") and not torch.cuda.is_available():
         raise UserError("model.model_train_argv.fp16: there is no fp16 training without a GPU; set it to false")
+    if not torch.accelerator.is_available():
+        merged.setdefault("use_cpu", True)  # or accelerate takes each of several processes for the only one
     if "fp16" not in merged and "bf16" not in merged:
         merged["bf16"] = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     try:
