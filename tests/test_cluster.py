@@ -197,8 +197,8 @@ def test_kaldis_own_script_runs_features(engine, prepared, tiny_whisper, tmp_pat
     if not (scripts / script).is_file():
         pytest.skip(f"no {script}: KALDI_ROOT does not name a Kaldi directory")
     shutil.copytree(prepared, tmp_path / "recipe")
-    run_recipe(tmp_path / "recipe", "--stage", 2, "--stop-stage", 2, "--model", tiny_whisper, **engine.environment,
-               cmd_backend=script, PATH=f"{scripts}:{engine.environment['PATH']}")
+    environment = {**engine.environment, "cmd_backend": script, "PATH": f"{scripts}:{engine.environment['PATH']}"}
+    run_recipe(tmp_path / "recipe", "--stage", 2, "--stop-stage", 2, "--model", tiny_whisper, **environment)
     assert len((tmp_path / "recipe/dump/train/feats.scp").read_text("utf-8").splitlines()) == 16
     assert "with status 0" in (tmp_path / "recipe/exp/log/dump_train.2.log").read_text("utf-8")
 
