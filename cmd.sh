@@ -40,9 +40,12 @@ case $cmd_backend in
 
   # Kaldi's own scripts, from your PATH. They read the same conf files, and want paths without spaces.
   run.pl | slurm.pl | queue.pl)
-    export train_cmd="$cmd_backend --mem 4G"
-    export cuda_cmd="$cmd_backend --mem 16G --gpu 1"
-    export decode_cmd="$cmd_backend --mem 8G --gpu 1"
+    kaldi_cmd=$cmd_backend
+    kaldi_conf=$(dirname -- "${BASH_SOURCE[0]}")/conf/${cmd_backend%.pl}.conf
+    [[ ! -f $kaldi_conf || -f conf/${cmd_backend%.pl}.conf ]] || kaldi_cmd+=" --config $kaldi_conf"
+    export train_cmd="$kaldi_cmd --mem 4G"
+    export cuda_cmd="$kaldi_cmd --mem 16G --gpu 1"
+    export decode_cmd="$kaldi_cmd --mem 8G --gpu 1"
     ;;
 
   *)

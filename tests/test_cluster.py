@@ -197,6 +197,8 @@ def test_kaldis_own_script_runs_features(engine, prepared, tiny_whisper, tmp_pat
     if not (scripts / script).is_file():
         pytest.skip(f"no {script}: KALDI_ROOT does not name a Kaldi directory")
     shutil.copytree(prepared, tmp_path / "recipe")
+    # Their job scripts source the path.sh of the directory, and hand over no more than PATH.
+    (tmp_path / "recipe/path.sh").write_text(f"export PYTHON='{sys.executable}'\n. '{ROOT}/path.sh'\n")
     environment = {**engine.environment, "cmd_backend": script, "PATH": f"{scripts}:{engine.environment['PATH']}"}
     run_recipe(tmp_path / "recipe", "--stage", 2, "--stop-stage", 2, "--model", tiny_whisper, **environment)
     assert len((tmp_path / "recipe/dump/train/feats.scp").read_text("utf-8").splitlines()) == 16
