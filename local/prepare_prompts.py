@@ -31,14 +31,14 @@ from local.prompts import (
     split_of,
     transcript_file,
 )
+from utils.audio import WINDOW_SECONDS
 from utils.cli import log, make_parser, run_main
 from utils.errors import UserError
 from utils.filesystem import atomic_directory, atomic_open
 from utils.languages import chosen_languages
+from utils.lists import TASKS
 
 SETS = ("train", "dev", "test")
-TASKS = ("transcribe", "translate")
-MAX_SECONDS = 30.0  # Whisper's window
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _read_language(language: str, transcripts: list[tuple[str, str]], directory:
         whole = ("a second line of this name" if name in prompts
                  else "tones, no speech" if name in tones
                  else "no audio" if seconds == 0
-                 else "longer than 30 s" if seconds > MAX_SECONDS
+                 else f"longer than {WINDOW_SECONDS:g} s" if seconds > WINDOW_SECONDS
                  else None)
         if whole:
             dropped.append(Dropped(language, name, "both", whole, text))

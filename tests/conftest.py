@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from made_corpus import cat_tasks, write_set
 from tiny_whisper import make_tiny_whisper
 
 
@@ -39,6 +40,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Hugging Face directory with a random multilingual Whisper of 80 mels; tests only read it."""
     return make_tiny_whisper(tmp_path_factory.mktemp("model") / "tiny whisper")
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train and dev of made speech, 8 and 4 utterances with both tasks in one list; tests only read it."""
+    directory = tmp_path_factory.mktemp("made corpus")
+    for number, (name, count) in enumerate((("train", 4), ("dev", 2))):
+        cat_tasks(write_set(directory / name, count, seed=number))
+    return directory
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from made_corpus import write_set
 
 from tools.bench import contestants, quality
-from tools.bench.measure import Timing, keys_by_audio, report, spread, take_turns
+from tools.bench.measure import Timing, report, spread, spread_audio, take_turns
 from tools.bench.trainers import measure_training, train_ours, train_stock
 from utils.config import load_config
 from utils.data_directory import MergeOptions, merge_task_lists, write_data_directory
@@ -43,7 +43,7 @@ def test_contestants_take_turns_and_the_report_has_their_medians(tmp_path: Path,
 
 def test_audio_is_taken_from_all_of_a_set_with_all_of_its_tasks(data: Path) -> None:
     assert spread(range(10), 4) == [0, 3, 6, 9] and spread([1], 4) == [1]
-    audio = keys_by_audio(data / "wav.scp", 3)
+    audio = spread_audio(data / "wav.scp", 3)
     assert len(audio) == 3 and all(len(keys) == 2 for keys in audio.values())
     assert {key.split("|")[1] for keys in audio.values() for key in keys} == {"chinese", "fr"}
 
@@ -52,7 +52,7 @@ def test_every_way_of_decoding_decodes_every_key(data: Path, tiny_whisper: Path,
     merge(tiny_whisper, tiny_whisper, tmp_path / "merged")
     convert(tmp_path / "merged", tmp_path / "ct2", "float32")
     args = Namespace(merged=tmp_path / "merged", ct2=tmp_path / "ct2", device="cpu", threads=1, batch_size=2)
-    audio = keys_by_audio(data / "wav.scp", 2)
+    audio = spread_audio(data / "wav.scp", 2)
     keys = {key for keys in audio.values() for key in keys}
     references = dict.fromkeys(keys, "a b")
     for make in (contestants.ours_ct2, contestants.ours_transformers, contestants.faster_whisper_batched):

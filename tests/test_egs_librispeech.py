@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 from egs_run import load_script, recipe_copy, run_corpus
+from replica_files import recording, tar_gz
 from replica_server import ReplicaServer, forget_proxies, serve
 
 from utils.archives import safe_extract
@@ -24,27 +21,15 @@ preparing = load_script("librispeech", "prepare_librispeech")
 SETS = {"train": ["train-clean-5"], "dev": ["dev-clean-2"], "test": ["test-clean"]}
 
 
-def flac(seconds: float) -> bytes:
-    buffer = io.BytesIO()
-    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(round(16_000 * seconds)) / 16_000)
-    soundfile.write(buffer, tone, 16_000, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
-
-
 def part_archive(part: str, chapters: dict[str, tuple[str, dict[str, float]]]) -> bytes:
     """A part's tar.gz: of each chapter (SPEAKER-CHAPTER) the transcripts and the seconds of each utterance."""
     files = {"LibriSpeech/README.TXT": b"read me", "LibriSpeech/SPEAKERS.TXT": b"; a table\r\n"}
     for chapter, (transcripts, audio) in chapters.items():
         place = f"LibriSpeech/{part}/{chapter.replace('-', '/')}"
         files[f"{place}/{chapter}.trans.txt"] = transcripts.encode()
-        files |= {f"{place}/{chapter}-{number}.flac": flac(seconds) for number, seconds in audio.items()}
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
+        files |= {f"{place}/{chapter}-{number}.flac": recording(seconds, format="FLAC")
+                  for number, seconds in audio.items()}
+    return tar_gz(files)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_corpus import cat_tasks, write_set
 from safetensors.torch import load_file
 
 from utils.batching import FrameBatchSampler, make_divisible
@@ -25,14 +24,6 @@ ROOT = Path(__file__).resolve().parents[1]
 # One step with all 8 utterances; plain gradient descent, so that the update is the gradient.
 ARGV = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0, "lr_scheduler_type": "constant",
         "logging_steps": 1, "eval_strategy": "steps", "eval_steps": 1, "use_cpu": True}
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("made corpus")
-    for number, (name, count) in enumerate((("train", 4), ("dev", 2))):
-        cat_tasks(write_set(directory / name, count, seed=number))
-    return directory
 
 
 def write_config(path: Path, corpus: Path, model: Path, *, is_large_model: bool = True, **argv: Any) -> Path:

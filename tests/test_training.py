@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import torch
-from made_corpus import cat_tasks, write_set
 from safetensors.torch import load_file
 
 from utils.config import Config, load_config
@@ -40,14 +39,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("made corpus")
-    for number, (name, count) in enumerate((("train", 4), ("dev", 2))):
-        cat_tasks(write_set(directory / name, count, seed=number))
-    return directory
 
 
 @pytest.fixture

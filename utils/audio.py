@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 SAMPLE_RATE = 16_000  # Hz, what Whisper hears
+WINDOW_SECONDS = 30.0  # what Whisper hears at once
 _G722_BYTES_PER_SECOND = 8_000
 _TOLERATED_CUT = 0.05  # seconds
 _UNKNOWN_BYTES = 0x7FFF0000  # from here up, a wav's data size is a streaming writer's placeholder

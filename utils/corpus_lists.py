@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from utils.audio import audio_seconds
+from utils.audio import WINDOW_SECONDS, audio_seconds
 from utils.cli import log, progress
 from utils.errors import UserError
 from utils.filesystem import atomic_directory, atomic_open
+from utils.lists import TASKS
 
-MAX_SECONDS = 30.0  # Whisper's window
-TASKS = ("transcribe", "translate")
 SOURCE = "source"  # the file in data/SET/TASK that says which corpus its lists were made of
 
 
@@ -65,14 +64,14 @@ def without_long(utterances: Iterable[Utterance], left_out: list[LeftOut], nj: i
     """
     def fits(utterance: Utterance) -> bool:
         try:
-            return audio_seconds(str(utterance.audio)) <= MAX_SECONDS
+            return audio_seconds(str(utterance.audio)) <= WINDOW_SECONDS
         except UserError:
             return True
 
     utterances = list(utterances)
     with ThreadPool(nj or os.cpu_count() or 1) as pool:
         fitting = list(progress(pool.imap(fits, utterances, chunksize=16), "audio lengths", len(utterances)))
-    left_out += [LeftOut(utterance.id, f"longer than {MAX_SECONDS:g} s")
+    left_out += [LeftOut(utterance.id, f"longer than {WINDOW_SECONDS:g} s")
                  for utterance, fit in zip(utterances, fitting, strict=True) if not fit]
     return [utterance for utterance, fit in zip(utterances, fitting, strict=True) if fit]
 

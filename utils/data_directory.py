@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from utils import machine_made
+from utils.audio import WINDOW_SECONDS
 from utils.errors import UserError
 from utils.filesystem import atomic_open
 from utils.languages import language_code
@@ -23,8 +24,6 @@ from utils.task_lists import (
     find_audio,
     read_task_lists,
 )
-
-WINDOW_SECONDS = 30.0  # what Whisper hears at once
 
 _FILES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "dropped.tsv", machine_made.RECORD)
 

@@ -11,7 +11,7 @@ from utils.audio import load_audio
 from utils.cli import progress
 from utils.errors import UserError
 from utils.filesystem import atomic_open
-from utils.lists import read_list, write_list
+from utils.lists import keys_by_audio, read_list, write_list
 
 if TYPE_CHECKING:
     from utils.features import LogMel  # brings torch, which joining lists does not need
@@ -22,9 +22,7 @@ COMPRESSION = {"none": None, "auto": 1, "two-byte": 3, "one-byte": 5}
 
 def audio_of_job(sources: dict[str, str], job: int, num_jobs: int) -> dict[str, list[str]]:
     """Audio file -> its keys, for job ``job`` (from 1) of ``num_jobs``; files are dealt out in blocks, in order."""
-    keys_of: dict[str, list[str]] = {}
-    for key, source in sources.items():
-        keys_of.setdefault(source, []).append(key)
+    keys_of = keys_by_audio(sources)
     files = list(keys_of)
     first, last = len(files) * (job - 1) // num_jobs, len(files) * job // num_jobs
     return {source: keys_of[source] for source in files[first:last]}

@@ -207,6 +207,14 @@ def read_list(path: str | Path, problem_limit: int = 20, *, allow_empty: bool = 
     return scanned.items
 
 
+def keys_by_audio(wav_scp: Mapping[str, str]) -> dict[str, list[str]]:
+    """Audio file -> its keys, in the order of a wav.scp: the tasks of an utterance share a file."""
+    keys_of: dict[str, list[str]] = {}
+    for key, source in wav_scp.items():
+        keys_of.setdefault(source, []).append(key)
+    return keys_of
+
+
 def write_list(path: str | Path, items: Mapping[str, str], *, verbatim: bool = False) -> None:
     """Write ``key value`` lines sorted on the whole key in C order; the file appears whole or not at all.
 

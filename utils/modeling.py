@@ -150,7 +150,7 @@ def load_tuned_model(path: str | Path, base_dir: str | Path, dtype: torch.dtype 
     return tuned.merge_and_unload().to(dtype)
 
 
-def add_lora(model: MultitaskWhisper, options: LoraOptions) -> nn.Module:
+def add_lora(model: WhisperForConditionalGeneration, options: LoraOptions) -> nn.Module:
     """Freeze ``model`` and put trainable low-rank adapters on the named projections.
 
     Raises:

@@ -20,7 +20,7 @@ from utils.audio import audio_seconds, load_audio
 from utils.config import Lists, require_file
 from utils.errors import UserError
 from utils.features import LogMel, pad_frames
-from utils.lists import read_list
+from utils.lists import keys_by_audio, read_list
 from utils.prompts import MAX_TARGET_TOKENS, prompt_ids, text_ids
 
 IGNORED = -100  # labels that do not count, as everywhere in PyTorch
@@ -96,12 +96,7 @@ def _frames_of_audio(log_mel: LogMel, source: str, scp: Path) -> int:
 
 
 def _group(sources: dict[str, str], num_frames: Callable[[str, str], int]) -> list[Utterance]:
-    utterances: dict[str, Utterance] = {}
-    for key, source in sources.items():
-        if source not in utterances:
-            utterances[source] = Utterance(source, num_frames(key, source))
-        utterances[source].keys.append(key)
-    return list(utterances.values())
+    return [Utterance(source, num_frames(keys[0], source), keys) for source, keys in keys_by_audio(sources).items()]
 
 
 class MultitaskDataset(Dataset[dict[str, Any]]):

@@ -12,6 +12,7 @@ from utils.lists import UtteranceKey, parse_key
 
 MAX_TARGET_TOKENS = 448
 PROMPT_TOKENS = 4
+MAX_TEXT_TOKENS = MAX_TARGET_TOKENS - PROMPT_TOKENS - 1  # the end token
 _ENGLISH_ONLY_END = 50256
 
 

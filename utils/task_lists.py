@@ -14,7 +14,6 @@ from utils.cli import progress
 from utils.errors import UserError
 from utils.lists import Problem, ScannedList, parse_key, scan_list
 
-MAX_TEXT_TOKENS = 448 - 4 - 1  # Whisper's decoder positions less the prompt and the end token
 _SHORTEST = 0.01  # seconds, one frame of features
 
 
@@ -116,7 +115,7 @@ def check_decoder_sequences(task_lists: TaskLists, model_directory: Path) -> Non
     Raises:
         UserError: no multilingual Whisper tokenizer can be loaded from ``model_directory``.
     """
-    from utils.prompts import load_tokenizer, prompt_ids, text_ids
+    from utils.prompts import MAX_TEXT_TOKENS, load_tokenizer, prompt_ids, text_ids
 
     tokenizer = load_tokenizer(model_directory)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tools.bench.measure import Timing, bench_parser, keys_by_audio, report, take_turns
+from tools.bench.measure import Timing, bench_parser, report, spread_audio, take_turns
 from utils.cli import run_main
 from utils.errors import UserError
 from utils.lists import read_list
@@ -48,7 +48,7 @@ def main() -> None:
     from tools.bench import contestants
 
     torch.set_num_threads(args.threads)
-    audio = keys_by_audio(args.data / "wav.scp", args.utterances)
+    audio = spread_audio(args.data / "wav.scp", args.utterances)
     references = read_list(args.data / "text")
     makers: dict[str, Callable[[int], Callable[[], Hypotheses]]] = {
         "ours-ct2": partial(contestants.ours_ct2, args, audio),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tools.bench.measure import Timing, bench_parser, keys_by_audio, report, take_turns
+from tools.bench.measure import Timing, bench_parser, report, spread_audio, take_turns
 from utils.cli import run_main
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     from utils.features import LogMel
 
     torch.set_num_threads(args.threads)
-    sources = list(keys_by_audio(args.wav_scp, args.utterances))
+    sources = list(spread_audio(args.wav_scp, args.utterances))
     clips = [load_audio(source) for source in sources]
     seconds = sum(map(len, clips)) / SAMPLE_RATE
     log_mel, extractor = LogMel(args.model), WhisperFeatureExtractor.from_pretrained(args.model)

@@ -19,7 +19,7 @@ from tabulate import tabulate
 from utils.cli import log, make_parser
 from utils.errors import UserError
 from utils.filesystem import atomic_open
-from utils.lists import read_list
+from utils.lists import keys_by_audio, read_list
 from utils.provenance import provenance
 
 
@@ -69,7 +69,7 @@ def spread(items: Sequence[Any], count: int) -> list[Any]:
     return [items[index] for index in np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
 
 
-def keys_by_audio(wav_scp: Path, count: int) -> dict[str, list[str]]:
+def spread_audio(wav_scp: Path, count: int) -> dict[str, list[str]]:
     """Audio file -> its keys, for ``count`` files spread over a data directory's wav.scp.
 
     Files are sorted by language first (keys start with the utterance, which says nothing about it).
@@ -77,9 +77,7 @@ def keys_by_audio(wav_scp: Path, count: int) -> dict[str, list[str]]:
     Raises:
         UserError: there is no such list.
     """
-    keys_of: dict[str, list[str]] = {}
-    for key, source in read_list(wav_scp, verbatim=True).items():
-        keys_of.setdefault(source, []).append(key)
+    keys_of = keys_by_audio(read_list(wav_scp, verbatim=True))
     if not keys_of:
         raise UserError(f"{wav_scp}: is empty; run ./run.sh --stop-stage 1 first")
     sources = sorted(keys_of, key=lambda source: (keys_of[source][0].split("|")[1], source))

@@ -21,11 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.bench.shapes import SIZES
 from utils.cli import make_parser, run_main
-
-# d_model, encoder layers, decoder layers, vocabulary, mels; from each model's config.json.
-SIZES = {"base": (512, 6, 6, 51865, 80), "small": (768, 12, 12, 51865, 80), "medium": (1024, 24, 24, 51865, 80),
-         "large-v2": (1280, 32, 32, 51865, 80), "large-v3": (1280, 32, 32, 51866, 128)}
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tools.bench.measure import Timing, bench_parser, keys_by_audio, report
+from tools.bench.measure import Timing, bench_parser, report, spread_audio
 from utils.cli import log, run_main
 from utils.config import load_config
 from utils.lists import read_list, write_list
@@ -70,7 +70,7 @@ def main() -> None:
 
 def _write_subset(data: Path, n_utterances: int, subset: Path) -> int:
     """Lists of some utterances of a data directory, spread over it; returns the number of targets."""
-    audio = keys_by_audio(data / "wav.scp", n_utterances)
+    audio = spread_audio(data / "wav.scp", n_utterances)
     texts = read_list(data / "text")
     sources = {key: source for source, keys in audio.items() for key in keys}
     write_list(subset / "wav.scp", sources, verbatim=True)

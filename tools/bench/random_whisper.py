@@ -11,10 +11,10 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
+from tools.bench.shapes import SIZES, TURBO
 from utils.prompts import load_tokenizer
 
-# (width, encoder layers, decoder layers, heads, mels): arXiv:2212.04356, table 1; large-v3 and turbo: their model cards
-_SHAPES = {"small": (768, 12, 12, 12, 80), "large-v3": (1280, 32, 32, 20, 128), "turbo": (1280, 32, 4, 20, 128)}
+_HEAD = 64  # dimensions
 
 
 def write_random_whisper(name: str, like: Path, directory: Path) -> None:
@@ -24,7 +24,8 @@ def write_random_whisper(name: str, like: Path, directory: Path) -> None:
         name: small, large-v3 or turbo.
         like: where vocabulary, tokenizer and generation settings come from.
     """
-    width, encoder, decoder, heads, mels = _SHAPES[name]
+    width, encoder, decoder, _, mels = TURBO if name == "turbo" else SIZES[name]
+    heads = width // _HEAD
     config = WhisperConfig.from_pretrained(like, d_model=width, encoder_layers=encoder, decoder_layers=decoder,
                                            encoder_attention_heads=heads, decoder_attention_heads=heads,
                                            encoder_ffn_dim=4 * width, decoder_ffn_dim=4 * width, num_mel_bins=mels)

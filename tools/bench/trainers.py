@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import LoraConfig, get_peft_model
-from torch import nn
 from torch.utils.data import Dataset
 from transformers import (
     Seq2SeqTrainer,
@@ -25,10 +23,11 @@ from transformers import (
 )
 from transformers.trainer_utils import set_seed
 
-from tools.bench.measure import keys_by_audio
+from tools.bench.measure import spread_audio
 from utils.audio import load_audio
 from utils.batching import FrameBatchSampler
 from utils.config import Config, Lists, LoraOptions, load_config
+from utils.decoding import FULL_WINDOW
 from utils.features import LogMel, pad_frames
 from utils.fused_lora import fuse_lora
 from utils.lists import read_list
@@ -38,8 +37,6 @@ from utils.prompts import load_tokenizer, prompt_ids, text_ids
 from utils.training import make_trainer
 from utils.training_arguments import training_arguments
 from utils.tuning import tune
-
-_WINDOW = 3000
 
 
 class StepTimer(TrainerCallback):
@@ -122,7 +119,7 @@ def measure_training(name: str, args: argparse.Namespace) -> dict[str, float]:
 
 def _utterances(args: argparse.Namespace) -> tuple[list[Utterance], dict[str, np.ndarray]]:
     log_mel = LogMel(args.model)
-    audio = keys_by_audio(args.data / "wav.scp", args.utterances)
+    audio = spread_audio(args.data / "wav.scp", args.utterances)
     feats = {source: log_mel(load_audio(source)) for source in audio}
     return [Utterance(source, len(feats[source]), keys) for source, keys in audio.items()], feats
 
@@ -155,7 +152,7 @@ def stock_examples(utterances: Sequence[Utterance], feats: dict[str, np.ndarray]
 
 def pad_collate(examples: list[StockExample]) -> dict[str, torch.Tensor]:
     """Input padded to 30 s, labels padded with -100; the prompt does not count, as in this recipe."""
-    features = np.stack([pad_frames(example.feats, _WINDOW).T for example in examples])
+    features = np.stack([pad_frames(example.feats, FULL_WINDOW).T for example in examples])
     tokens = [example.prompt + example.text for example in examples]
     length = max(map(len, tokens)) - 1
     inputs = torch.full((len(examples), length), examples[0].text[-1])
@@ -181,11 +178,8 @@ def stock_trainer(model_dir: Path, options: LoraOptions, argv: dict[str, Any], e
                   tokenizer: WhisperTokenizerFast) -> Seq2SeqTrainer:
     """transformers' Whisper, PEFT's LoRA, Seq2SeqTrainer and a padding collator: what users run today."""
     base = WhisperForConditionalGeneration.from_pretrained(model_dir, dtype=torch.float32)
-    model: nn.Module = get_peft_model(base, LoraConfig(
-        r=options.r, lora_alpha=options.alpha, lora_dropout=options.dropout,
-        target_modules=rf".*\.(encoder|decoder)\.layers\..*\.({'|'.join(options.target_modules)})"))
-    return Seq2SeqTrainer(model=model, args=training_arguments(argv, False), train_dataset=_Examples(examples),
-                          data_collator=pad_collate, processing_class=tokenizer)
+    return Seq2SeqTrainer(model=add_lora(base, options), args=training_arguments(argv, False),
+                          train_dataset=_Examples(examples), data_collator=pad_collate, processing_class=tokenizer)
 
 
 def train_ours(model_dir: Path, config: Config, data: Path, directory: Path) -> float:

@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from download_fleurs import CONFIGS, SETS, fleurs_languages
 
+from utils.audio import WINDOW_SECONDS
 from utils.cli import make_parser, run_main
-from utils.corpus_lists import MAX_SECONDS, LeftOut, Utterance, add_prepare_options, write_lists
+from utils.corpus_lists import LeftOut, Utterance, add_prepare_options, write_lists
 from utils.errors import UserError
 
 RATE = 16_000  # Hz
@@ -95,7 +96,7 @@ def _read_set(directory: Path, language: str, set_: str, english: dict[str, str]
         path = audio.pop(row.file, None)
         id_ = f"{language}_{row.sentence}_{Path(row.file).stem}"
         reason = ("no recording, or a second line of it" if path is None else "no text" if not row.text
-                  else f"longer than {MAX_SECONDS:g} s" if row.seconds > MAX_SECONDS else None)
+                  else f"longer than {WINDOW_SECONDS:g} s" if row.seconds > WINDOW_SECONDS else None)
         if path is None or reason:
             left_out.append(LeftOut(id_, reason or ""))
             continue
