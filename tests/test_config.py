@@ -202,7 +202,7 @@ def test_a_value_of_gigabytes_is_shown_in_a_few_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["model: " + "[" * 5000, "predict: {model_path: 2001-99-99}",
-                                  "model: {lora: {r: " + "9" * 5000 + "}}", "model: {lora: {dropout: 1" + "0" * 400 + "}}",
+                                  f"model: {{lora: {{r: {'9' * 5000}}}}}", f"model: {{lora: {{dropout: {'9' * 400}}}}}",
                                   "? [a, b]\n: c", "a: &a [*a]", '"a\\nb": c', "a: \x07"])
 def test_strange_yaml_is_one_line(tmp_path: Path, text: str) -> None:
     assert len(refusal(tmp_path, text)) < 1000

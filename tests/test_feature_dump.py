@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from utils.ark import read_ark
 from utils.audio import load_audio
+from utils.data_directory import MergeOptions, merge_task_lists, write_data_directory
 from utils.errors import UserError
 from utils.feature_dump import COMPRESSION, combine_feats, dump_feats
 from utils.features import LogMel
@@ -196,3 +197,37 @@ def test_neither_commands_nor_pickles_in_an_scp_are_run(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no feature matrix"):
             read_ark(source, 80)
     assert not harm.exists()
+
+
+HOSTILE = ["../../owned", "-rf", "$(touch${IFS}ran)", "`touch`", ";touch", "a\\b", "<script>", "%s", "~", "*"]
+
+
+def test_names_of_utterances_and_files_are_names_only(log_mel: LogMel, tmp_path: Path, make_wav: MakeWav,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of theirs is run, and nothing is written but the recipe's own files."""
+    monkeypatch.chdir(tmp_path)
+    wav = make_wav("wav/good.wav")
+    for number, name in enumerate(HOSTILE):
+        audio = wav.with_name(f"{number}{name.replace('/', '_')};touch ran #.wav")
+        audio.write_bytes(wav.read_bytes())
+        for task in ("transcribe", "translate"):
+            Path("data", task).mkdir(parents=True, exist_ok=True)
+            for file, value in (("wav.scp", audio), ("text", name)):
+                with Path("data", task, file).open("a", encoding="utf-8") as stream:
+                    stream.write(f"{name}|fr|{task} {value}\n")
+    merged = merge_task_lists(Path("data"), MergeOptions())
+    write_data_directory(Path("data"), merged)
+    dump_feats(Path("data"), Path("dump"), log_mel, 1, 1)
+    n_keys, n_matrices = combine_feats(Path("data"), Path("dump"), 1)
+    assert n_keys == len(merged.text) == 2 * n_matrices > 10
+    for place in read_list("dump/feats.scp", verbatim=True).values():
+        assert len(read_ark(place, 80)) > 40
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "dump", "wav"]
+    assert sorted(path.name for path in Path("dump").iterdir()) == ["feats.1.ark", "feats.scp", "utt2num_frames"]
+
+
+def test_bad_audio_is_named_with_its_list_and_key(data: Path, log_mel: LogMel, tmp_path: Path) -> None:
+    wavs = read_list(data / "wav.scp", verbatim=True)
+    Path(wavs["2|zh|transcribe"]).write_bytes(b"RIFF")
+    with pytest.raises(UserError, match=r"wav\.scp: 2\|zh\|transcribe: .*2\.wav: is damaged, or no audio"):
+        dump_feats(data, tmp_path / "dump", log_mel, 1, 1)

@@ -194,7 +194,7 @@ def _ffmpeg(stream: BinaryIO, source: str) -> Iterator[tuple[InputContainer, Aud
             if not container.streams.audio:
                 raise UserError(f"{source}: has no audio track. Correct the path")
             if container.streams.audio[0].codec_context is None:  # PyAV would crash
-                raise UserError(f"{source}: its audio is in a code that FFmpeg does not know. Convert it to wav or flac")
+                raise UserError(f"{source}: its audio is in a code that FFmpeg does not know. Convert it to flac")
             _refuse_rate(source, container.streams.audio[0].rate)
             yield container, container.streams.audio[0]
     except av.FFmpegError as error:
