@@ -51,7 +51,12 @@ def phrases() -> list[str]:
 
 def says(text: str, phrase: str) -> bool:
     """Whether a message has a phrase in it: its pieces, in their order."""
-    return re.search(".*".join(map(re.escape, phrase.split("…"))), text, re.DOTALL) is not None
+    place = 0
+    for piece in phrase.split("…"):
+        place = text.find(piece, place) + len(piece)
+        if place < len(piece):
+            return False
+    return True
 
 
 MESSAGES = sorted(messages())
