@@ -234,4 +234,5 @@ def write_list(path: str | Path, items: Mapping[str, str], *, verbatim: bool = F
             value = items[key] if verbatim else " ".join(items[key].split())
             if "\n" in value:
                 raise ValueError(f"{path}: the value of {key} has a line end in it")
-            stream.write(f"{key} {value}\n" if value else f"{key}\n")
+            arrow = "-> " if value.startswith("->") else ""  # or it would be read as the other form's
+            stream.write(f"{key} {arrow}{value}\n" if value else f"{key}\n")
