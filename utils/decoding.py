@@ -109,16 +109,19 @@ class Decoder(ABC):
             prompts: of each utterance the prompts of its targets; all utterances have as many.
         """
 
-    def __call__(self, utterances: Sequence[Utterance], feats: Sequence[np.ndarray], num_frames: int) -> dict[str, str]:
+    def __call__(self, utterances: Sequence[Utterance], feats: Sequence[np.ndarray], num_frames: int,
+                 encoded: Any = None) -> dict[str, str]:
         """Hypotheses of every key of every utterance; all utterances have as many keys.
 
         Args:
             feats: (frames, num_mels) of each utterance.
             num_frames: what all are padded to.
+            encoded: what :meth:`encode` gave for them, if that is known.
         """
         limits = [token_limit(utterance.num_frames) for utterance in utterances]
         prompts = [[prompt_ids(self.tokenizer, key) for key in utterance.keys] for utterance in utterances]
-        encoded = self.encode(stack_feats(feats, num_frames).numpy())
+        if encoded is None:
+            encoded = self.encode(stack_feats(feats, num_frames).numpy())
         tokens = self.generate(encoded, prompts, Search(self.beam_size, max(limits)))
         self._make_end(tokens, feats, prompts, limits, tried_full_window=num_frames >= FULL_WINDOW)
         return {key: text.strip() for utterance, found in zip(utterances, tokens, strict=True)
