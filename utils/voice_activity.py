@@ -49,11 +49,3 @@ def merge_spans(spans: list[Span], max_seconds: float, max_gap_seconds: float) -
         else:
             merged.append(span)
     return merged
-
-
-def cut_evenly(span: Span, max_seconds: float) -> list[Span]:
-    """A span cut into equal parts of at most ``max_seconds``."""
-    most = round(max_seconds * SAMPLE_RATE)
-    parts = -(-(span.end - span.start) // most)
-    borders = np.linspace(span.start, span.end, parts + 1).round().astype(int).tolist()
-    return [Span(start, end) for start, end in zip(borders[:-1], borders[1:], strict=True)]
