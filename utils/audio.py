@@ -51,10 +51,20 @@ def load_audio(source: str, allow_pipes: bool = False) -> np.ndarray:
         UserError: missing, unreadable, empty, cut off or damaged audio, NaN or infinite samples, a command
             that is not allowed or fails.
     """
+    with _open(source, allow_pipes) as stream:
+        return read_audio(stream, source)
+
+
+def read_audio(stream: BinaryIO, source: str) -> np.ndarray:
+    """Samples of an audio file that is open, or in memory; as :func:`load_audio`, whose errors it raises.
+
+    Args:
+        stream: can be sought in.
+        source: what messages call it.
+    """
     import soxr
 
-    with _open(source, allow_pipes) as stream:
-        samples, rate = _decode(stream, source)
+    samples, rate = _decode(stream, source)
     mono = samples.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise UserError(f"{source}: has NaN or infinite samples. Write the file again from its source")
