@@ -44,8 +44,8 @@ class Ct2Decoder(Decoder):
     """
 
     def __init__(self, model_dir: str | Path, tokenizer: WhisperTokenizerFast, *, beam_size: int = 1,
-                 device: str = "auto", compute_type: str = "auto") -> None:
-        super().__init__(tokenizer, beam_size)
+                 device: str = "auto", compute_type: str = "auto", before_prompt: Tokens | None = None) -> None:
+        super().__init__(tokenizer, beam_size, before_prompt)
         device, compute_type = resolve_runtime(device, compute_type)
         self.workers = len(os.sched_getaffinity(0)) if device == "cpu" else 1
         try:
@@ -65,9 +65,11 @@ class Ct2Decoder(Decoder):
         """Tokens of every target; see :class:`~utils.decoding.Decoder`."""
         found: list[list[Tokens]] = [[] for _ in prompts]
         for targets in zip(*prompts, strict=True):  # one prompt of each utterance
+            # CTranslate2 stops at half of max_length, or where prompt and text together have reached it.
+            longest = max(2 * search.max_tokens, len(targets[0]) + search.max_tokens)
             results = self.model.generate(encoded, list(targets), beam_size=search.beam_size,
                                           no_repeat_ngram_size=search.no_repeat_ngram,
-                                          max_length=2 * search.max_tokens)  # CTranslate2 stops at half of it
+                                          max_length=longest)
             for tokens, result in zip(found, results, strict=True):
                 tokens.append(result.sequences_ids[0])
         return found

@@ -20,7 +20,7 @@ from utils.features import LogMel
 from utils.languages import language_code
 from utils.lists import TASKS
 from utils.multitask_data import Utterance, stack_feats
-from utils.prompts import load_tokenizer
+from utils.prompts import hotword_ids, load_tokenizer
 from utils.voice_activity import Span, find_speech, merge_spans
 
 WINDOWS = ("auto", "short", "full")
@@ -77,8 +77,9 @@ class Recognizer:
                             "exp/TAG/ct2_TYPE")
         device, compute_type = resolve_runtime(device, compute_type)
         self.window = window if window != "auto" else trained_window(model_dir)
-        self._decoder = Ct2Decoder(model_dir, load_tokenizer(model_dir), beam_size=beam_size, device=device,
-                                   compute_type=compute_type)
+        tokenizer = load_tokenizer(model_dir)
+        self._decoder = Ct2Decoder(model_dir, tokenizer, beam_size=beam_size, device=device, compute_type=compute_type,
+                                   before_prompt=hotword_ids(tokenizer, hotwords))
         self._log_mel = LogMel(model_dir, num_mels=self._decoder.model.n_mels)
 
     def __call__(self, audio: np.ndarray, tasks: Sequence[str] = TASKS, language: str | None = None,

@@ -32,13 +32,13 @@ def main() -> int:
     parser.add_argument("--model", type=Path, required=True, help="exported directory, or faster-whisper's")
     parser.add_argument("--task", choices=TASKS, default="both", help="text in its own language, in English, or both")
     parser.add_argument("--language", default="", help="name or code; default: a list's, else detected")
-    parser.add_argument("--format", default="text", help="text, kaldi, jsonl, srt, vtt, tsv; one or, in quotes, several")
+    parser.add_argument("--format", default="text", help="text kaldi jsonl srt vtt tsv; in quotes several of them")
     parser.add_argument("--output-dir", type=Path, help="write files there instead of printing")
     parser.add_argument("--nj", type=int, default=2, help="recordings at once")
     parser.add_argument("--beam-size", type=int, default=1, help="1 is greedy search")
     parser.add_argument("--hotwords", default="", help="names and products that may be said, separated by commas")
     parser.add_argument("--window", choices=["auto", "short", "full"], default="auto",
-                        help="short: encode what is there; full: pad to 30 s, as untuned models need; auto: as the model says")
+                        help="short: encode what is there; full: pad to 30 s; auto: short if the model was tuned for it")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
     parser.add_argument("--compute-type", default="auto", help="int8, float16, ...; auto: as the model was saved")
     parser.add_argument("--allow-pipes", type=boolean, default=False, metavar="true|false",
