@@ -13,23 +13,26 @@ from utils.decoding import Decoder, Search, Tokens
 from utils.errors import UserError
 
 
-def resolve_runtime(device: str, compute_type: str) -> tuple[str, str]:
+def resolve_runtime(device: str, compute_type: str, options: str = "dev_env.conf.{}") -> tuple[str, str]:
     """``auto`` made concrete: the GPU if there is one; the type that the model was saved in, if the device has it.
+
+    Args:
+        options: what messages call ``device`` and ``compute_type``.
 
     Raises:
         UserError: the device is not there or does not support the type (most CPUs have no float16).
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"dev_env.conf.device must be auto, cpu or cuda, not {device!r}")
+        raise UserError(f"{options.format('device')} must be auto, cpu or cuda, not {device!r}")
     if device == "auto":
         device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
     if device == "cuda" and not ctranslate2.get_cuda_device_count():
-        raise UserError("dev_env.conf.device: cuda, but CTranslate2 sees no GPU here; use cpu or auto")
+        raise UserError(f"{options.format('device')}: cuda, but CTranslate2 sees no GPU here; use cpu or auto")
     if compute_type == "auto":
         return device, "default"
     supported = ctranslate2.get_supported_compute_types(device)
     if compute_type not in (*supported, "default", "auto"):
-        raise UserError(f"dev_env.conf.compute_type: this {device} has no {compute_type}; "
+        raise UserError(f"{options.format('compute_type')}: this {device} has no {compute_type}; "
                         f"it has {', '.join(sorted(supported))}")
     return device, compute_type
 

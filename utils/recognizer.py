@@ -75,7 +75,7 @@ class Recognizer:
         if not (model_dir / "model.bin").is_file():
             raise UserError(f"{model_dir}: no CTranslate2 model there (no model.bin); name an exported directory, "
                             "exp/TAG/ct2_TYPE")
-        device, compute_type = resolve_runtime(device, compute_type)
+        device, compute_type = resolve_runtime(device, compute_type, options="{}")
         self.window = window if window != "auto" else trained_window(model_dir)
         tokenizer = load_tokenizer(model_dir)
         self._decoder = Ct2Decoder(model_dir, tokenizer, beam_size=beam_size, device=device, compute_type=compute_type,

@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--beam-size", type=int, default=1, help="1 is greedy search")
     parser.add_argument("--hotwords", default="", help="names and products that may be said, separated by commas")
     parser.add_argument("--window", choices=["auto", "short", "full"], default="auto",
-                        help="short: encode what is there; full: pad to 30 s; auto: short if the model was tuned for it")
+                        help="short: encode what is there; full: pad to 30 s; auto: short if the model was tuned so")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
     parser.add_argument("--compute-type", default="auto", help="int8, float16, ...; auto: as the model was saved")
     parser.add_argument("--allow-pipes", type=boolean, default=False, metavar="true|false",
