@@ -12,6 +12,7 @@ of mp3) is what sloppy writers leave behind and loses no speech. Lengths that me
 from __future__ import annotations
 
 import io
+import math
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 16_000  # Hz, what Whisper hears
 WINDOW_SECONDS = 30.0  # what Whisper hears at once
 _G722_BYTES_PER_SECOND = 8_000
+_VALUES_PER_SECOND = 96_000  # 48 kHz stereo; what fills memory faster may be shorter
 _TOLERATED_CUT = 0.05  # seconds
 _UNKNOWN_BYTES = 0x7FFF0000  # from here up, a wav's data size is a streaming writer's placeholder
 _UNKNOWN_FRAMES = 2**48
@@ -55,16 +57,17 @@ def load_audio(source: str, allow_pipes: bool = False) -> np.ndarray:
         return read_audio(stream, source)
 
 
-def read_audio(stream: BinaryIO, source: str) -> np.ndarray:
+def read_audio(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> np.ndarray:
     """Samples of an audio file that is open, or in memory; as :func:`load_audio`, whose errors it raises.
 
     Args:
         stream: can be sought in.
         source: what messages call it.
+        max_seconds: longer audio is refused before it fills memory, a small file that unfolds into hours, too.
     """
     import soxr
 
-    samples, rate = _decode(stream, source)
+    samples, rate = _decode(stream, source, max_seconds)
     mono = samples.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise UserError(f"{source}: has NaN or infinite samples. Write the file again from its source")
@@ -185,7 +188,8 @@ def _ffmpeg(stream: BinaryIO, source: str) -> Iterator[tuple[InputContainer, Aud
 
     format_name = "g722" if _is_raw_g722(stream, source) else None
     try:
-        with av.open(stream, format=format_name) as container:
+        # Playlists (HLS, DASH, concat) name other files and addresses: none is opened.
+        with av.open(stream, format=format_name, options={"protocol_whitelist": "none"}) as container:
             if not container.streams.audio:
                 raise UserError(f"{source}: has no audio track. Correct the path")
             yield container, container.streams.audio[0]
@@ -210,14 +214,21 @@ def _header_seconds(stream: BinaryIO, source: str) -> float | None:
     return seconds
 
 
-def _decode(stream: BinaryIO, source: str) -> tuple[np.ndarray, int]:
+def _refuse_long(source: str, n_values: int, n_frames: int, rate: int, max_seconds: float) -> None:
+    if n_frames > max_seconds * rate or n_values > max_seconds * _VALUES_PER_SECOND:
+        raise UserError(f"{source}: is longer than {max_seconds:g} s, or as big by its rate and channels. "
+                        "Cut it into parts")
+
+
+def _decode(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> tuple[np.ndarray, int]:
     """Samples, float32, shape (frames, channels), and their rate in Hz."""
     if not _is_raw_g722(stream, source):
         _refuse_cut(source, _missing_from_wav(stream))
         if (sound := _open_sndfile(stream)) is not None:
+            _refuse_long(source, sound.frames * sound.channels, sound.frames, sound.samplerate, max_seconds)
             return _decode_sndfile(sound, source), sound.samplerate
     with _ffmpeg(stream, source) as (container, track):
-        return _decode_ffmpeg(container, track), track.rate
+        return _decode_ffmpeg(container, track, source, max_seconds), track.rate
 
 
 def _decode_sndfile(sound: soundfile.SoundFile, source: str) -> np.ndarray:
@@ -232,8 +243,12 @@ def _decode_sndfile(sound: soundfile.SoundFile, source: str) -> np.ndarray:
     return samples
 
 
-def _decode_ffmpeg(container: InputContainer, track: AudioStream) -> np.ndarray:
-    blocks = [_samples(frame) for frame in container.decode(track)]
+def _decode_ffmpeg(container: InputContainer, track: AudioStream, source: str, max_seconds: float) -> np.ndarray:
+    blocks, n_values, n_frames = [], 0, 0
+    for frame in container.decode(track):
+        blocks.append(_samples(frame))
+        n_values, n_frames = n_values + blocks[-1].size, n_frames + len(blocks[-1])
+        _refuse_long(source, n_values, n_frames, track.rate, max_seconds)
     return np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
 
 
