@@ -49,7 +49,7 @@ def main() -> None:
     api_key = read_api_key(args.api_key_file)
     with listen(args.host, args.port, api_key) as listener:  # before what takes seconds
         from utils.recognizer import Recognizer
-        from utils.service import make_app, serve
+        from utils.service import make_app, make_server
 
         recognizer = Recognizer(args.model, device=args.device, compute_type=args.compute_type,
                                 beam_size=args.beam_size, hotwords=args.hotwords)
@@ -59,7 +59,7 @@ def main() -> None:
         host, port = listener.getsockname()[:2]
         log(f"{args.model} is served at http://{f'[{host}]' if ':' in host else host}:{port}, "
             f"{args.nj} recordings at once, {args.queue} may wait; Ctrl-C stops")
-        serve(app, listener, limits.seconds)
+        make_server(app, limits.seconds).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ import base64
 import hashlib
 import io
 import math
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, Any
 
+import uvicorn
 from fastapi import FastAPI, File, Form, HTTPException, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -88,26 +88,23 @@ def make_app(recognize: Recognize, model: str, *, workers: int, waiting: int, li
     queue = WorkQueue(workers, waiting)
     app = FastAPI(title="Whisper multitask", openapi_url=None)  # its own pages load scripts from elsewhere
     _add_error_handlers(app)
-    _add_page(app, model, bool(api_key))
     service = Service(recognize, model, queue, limits)
+    _add_page(app, service, bool(api_key))
     _add_models(app, service)
     _add_recognition(app, service)
     return Guard(app, queue, limits, api_key)
 
 
-def serve(app: Guard, listener: socket.socket, seconds: float) -> None:
-    """Answer what comes to a listening socket until SIGTERM or Ctrl-C; then requests in flight are still answered.
+def make_server(app: Guard, seconds: float) -> uvicorn.Server:
+    """What answers requests until SIGTERM or Ctrl-C; then those in flight are still answered.
 
     Args:
         seconds: how long a request may take.
     """
-    import uvicorn
-
     # h11 reads what a refused client still sends, so that the client sees the refusal and no broken connection.
-    config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", log_level="warning", access_log=False,
-                            server_header=False, proxy_headers=False, limit_concurrency=_MAX_CONNECTIONS,
-                            timeout_graceful_shutdown=math.ceil(seconds) + 5)
-    uvicorn.Server(config).run(sockets=[listener])
+    return uvicorn.Server(uvicorn.Config(
+        app, http="h11", ws="none", lifespan="off", log_level="warning", access_log=False, server_header=False,
+        proxy_headers=False, limit_concurrency=_MAX_CONNECTIONS, timeout_graceful_shutdown=math.ceil(seconds) + 5))
 
 
 def _add_error_handlers(app: FastAPI) -> None:
@@ -131,16 +128,16 @@ def _add_error_handlers(app: FastAPI) -> None:
         return refuse(500, "The server failed; its log says why.", "internal_error")
 
 
-def _add_page(app: FastAPI, model: str, needs_key: bool) -> None:
-    html, headers = _page(model, needs_key)
+def _add_page(app: FastAPI, service: Service, needs_key: bool) -> None:
+    html, headers = _page(service.model, needs_key)
 
     @app.get("/")
     async def page() -> HTMLResponse:
         return HTMLResponse(html, headers=headers)
 
     @app.get("/health")
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
+    async def health() -> dict[str, Any]:
+        return {"status": "ok", "requests": service.queue.taken}
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
