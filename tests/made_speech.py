@@ -9,7 +9,7 @@ _SYLLABLES = 4  # a second
 _VOWELS = np.array([(730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480), (570, 840, 2410)])  # Hz
 
 
-def speak(seconds: float, seed: int = 0, pitch: float = 120.0) -> np.ndarray:
+def speak(seconds: float, seed: int = 0, pitch: float = 100.0) -> np.ndarray:
     """(samples,) float32 at 16 kHz: random vowels, four a second, of a gliding pitch in Hz."""
     rng = np.random.default_rng(seed)
     time = np.arange(round(seconds * RATE)) / RATE

@@ -233,11 +233,11 @@ def _decode_sndfile(sound: soundfile.SoundFile, source: str) -> np.ndarray:
 
 
 def _decode_ffmpeg(container: InputContainer, track: AudioStream) -> np.ndarray:
-    blocks = [_samples(frame) for frame in container.decode(track)]
+    blocks = [frame_samples(frame) for frame in container.decode(track)]
     return np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
 
 
-def _samples(frame: AudioFrame) -> np.ndarray:
+def frame_samples(frame: AudioFrame) -> np.ndarray:
     """Samples of a decoded frame, float32, shape (samples, channels). (FFmpeg's own conversion is ten times slower.)"""
     block = frame.to_ndarray()
     samples = block.T if frame.format.is_planar else block.reshape(-1, frame.layout.nb_channels)
