@@ -246,13 +246,13 @@ def _decode_sndfile(sound: soundfile.SoundFile, source: str) -> np.ndarray:
 def _decode_ffmpeg(container: InputContainer, track: AudioStream, source: str, max_seconds: float) -> np.ndarray:
     blocks, n_values, n_frames = [], 0, 0
     for frame in container.decode(track):
-        blocks.append(_samples(frame))
+        blocks.append(frame_samples(frame))
         n_values, n_frames = n_values + blocks[-1].size, n_frames + len(blocks[-1])
         _refuse_long(source, n_values, n_frames, track.rate, max_seconds)
     return np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
 
 
-def _samples(frame: AudioFrame) -> np.ndarray:
+def frame_samples(frame: AudioFrame) -> np.ndarray:
     """Samples of a decoded frame, float32, shape (samples, channels). (FFmpeg's own conversion is ten times slower.)"""
     block = frame.to_ndarray()
     samples = block.T if frame.format.is_planar else block.reshape(-1, frame.layout.nb_channels)

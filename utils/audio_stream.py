@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
+import soxr
 
-from utils.audio import SAMPLE_RATE, WINDOW_SECONDS
+from utils.audio import SAMPLE_RATE, WINDOW_SECONDS, frame_samples
 from utils.errors import UserError
 from utils.voice_activity import Span, find_speech
 
@@ -38,21 +39,22 @@ def read_blocks(stream: BinaryIO, raw: bool) -> Iterator[np.ndarray]:
         return
     import av
 
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
-    blocks: list[np.ndarray] = []
+    waiting = np.zeros(0, np.float32)
     try:
         # Little is read ahead to find out the format: the first words must not wait for it.
         with av.open(stream, options={"probesize": "4096", "analyzeduration": "0"}) as container:
-            for frame in container.decode(audio=0):
-                blocks += [block.to_ndarray()[0] for block in resampler.resample(frame)]
-                if sum(map(len, blocks)) >= _LOOK_EVERY:
-                    yield np.concatenate(blocks)
-                    blocks = []
+            track = container.streams.audio[0]
+            resampler = soxr.ResampleStream(track.rate, SAMPLE_RATE, 1, "float32")
+            for frame in container.decode(track):
+                mono = frame_samples(frame).mean(axis=1, dtype=np.float32)
+                waiting = np.concatenate([waiting, resampler.resample_chunk(mono)])
+                if len(waiting) >= _LOOK_EVERY:
+                    yield waiting
+                    waiting = waiting[:0]
     except (av.FFmpegError, IndexError) as error:
         raise UserError(f"standard input: no audio that FFmpeg can read as it comes ({error}). Is it without a header? "
                         "--raw true") from None
-    if blocks:
-        yield np.concatenate(blocks)
+    yield np.concatenate([waiting, resampler.resample_chunk(waiting[:0], last=True)])
 
 
 def cut_at_pauses(blocks: Iterable[np.ndarray]) -> Iterator[tuple[float, np.ndarray]]:

@@ -43,7 +43,7 @@ def _cues_of(segment: Segment, text: str) -> list[Cue]:
 
 
 def _split(text: str) -> list[str]:
-    """A text in parts of at most _MAX_WIDTH, cut at the best place in the second half of each."""
+    """A text in parts of at most _MAX_WIDTH, cut at the best place in the last two thirds of each."""
     units = split_keeping_space(text)
     parts = []
     while units:
@@ -53,7 +53,7 @@ def _split(text: str) -> list[str]:
         while width + _width(units[fitting]) <= _MAX_WIDTH or not fitting:
             width += _width(units[fitting])
             fitting += 1
-        cut = max(range(fitting // 2 + 1, fitting + 1), key=lambda place: (_goodness(units[place - 1]), place))
+        cut = max(range(fitting // 3 + 1, fitting + 1), key=lambda place: (_goodness(units[place - 1]), place))
         parts.append("".join(units[:cut]))
         units = units[cut:]
     return parts
