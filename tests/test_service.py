@@ -162,6 +162,7 @@ def test_openais_client_sees_models_and_mistakes(address, recognizer):
             ({"file": ("a.wav", b"")}, openai.BadRequestError, "the uploaded file: is"),
             ({"file": ("a.wav", wav(0))}, openai.BadRequestError, "has no samples"),
             ({"language": "frensh"}, openai.BadRequestError, "Did you mean french"),
+            ({"language": "x" * 101}, openai.BadRequestError, "language: String should have at most 100"),
             ({"response_format": "doc"}, openai.BadRequestError, "'doc' is none of json, text, srt, verbose_json, vtt"),
             ({"timestamp_granularities": ["word"]}, openai.BadRequestError, "times segments, not words"),
             ({"stream": True}, openai.BadRequestError, "leave stream out")):

@@ -34,6 +34,7 @@ TEMPLATES = Path(__file__).parent / "html"
 OPENAI_MODEL = "whisper-1"  # what clients ask for when nobody tells them another name
 _MAX_CONNECTIONS = 512
 Recognize = Callable[..., Recognition]
+Name = Annotated[str, Form(max_length=100)]  # messages repeat it
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,8 @@ def _add_models(app: FastAPI, service: Service) -> None:
 def _add_recognition(app: FastAPI, service: Service) -> None:
     @app.post("/v1/audio/transcriptions")
     async def transcriptions(
-            request: Request, file: Annotated[UploadFile, File()], model: Annotated[str, Form()],
-            language: Annotated[str | None, Form()] = None, response_format: Annotated[str, Form()] = "json",
+            request: Request, file: Annotated[UploadFile, File()], model: Name, language: Name | None = None,
+            response_format: Name = "json",
             stream: Annotated[bool, Form()] = False,
             granularities: Annotated[list[str] | None, Form(alias="timestamp_granularities[]")] = None) -> Response:
         if stream:
@@ -169,8 +170,8 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
 
     @app.post("/v1/audio/translations")
     async def translations(
-            request: Request, file: Annotated[UploadFile, File()], model: Annotated[str, Form()],
-            response_format: Annotated[str, Form()] = "json") -> Response:
+            request: Request, file: Annotated[UploadFile, File()], model: Name,
+            response_format: Name = "json") -> Response:
         return await answer(request, file, model, "translate", None, response_format)
 
     async def answer(request: Request, file: UploadFile, model: str, task: str, language: str | None,
@@ -184,7 +185,7 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
 
     @app.post("/recognize")
     async def recognize(request: Request, file: Annotated[UploadFile, File()],
-                        language: Annotated[str | None, Form()] = None) -> dict[str, Any]:
+                        language: Name | None = None) -> dict[str, Any]:
         """Both tasks from one encoder pass."""
         found = await service.run(request, file, TASKS, language)
         return {**asdict(found), **{task: found.text(task) for task in TASKS}}
