@@ -97,7 +97,7 @@ class Recognizer:
             UserError: unknown language or task, or the audio is not what it must be.
         """
         _check(audio, tasks)
-        code = _code(language) if language else None
+        code = known_language(language) if language else None
         duration = len(audio) / SAMPLE_RATE
         spans = self._spans(audio)
         if not spans:
@@ -195,8 +195,13 @@ def _check(audio: np.ndarray, tasks: Iterable[str]) -> None:
         raise UserError(f"task {', '.join(unknown) or 'missing'}: must be {' or '.join(TASKS)}")
 
 
-def _code(language: str) -> str:
+def known_language(name: str) -> str:
+    """Whisper's code of a language given by name or code.
+
+    Raises:
+        UserError: Whisper does not know it.
+    """
     try:
-        return language_code(language)
+        return language_code(name)
     except ValueError as error:
         raise UserError(str(error)) from None
