@@ -12,7 +12,7 @@ from made_speech import silence, speak
 from utils.audio_stream import cut_at_pauses, read_blocks
 from utils.errors import UserError
 
-TALK = np.concatenate([silence(2), speak(2), silence(1.5), speak(3, 1), silence(0.1)])
+TALK = np.concatenate([silence(2), speak(2), silence(1.5), speak(3, 2), silence(0.1)])
 
 
 class Pipe(io.RawIOBase):
@@ -73,7 +73,7 @@ def test_utterances_come_out_at_pauses() -> None:
 
 
 def test_who_never_stops_is_cut_and_silence_is_nothing() -> None:
-    endless = np.tile(speak(5), 8)
+    endless = np.concatenate([speak(5, seed) for seed in range(8)])
     pieces = list(cut_at_pauses(np.split(endless, range(8_000, len(endless), 8_000))))
     assert len(pieces) > 1 and all(len(audio) <= 30 * 16_000 for _, audio in pieces)
     assert sum(len(audio) for _, audio in pieces) == pytest.approx(len(endless), abs=16_000)

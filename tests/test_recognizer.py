@@ -20,7 +20,8 @@ from utils.prompts import MAX_HOTWORD_TOKENS, load_tokenizer
 from utils.recognizer import Recognizer
 from utils.voice_activity import Span, find_speech, merge_spans
 
-TALK = np.concatenate([silence(1), speak(3), silence(2), speak(2, 1), silence(1.5), speak(4, 2), silence(0.5)])
+TALK = np.concatenate([silence(1), speak(3), silence(2), speak(3, 2), silence(1.5), speak(4, 3), silence(0.5)])
+SPOKEN = [(1, 4), (6, 9), (10.5, 14.5)]  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,8 @@ def watch(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> Watched:
 def test_speech_is_found_where_it_is_and_decoded_as_stage_5_does(recognizer: Recognizer, tuned: Path) -> None:
     found = recognizer(TALK, language="fr")
     assert (found.language, found.language_probability, found.duration) == ("fr", 1.0, len(TALK) / 16_000)
-    assert [(round(one.start), round(one.end)) for one in found.segments] == [(1, 4), (6, 8), (9, 14)]
+    for segment, (start, end) in zip(found.segments, SPOKEN, strict=True):  # made speech is heard a little late
+        assert start - 0.3 < segment.start < start + 0.8 and end - 0.3 < segment.end < end + 0.3
     decoder = Ct2Decoder(tuned, load_tokenizer(tuned), device="cpu")
     for segment in found.segments:
         feats = LogMel(tuned)(TALK[round(segment.start * 16_000):round(segment.end * 16_000)])
@@ -154,7 +156,7 @@ def test_hotwords_stand_before_every_prompt(tuned: Path, monkeypatch: pytest.Mon
 def test_long_text_has_room_beside_hotwords(tuned: Path) -> None:
     """448 tokens are all there is; CTranslate2 dies of more."""
     recognizer = Recognizer(tuned, device="cpu", hotwords="x" * (MAX_HOTWORD_TOKENS - 1))
-    assert recognizer(np.tile(speak(4), 7), language="fr").segments
+    assert recognizer(np.concatenate([speak(7, seed) for seed in range(4)]), language="fr").segments
     with pytest.raises(UserError, match=f"hotwords: .* there is room for {MAX_HOTWORD_TOKENS}; name fewer"):
         Recognizer(tuned, device="cpu", hotwords="x" * MAX_HOTWORD_TOKENS)
 
@@ -188,6 +190,7 @@ def test_spans_are_joined_up_to_a_length_and_a_gap() -> None:
 
 
 def test_speech_without_a_pause_is_cut_at_30_seconds() -> None:
-    spans = find_speech(np.tile(speak(5), 13))
-    assert spans[-1].end == 65 * 16_000
-    assert all(span.end - span.start <= 30 * 16_000 for span in spans)
+    spans = find_speech(np.concatenate([speak(5, seed) for seed in range(13)]))
+    lengths = [(span.end - span.start) / 16_000 for span in merge_spans(spans, 30, 30)]
+    assert len(lengths) >= 3 and max(lengths) <= 30
+    assert sum(lengths) > 60

@@ -15,7 +15,7 @@ from made_speech import RATE, silence, speak
 from utils.export import convert, merge
 
 SCRIPT = Path(__file__).resolve().parents[1] / "utils/transcribe.py"
-TALK = np.concatenate([silence(0.5), speak(3), silence(2), speak(2, 1), silence(1)])
+TALK = np.concatenate([silence(0.5), speak(3), silence(2), speak(3, 2), silence(1)])
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from utils.filesystem import atomic_directory
 from utils.modeling import load_tuned_model
 from utils.prompts import load_tokenizer
 from utils.whole_model import save_whole_model
+from utils.window import write_window
 
 # What CTranslate2 can store weights as; "" keeps the checkpoint's own precision.
 QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32", "")
@@ -59,14 +60,9 @@ def convert(merged_dir: str | Path, ct2_dir: str | Path, quantization: str, wind
         converter = TransformersConverter(str(merged_dir), copy_files=list(_COPIED), low_cpu_mem_usage=True)
         converter.convert(str(partial), quantization=quantization or None, force=True)
         check_ct2(partial, merged_dir)
-        _note_window(partial / "config.json", window)
+        write_window(partial, window)
     size = sum(path.stat().st_size for path in ct2_dir.iterdir()) / 1e6
     log(f"{ct2_dir}: {quantization or 'weights as they were'}, {size:.0f} MB")
-
-
-def _note_window(config_file: Path, window: str) -> None:
-    config = json.loads(config_file.read_text("utf-8"))
-    config_file.write_text(json.dumps({**config, "window": window}, indent=2) + "\n", "utf-8")
 
 
 def _refuse_other_contents(directory: Path, mark: str, sources: Sequence[str | Path] = ()) -> None:

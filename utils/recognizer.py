@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -22,10 +21,10 @@ from utils.lists import TASKS
 from utils.multitask_data import Utterance, stack_feats
 from utils.prompts import hotword_ids, load_tokenizer
 from utils.voice_activity import Span, find_speech, merge_spans
+from utils.window import read_window
 
-WINDOWS = ("auto", "short", "full")
 _MAX_GAP_SECONDS = 0.6  # a longer silence ends a segment where the encoder takes short windows
-_MAX_BATCH_FRAMES = 12_000
+_TAIL_FRAMES = 50  # of silence after a batch's longest segment, as stage 5 has them
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Recognizer:
             raise UserError(f"{model_dir}: no CTranslate2 model there (no model.bin); name an exported directory, "
                             "exp/TAG/ct2_TYPE")
         device, compute_type = resolve_runtime(device, compute_type, options="{}")
-        self.window = window if window != "auto" else trained_window(model_dir)
+        self.window = window if window != "auto" else read_window(model_dir)
         tokenizer = load_tokenizer(model_dir)
         self._decoder = Ct2Decoder(model_dir, tokenizer, beam_size=beam_size, device=device, compute_type=compute_type,
                                    before_prompt=hotword_ids(tokenizer, hotwords))
@@ -97,7 +96,7 @@ class Recognizer:
             UserError: unknown language or task, or the audio is not what it must be.
         """
         _check(audio, tasks)
-        code = _code(language) if language else None
+        code = known_language(language) if language else None
         duration = len(audio) / SAMPLE_RATE
         spans = self._spans(audio)
         if not spans:
@@ -109,7 +108,7 @@ class Recognizer:
             places = (spans[int(utterance.source)] for utterance in batch.utterances)
             return [self._log_mel(audio[place.start:place.end]) for place in places]
 
-        batches = plan_batches(utterances, self._budget(frames), self.window)
+        batches = plan_batches(utterances, self._budget(frames), self.window, _TAIL_FRAMES)
         encoded, probability = None, 1.0
         if code is None:  # from the longest segments, whose encoder outputs are used again
             encoded = self._encode(feats_of(batches[0]), batches[0])
@@ -132,7 +131,7 @@ class Recognizer:
     def _budget(self, frames: list[int]) -> int:
         """Frames in a batch: several batches for every worker, so that none waits long for another in the end."""
         total = FULL_WINDOW * len(frames) if self.window == "full" else sum(frames)
-        return min(_MAX_BATCH_FRAMES, max(FULL_WINDOW, total // (4 * self._decoder.workers)))
+        return min(self._decoder.max_frames, max(FULL_WINDOW, total // (4 * self._decoder.workers)))
 
     def _encode(self, feats: list[np.ndarray], batch: Batch) -> Any:
         return self._decoder.encode(stack_feats(feats, batch.num_frames).numpy())
@@ -172,19 +171,6 @@ class Recognizer:
         return texts
 
 
-def trained_window(model_dir: Path) -> str:
-    """``short`` if the directory says that its model was tuned for short windows, else ``full``.
-
-    Raises:
-        UserError: its config.json cannot be read.
-    """
-    try:
-        config = json.loads((model_dir / "config.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{model_dir}/config.json: cannot be read: {error}; export the model again") from None
-    return "short" if config.get("window") == "short" else "full"
-
-
 def _check(audio: np.ndarray, tasks: Iterable[str]) -> None:
     if audio.ndim != 1 or not len(audio):
         raise UserError(f"audio must be mono and not empty: its shape is {audio.shape}, not (samples,)")
@@ -195,8 +181,13 @@ def _check(audio: np.ndarray, tasks: Iterable[str]) -> None:
         raise UserError(f"task {', '.join(unknown) or 'missing'}: must be {' or '.join(TASKS)}")
 
 
-def _code(language: str) -> str:
+def known_language(name: str) -> str:
+    """Whisper's code of a language given by name or code.
+
+    Raises:
+        UserError: Whisper does not know it.
+    """
     try:
-        return language_code(language)
+        return language_code(name)
     except ValueError as error:
         raise UserError(str(error)) from None

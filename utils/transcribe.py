@@ -52,20 +52,22 @@ def main() -> int:
         parser.error("--nj and --beam-size must be at least 1")
     if args.live and (args.audio != ["-"] or args.output_dir):
         parser.error("--live true reads standard input only (-), and prints")
+    if args.live and args.format not in ("text", "jsonl"):
+        parser.error("--live true prints text or jsonl")
 
     from utils.recordings import find_recordings
 
     recordings = find_recordings(args.audio)  # before what takes seconds to import
 
-    from utils.recognizer import Recognizer
+    from utils.recognizer import Recognizer, known_language
     from utils.transcription import Job, transcribe, transcribe_live
     from utils.transcripts import open_output
 
     tasks, formats = TASKS[args.task], args.format.replace(",", " ").split()
     output = open_output(args.output_dir, formats, tasks, only_one=len(recordings) == 1)
+    job = Job(tasks, known_language(args.language) if args.language else None, args.allow_pipes, args.raw)
     recognizer = Recognizer(args.model, device=args.device, compute_type=args.compute_type, beam_size=args.beam_size,
                             hotwords=args.hotwords, window=args.window)
-    job = Job(tasks, args.language or None, args.allow_pipes, args.raw)
     if args.live:
         transcribe_live(recognizer, job, output)
         return 0

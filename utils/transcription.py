@@ -6,7 +6,7 @@ import io
 import sys
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,13 +41,15 @@ def transcribe(recognizer: Recognizer, recordings: Sequence[Recording], job: Job
     seconds = [_seconds(recording, job) for recording in recordings]
     failed = 0
     with progress_bar("transcribing", round(sum(seconds)) or None, "s") as bar, ThreadPoolExecutor(num_jobs) as pool:
-        lock = threading.Lock()  # of the bar
+        lock, stopped = threading.Lock(), threading.Event()  # the bar's lock
 
         def recognize(recording: Recording, length: float) -> Recognition | UserError:
             done = 0.0
 
             def advance(share: float) -> None:
                 nonlocal done
+                if stopped.is_set():
+                    raise CancelledError
                 with lock:
                     bar.update(round(share * length, 2) - done)
                 done = round(share * length, 2)
@@ -69,7 +71,8 @@ def transcribe(recognizer: Recognizer, recordings: Sequence[Recording], job: Job
                     tqdm.write(f"{Path(sys.argv[0]).name}: error: {_named(recording, found)}", file=sys.stderr)
                 else:
                     output.write(recording.name, recording.source, found)
-        finally:  # what is not begun is not begun after Ctrl-C or a full disk
+        finally:  # after Ctrl-C or a full disk nothing more is begun, and what runs ends with its batch
+            stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
     output.close()
     return failed

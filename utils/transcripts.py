@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,18 @@ class Folder(Output):
     """NAME.txt, NAME.srt, … of every recording, NAME.en.* with its translation, and lists of all of them.
 
     ``text`` (Kaldi's, sorted, keys ``id|language|task``) and ``transcripts.jsonl`` appear when all is done.
+
+    Raises:
+        UserError: nothing can be written there, or two files of these recordings would have one name.
     """
 
     def __init__(self, directory: Path, formats: Sequence[str], tasks: Sequence[str]) -> None:
         self.directory, self.formats, self.tasks = directory, formats, tasks
+        self._written: set[str] = set()
         self._kaldi: dict[str, str] = {}
         self._objects: list[dict[str, Any]] = []
+        with _writing(directory):
+            directory.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, source: str, recognition: Recognition) -> None:
         """Write the recording's own files."""
@@ -72,13 +79,26 @@ class Folder(Output):
     def close(self) -> None:
         """Write the lists of all recordings."""
         if "kaldi" in self.formats:
-            write_list(self.directory / "text", self._kaldi)
+            with _writing(self.directory / "text"):
+                write_list(self.directory / "text", self._kaldi)
         if "jsonl" in self.formats:
             self._write("transcripts.jsonl", "".join(map(_json_line, self._objects)))
 
     def _write(self, name: str, content: str) -> None:
-        with atomic_open(self.directory / name) as stream:
+        if name in self._written:
+            raise UserError(f"{self.directory / name} would be written twice, as a recording's and as another's "
+                            "translation; rename one")
+        self._written.add(name)
+        with _writing(self.directory / name), atomic_open(self.directory / name) as stream:
             stream.write(content)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}; choose another --output-dir") from None
 
 
 class Stdout(Output):

@@ -97,7 +97,7 @@ def decode(args: argparse.Namespace, lists: Mapping[str, list[str]], window: str
         feats = {source: log_mel(load_audio(source)) for source, keys in audio
                  if parse_key(keys[0]).language == language}
         utterances = [Utterance(source, len(feats[source]), keys) for source, keys in audio if source in feats]
-        found, spent = decode_set(decoder, feats.__getitem__, plan_batches(utterances, 12_000, window))
+        found, spent = decode_set(decoder, feats.__getitem__, plan_batches(utterances, decoder.max_frames, window, 50))
         hypotheses |= found
         seconds += spent
     return hypotheses, seconds
