@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import io
 import re
-import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -66,14 +66,14 @@ def serving(model: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[
                 break
         else:
             raise UserError(f"the server does not start: {line.strip()}")
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(lambda: [*server.stderr])  # a full pipe would stop it
-            yield found.group(1), server
-            server.send_signal(signal.SIGTERM)
-            server.wait(60)
+        threading.Thread(target=server.stderr.read, daemon=True).start()  # a full pipe would stop the server
+        yield found.group(1), server
     finally:
-        server.kill()
-        server.wait()
+        server.terminate()
+        try:
+            server.wait(60)
+        finally:
+            server.kill()
 
 
 def load_test(model: Path, audio: Sequence[bytes], n_requests: int, n_clients: int, *options: str) -> Load:
