@@ -35,6 +35,7 @@ OPENAI_MODEL = "whisper-1"  # what clients ask for when nobody tells them anothe
 _MAX_CONNECTIONS = 512
 Recognize = Callable[..., Recognition]
 Name = Annotated[str, Form(max_length=100)]  # messages repeat it
+OptionalName = Annotated[str | None, Form(max_length=100)]  # Name | None would be looked for in the address
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
 def _add_recognition(app: FastAPI, service: Service) -> None:
     @app.post("/v1/audio/transcriptions")
     async def transcriptions(
-            request: Request, file: Annotated[UploadFile, File()], model: Name, language: Name | None = None,
+            request: Request, file: Annotated[UploadFile, File()], model: Name, language: OptionalName = None,
             response_format: Name = "json",
             stream: Annotated[bool, Form()] = False,
             granularities: Annotated[list[str] | None, Form(alias="timestamp_granularities[]")] = None) -> Response:
@@ -185,7 +186,7 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
 
     @app.post("/recognize")
     async def recognize(request: Request, file: Annotated[UploadFile, File()],
-                        language: Name | None = None) -> dict[str, Any]:
+                        language: OptionalName = None) -> dict[str, Any]:
         """Both tasks from one encoder pass."""
         found = await service.run(request, file, TASKS, language)
         return {**asdict(found), **{task: found.text(task) for task in TASKS}}
