@@ -18,7 +18,7 @@ def speak(seconds: float, seed: int = 0, pitch: float = 100.0) -> np.ndarray:
     syllables = (time * _SYLLABLES).astype(int)
     formants = _VOWELS[rng.integers(0, len(_VOWELS), syllables.max() + 1)][syllables]
     voice = np.zeros_like(time)
-    for harmonic in range(1, 40):
+    for harmonic in range(1, 30):
         frequency = harmonic * fundamental
         resonance = sum(0.5**number / (1 + ((frequency - formants[:, number]) / (60 + 40 * number)) ** 2)
                         for number in range(3))

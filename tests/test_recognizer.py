@@ -156,7 +156,7 @@ def test_hotwords_stand_before_every_prompt(tuned: Path, monkeypatch: pytest.Mon
 def test_long_text_has_room_beside_hotwords(tuned: Path) -> None:
     """448 tokens are all there is; CTranslate2 dies of more."""
     recognizer = Recognizer(tuned, device="cpu", hotwords="x" * (MAX_HOTWORD_TOKENS - 1))
-    assert recognizer(np.concatenate([speak(7, seed) for seed in range(4)]), language="fr").segments
+    assert recognizer(np.concatenate([speak(4, seed) for seed in range(3)]), language="fr").segments
     with pytest.raises(UserError, match=f"hotwords: .* there is room for {MAX_HOTWORD_TOKENS}; name fewer"):
         Recognizer(tuned, device="cpu", hotwords="x" * MAX_HOTWORD_TOKENS)
 
@@ -190,7 +190,7 @@ def test_spans_are_joined_up_to_a_length_and_a_gap() -> None:
 
 
 def test_speech_without_a_pause_is_cut_at_30_seconds() -> None:
-    spans = find_speech(np.concatenate([speak(5, seed) for seed in range(13)]))
+    spans = find_speech(np.concatenate([speak(5, seed) for seed in range(8)]))
     lengths = [(span.end - span.start) / 16_000 for span in merge_spans(spans, 30, 30)]
-    assert len(lengths) >= 3 and max(lengths) <= 30
-    assert sum(lengths) > 60
+    assert len(lengths) >= 2 and max(lengths) <= 30
+    assert sum(lengths) > 35

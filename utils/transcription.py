@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -79,20 +80,19 @@ def transcribe(recognizer: Recognizer, recordings: Sequence[Recording], job: Job
 
 
 def transcribe_live(recognizer: Recognizer, job: Job, output: Output) -> None:
-    """Standard input utterance by utterance, each written when a pause follows it; Ctrl-C is the stream's end.
+    """Standard input utterance by utterance, each written when a pause follows it.
+
+    Ctrl-C reaches the program that records, too: what it has sent is still decoded. A second one ends at once.
 
     Raises:
         UserError: the stream cannot be read.
     """
-    try:
-        for start, audio in cut_at_pauses(read_blocks(sys.stdin.buffer, job.raw)):
-            found = recognizer(audio, job.tasks, job.language)
-            shifted = [replace(segment, start=segment.start + start, end=segment.end + start)
-                       for segment in found.segments]
-            if shifted:
-                output.write("stdin", STDIN, replace(found, segments=shifted))
-    except KeyboardInterrupt:
-        return
+    signal.signal(signal.SIGINT, lambda *_: signal.signal(signal.SIGINT, signal.default_int_handler))
+    for start, audio in cut_at_pauses(read_blocks(sys.stdin.buffer, job.raw)):
+        found = recognizer(audio, job.tasks, job.language)
+        shifted = [replace(segment, start=segment.start + start, end=segment.end + start) for segment in found.segments]
+        if shifted:
+            output.write("stdin", STDIN, replace(found, segments=shifted))
 
 
 def _read(recording: Recording, job: Job) -> np.ndarray:
