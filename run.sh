@@ -178,14 +178,20 @@ if in_stage 5; then
       --set "predict.model_path=$exp" --set "dev_env.ori_model_path=$model_dir" \
       --set "dev_env.ctranslate_model_path=$exp/ct2_$type" --set "dev_env.quantization=$type"
     for set in "${test_sets[@]}"; do
-      log "Stage 5: decode $set with $exp/ct2_$type, compare with stage 4"
+      log "Stage 5: decode $set with $exp/ct2_$type"
       mapfile -t dev < <(decode_args dev_env.dev "$set")
       decode_and_score "ct2-$type" "$set" "$py/predict.py" --backend ctranslate2 "${dev[@]}" \
         --set "dev_env.ctranslate_model_path=$exp/ct2_$type"
-      "$py/check_export.py" --tolerance "$tolerance" "$exp/decode_${set}_lora" "$exp/decode_${set}_ct2-$type"
     done
   done
+  worse=()
+  for set in "${test_sets[@]}"; do
+    log "Stage 5: compare the exports with the tuned model on $set"
+    "$py/check_export.py" --tolerance "$tolerance" --merged-dir "$exp/merged" --feats-scp "dump/$set/feats.scp" \
+      "$exp/decode_${set}_lora" "${quantization[@]/#/$exp/decode_${set}_ct2-}" || worse+=("$set")
+  done
   report
+  [[ ${#worse[@]} == 0 ]] || die "exports lose more than --tolerance $tolerance on ${worse[*]}; see above"
 fi
 
 log "Done: $exp/RESULTS.md has the scores, report.html shows them"

@@ -41,6 +41,13 @@ def language_code(name: str) -> str:
     return code
 
 
+def language_name(code: str) -> str:
+    """The English name of a language given by Whisper's code: ``Haitian Creole``."""
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+    return LANGUAGES[code].title()
+
+
 def all_codes() -> frozenset[str]:
     """The codes of all languages that Whisper knows."""
     return frozenset(_codes().values())
