@@ -6,7 +6,8 @@
 
 Prints size on disk, speed, memory, WER or CER and BLEU (normalised, all languages) and the share of equal hypotheses
 and tokens, and writes them to EXPORTED/parity.json for the report. With --merged-dir and --feats-scp it looks for the
-reasons: the utterances that differ are decoded by a float32 export, and the tuned model says how close the choice was.
+reasons: the files' ids and settings are compared, the utterances that differ are decoded by a float32 export, and the
+tuned model says how close the choice was.
 """
 
 import sys
@@ -29,15 +30,20 @@ def main() -> None:
     parser.add_argument("exported", type=Path, nargs="+", help="scored decode directories of exports")
     args = parser.parse_args()
 
-    from utils.parity import compare, difference_lines, fallback_notes, parity_table, write_record
+    from utils.parity import compare, difference_lines, fallback_notes, model_of, parity_table, write_record
 
     records = []
     for exported in args.exported:
+        if args.merged_dir:
+            from utils.ct2_check import check_ct2
+
+            check_ct2(model_of(exported), args.merged_dir)
         parity = compare(args.tuned, exported, args.merged_dir)
         if (chosen := parity.differences[:args.examine]) and args.merged_dir and args.feats_scp:
+            from utils.config import Lists
             from utils.parity_causes import examine
 
-            examine(chosen, args.merged_dir, args.feats_scp, args.tuned)
+            examine(chosen, args.merged_dir, Lists(feats_scp=str(args.feats_scp)), args.tuned)
         write_record(parity, exported)
         records.append(parity)
     print(parity_table(records))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Publish an experiment on the Hugging Face hub: adapter, whole model and exports. By default only say what would go where.
+"""Publish an experiment on the Hugging Face hub: adapter, whole model and exports. By default only say what would go.
 
     pyscripts/push_to_hub.py me/whisper-prompts exp/lora
     HF_TOKEN=... pyscripts/push_to_hub.py --dry-run false me/whisper-prompts exp/lora

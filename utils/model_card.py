@@ -16,8 +16,9 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from utils.base_model import ORIGIN
-from utils.comparison import MAIN_METRICS, SHOWN_METRICS, Decode, Row, collect, is_normalized, main_figures, shown_rows
+from utils.comparison import MAIN_METRICS, SHOWN_METRICS, Decode, Row, collect, main_figures, shown_rows
 from utils.errors import UserError
+from utils.export_report import word_times_sentence
 from utils.filesystem import atomic_open
 from utils.languages import language_name
 from utils.lists import parse_key, read_list
@@ -98,9 +99,7 @@ def open_experiment(exp_dir: Path, base_dir: Path, origin: Origin, train_text: P
     keys = [parse_key(key) for key in read_list(train_text)]
     decodes = collect(exp_dir)
     notes = [f"**{warning}**" for warning in reference_warnings(decodes, data)]
-    word_times = exp_dir / "word_times.json"
-    if word_times.exists():
-        notes.append(read_json(word_times, "Measure again: pyscripts/check_word_times.py")["sentence"])
+    notes += filter(None, [word_times_sentence(exp_dir)])
     return Experiment(exp_dir, origin, base_dir, sorted({key.language for key in keys}),
                       sorted({key.task for key in keys}), repo, decodes, notes)
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rapidfuzz.distance import Levenshtein
 from tabulate import tabulate
-from transformers import WhisperTokenizerFast
 
 from utils.errors import UserError
 from utils.lists import read_list
-from utils.prompts import load_tokenizer, text_ids
 from utils.score_files import read_decode_info, read_json, write_json
 from utils.scoring import METRICS
+
+if TYPE_CHECKING:
+    from transformers import WhisperTokenizerFast
 
 RECORD = "parity.json"  # in an export's decode directory
 GATED = ("wer", "cer", "mer", "bleu")
@@ -91,15 +91,15 @@ def compare(tuned: Path, exported: Path, merged_dir: Path | None = None) -> Pari
     Raises:
         UserError: they are not of the same set, scored alike, or something is missing.
     """
+    from utils.prompts import load_tokenizer
+
     before, after = _figures(tuned), _figures(exported)
     texts = [read_list(path / "text", allow_empty=True) for path in (tuned, exported)]
     if before.keys() != after.keys() or texts[0].keys() != texts[1].keys():
         raise UserError(f"{tuned} and {exported} are not of the same utterances, languages and metrics; decode and "
                         "score both again")
     infos = [read_decode_info(path) for path in (tuned, exported)]
-    model_dir = Path(infos[1].get("model", ""))
-    if not (model_dir / "model.bin").is_file():
-        raise UserError(f"{exported}/decode.json: no CTranslate2 model in {model_dir}; decode again with it")
+    model_dir = model_of(exported)
     found = _compare_tokens(load_tokenizer(model_dir), *texts)
     speeds = [info["audio_seconds"] / max(info["seconds"], 1e-9) for info in infos]
     return Parity(
@@ -108,6 +108,18 @@ def compare(tuned: Path, exported: Path, merged_dir: Path | None = None) -> Pari
         _size_mb(merged_dir) if merged_dir else None, round(speeds[0], 2), _memory_mb(infos[0]),
         [(metric, language, value, after[metric, language]) for (metric, language), value in sorted(before.items())],
         *found)
+
+
+def model_of(exported: Path) -> Path:
+    """The CTranslate2 directory that an export's hypotheses are from.
+
+    Raises:
+        UserError: it is not there.
+    """
+    directory = Path(read_decode_info(exported).get("model", ""))
+    if not (directory / "model.bin").is_file():
+        raise UserError(f"{exported}/decode.json: no CTranslate2 model in {directory}; decode again with it")
+    return directory
 
 
 def _figures(directory: Path) -> dict[tuple[str, str], float]:
@@ -129,6 +141,10 @@ def _size_mb(directory: Path) -> float:
 
 def _compare_tokens(tokenizer: WhisperTokenizerFast, tuned: dict[str, str],
                     exported: dict[str, str]) -> tuple[int, int, int, int, list[Difference]]:
+    from rapidfuzz.distance import Levenshtein
+
+    from utils.prompts import text_ids
+
     n_tokens = n_wrong = 0
     differences = []
     for key, text in tuned.items():
@@ -163,8 +179,19 @@ def read_record(exported: Path) -> Parity | None:
         raise UserError(f"{path}: not a comparison of this version. {remedy}") from None
 
 
-def parity_table(records: Sequence[Parity], style: str = "pipe") -> str:
-    """Exports of one set beside the model they came from: size, speed, memory, figures, and how often they agree."""
+def parity_table(records: Sequence[Parity]) -> str:
+    """:func:`parity_rows` as a Markdown table."""
+    header, *rows = parity_rows(records)
+    align = ["left", "left"] + ["right"] * (len(header) - 2)
+    return tabulate(rows, header, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def parity_rows(records: Sequence[Parity]) -> list[list[str]]:
+    """Exports of one set beside the model they came from: size, speed, memory, figures, and how often they agree.
+
+    Returns:
+        The names of the columns, then a row for each system.
+    """
     first = records[0]
     figures = [(metric, language) for metric, language, *_ in first.figures if language == "all"]
     header = ["system", "runs as", "MB", "audio s per s", "RAM MB", *(metric.upper() for metric, _ in figures),
@@ -178,8 +205,7 @@ def parity_table(records: Sequence[Parity], style: str = "pipe") -> str:
                      f"{one.speed:.1f}", _number(one.memory_mb),
                      *("{:.2f} ({:+.2f})".format(*after[figure]) for figure in figures),
                      f"{100 * one.n_same / max(one.n_hypotheses, 1):.1f} %", f"{one.same_tokens:.1f} %"])
-    align = ["left", "left"] + ["right"] * (len(header) - 2)
-    return tabulate(rows, header, tablefmt=style, colalign=align, disable_numparse=True)
+    return [header, *rows]
 
 
 def _number(value: float | None) -> str:

@@ -32,7 +32,7 @@ CONVERSION = "NOT EXPLAINED: the float32 export differs at a clear choice: look 
 _NEAR_TIE = math.log(2)  # the other token is at least half as probable
 
 
-def examine(differences: Sequence[Difference], merged_dir: Path, feats_scp: Path, tuned: Path) -> None:
+def examine(differences: Sequence[Difference], merged_dir: Path, lists: Lists, tuned: Path) -> None:
     """Fill in ``probabilities`` and ``cause`` of some differences.
 
     A float32 export decodes these utterances again, and the tuned model says how probable both tokens were to it where
@@ -40,7 +40,7 @@ def examine(differences: Sequence[Difference], merged_dir: Path, feats_scp: Path
 
     Args:
         merged_dir: the tuned model as a whole.
-        feats_scp: features of the set.
+        lists: features (or audio) of the set.
         tuned: decode directory of the tuned model; its decode.json says how it was searched.
 
     Raises:
@@ -48,7 +48,7 @@ def examine(differences: Sequence[Difference], merged_dir: Path, feats_scp: Path
     """
     info = read_decode_info(tuned)
     tokenizer = load_tokenizer(merged_dir)
-    utterances, read_feats = open_set(Lists(feats_scp=str(feats_scp)), "--feats-scp", LogMel(merged_dir))
+    utterances, read_feats = open_set(lists, "the set", LogMel(merged_dir))
     wanted = {one.key for one in differences}
     # Padding counts: an utterance is decoded at the length that its batch had.
     batches = [Batch(chosen, batch.num_frames)
@@ -59,7 +59,8 @@ def examine(differences: Sequence[Difference], merged_dir: Path, feats_scp: Path
         "utterances with a float32 export")
     with tempfile.TemporaryDirectory(prefix=".float32.", dir=merged_dir.parent) as temporary:
         convert(merged_dir, Path(temporary) / "ct2", "float32")
-        control, _ = decode_set(Ct2Decoder(Path(temporary) / "ct2", tokenizer, beam_size=beam_size), read_feats, batches)
+        decoder = Ct2Decoder(Path(temporary) / "ct2", tokenizer, beam_size=beam_size)
+        control, _ = decode_set(decoder, read_feats, batches)
     model = load_base_model(merged_dir).eval()
     places = {key: (utterance.source, batch.num_frames)
               for batch in batches for utterance in batch.utterances for key in utterance.keys}

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from utils.audio import SAMPLE_RATE, WINDOW_SECONDS, load_audio
+from utils.decoding import FULL_WINDOW
 from utils.errors import UserError
 from utils.features import LogMel, pad_frames
 from utils.lists import parse_key, read_list
 
 POSITIONS_PER_SECOND = 50  # of the encoder's output
 CLOSE = 0.2  # seconds: what subtitles forgive
-_FULL_WINDOW = 3000  # frames
 _MAX_JOINED = 5
 _PAUSES = (0.4, 1.2)  # seconds
 _MAX_TOKENS = 200  # of a clip; the decoder has 448 places
@@ -135,7 +137,7 @@ def _join(joined: Sequence[tuple[str, np.ndarray]], texts: Mapping[str, str], rn
 
 
 def measure(model_dir: Path, clips: Sequence[Clip]) -> WordTimes:
-    """Word times of a CTranslate2 directory, which are those of faster-whisper's ``word_timestamps=True``.
+    """Word times of a CTranslate2 directory: those of faster-whisper's ``word_timestamps=True``, texts given.
 
     Raises:
         UserError: the directory cannot be loaded.
@@ -146,21 +148,24 @@ def measure(model_dir: Path, clips: Sequence[Clip]) -> WordTimes:
     from utils.prompts import load_tokenizer, prompt_ids, text_ids
 
     tokenizer, log_mel = load_tokenizer(model_dir), LogMel(model_dir)
-    model = Ct2Decoder(model_dir, tokenizer).model
-    errors: list[float] = []
-    for clip in clips:
+    decoder = Ct2Decoder(model_dir, tokenizer)
+
+    def errors(clip: Clip) -> list[float]:
         tokens = [text_ids(tokenizer, clip.key, text) for text in clip.texts]
         if sum(map(len, tokens)) > _MAX_TOKENS:
-            continue
+            return []
         feats = log_mel(clip.samples)
-        window = np.ascontiguousarray(pad_frames(feats, _FULL_WINDOW).T[None])
+        window = np.ascontiguousarray(pad_frames(feats, FULL_WINDOW).T[None])
         start = prompt_ids(tokenizer, clip.key)[:3]  # the runtime adds <|notimestamps|>
-        result, = model.align(ctranslate2.StorageView.from_array(window), start, [sum(tokens, [])], len(feats))
-        errors += _errors(result.alignments, [len(one) for one in tokens], clip.onsets)
-    return WordTimes(np.array(errors))
+        result, = decoder.model.align(ctranslate2.StorageView.from_array(window), start, [[*chain(*tokens)]],
+                                      len(feats))
+        return onset_errors(result.alignments, [len(one) for one in tokens], clip.onsets)
+
+    with ThreadPoolExecutor(decoder.workers) as pool:
+        return WordTimes(np.array([*chain(*pool.map(errors, clips))]))
 
 
-def _errors(path: Sequence[tuple[int, int]], lengths: Sequence[int], onsets: Sequence[float]) -> list[float]:
+def onset_errors(path: Sequence[tuple[int, int]], lengths: Sequence[int], onsets: Sequence[float]) -> list[float]:
     """Seconds between where recordings begin and where the path, (token, position) pairs, has their first tokens.
 
     Not of a clip's first recording: every path begins at position 0.
