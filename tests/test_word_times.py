@@ -135,7 +135,7 @@ def test_too_little_speech_is_said(exports: ExportedTiny, data_dir: Path) -> Non
     found = check_word_times(exports.base, exports.merged, [exports.ct2_int8], data_dir, data_dir, tolerance=5,
                              n_clips=2, bounds=loud)
     assert found["sentence"].startswith("Word times were not checked: ") and found["n_words"] < 20
-    with pytest.raises(UserError, match="wav.scp"):
+    with pytest.raises(UserError, match=r"wav\.scp"):
         join_recordings(data_dir / "none", 2, bounds=loud)
 
 

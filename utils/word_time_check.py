@@ -6,12 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from utils.alignment_heads import Heads, choose_heads, heads_of, write_heads
 from utils.cli import log
-from utils.export import convert
 from utils.word_times import CLOSE, Bounds, Clip, WordTimes, join_recordings, measure, speech_bounds
+
+if TYPE_CHECKING:
+    from utils.alignment_heads import Heads
 
 MIN_WORDS = 20
 
@@ -38,6 +39,9 @@ def check_word_times(base_dir: Path, merged_dir: Path, ct2_dirs: Sequence[Path],
     if n_words < MIN_WORDS:
         return {"n_words": n_words, "sentence": f"Word times were not checked: {test} has too little transcribed "
                 f"speech to join ({n_words} words, {MIN_WORDS} are needed)."}
+    from utils.alignment_heads import write_heads
+    from utils.export import convert
+
     with tempfile.TemporaryDirectory(prefix=".word_times.", dir=merged_dir.parent) as temporary:
         reference = Path(temporary) / "base"
         convert(base_dir, reference, ct2_dirs[0].name.removeprefix("ct2_"))
@@ -70,11 +74,15 @@ def _is_worse(times: WordTimes, base: WordTimes, tolerance: float) -> bool:
 
 
 def _other_heads(merged_dir: Path, clips: Sequence[Clip]) -> Heads:
+    from utils.alignment_heads import choose_heads, heads_of
+
     return choose_heads(merged_dir, clips, len(heads_of(merged_dir)) or 8) if clips else []
 
 
 def _with_heads(ct2_dir: Path, heads: Heads, target: Path) -> Path:
     """The same export with other heads; its weights are not copied."""
+    from utils.alignment_heads import write_heads
+
     target.mkdir()
     for path in ct2_dir.iterdir():
         if path.name == "model.bin":

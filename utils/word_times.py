@@ -18,9 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.audio import SAMPLE_RATE, WINDOW_SECONDS, load_audio
-from utils.decoding import FULL_WINDOW
 from utils.errors import UserError
-from utils.features import LogMel, pad_frames
 from utils.lists import parse_key, read_list
 
 POSITIONS_PER_SECOND = 50  # of the encoder's output
@@ -145,6 +143,8 @@ def measure(model_dir: Path, clips: Sequence[Clip]) -> WordTimes:
     import ctranslate2
 
     from utils.ct2_decoding import Ct2Decoder
+    from utils.decoding import FULL_WINDOW
+    from utils.features import LogMel, pad_frames
     from utils.prompts import load_tokenizer, prompt_ids, text_ids
 
     tokenizer, log_mel = load_tokenizer(model_dir), LogMel(model_dir)
