@@ -191,11 +191,13 @@ if in_stage 5; then
   worse=()
   for set in "${test_sets[@]}"; do
     log "Stage 5: compare the exports with the tuned model on $set"
-    "$py/check_export.py" --tolerance "$tolerance" --merged-dir "$exp/merged" --feats-scp "dump/$set/feats.scp" \
+    $decode_cmd "$exp/log/check_export_$set.log" \
+      "$py/check_export.py" --tolerance "$tolerance" --merged-dir "$exp/merged" --feats-scp "dump/$set/feats.scp" \
       "$exp/decode_${set}_lora" "${quantization[@]/#/$exp/decode_${set}_ct2-}" || worse+=("$set")
   done
   log "Stage 5: word times, model cards"
-  "$py/check_word_times.py" --base-dir "$model_dir" --merged-dir "$exp/merged" --test "data/${test_sets[0]}" \
+  $decode_cmd "$exp/log/check_word_times.log" \
+    "$py/check_word_times.py" --base-dir "$model_dir" --merged-dir "$exp/merged" --test "data/${test_sets[0]}" \
     --dev "data/$dev_set" --output "$exp/word_times.json" "${quantization[@]/#/$exp/ct2_}"
   "$py/write_model_cards.py" --base-dir "$model_dir" --train-text "data/$train_set/text" --license "$license" \
     --data-license "$data_license" --corpus-name "$corpus_name" --repo "$push_to_hub" "$exp"

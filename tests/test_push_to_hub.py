@@ -62,7 +62,7 @@ def test_everything_arrives_in_private_repositories(exp_dir: Path) -> None:
         done = push(exp_dir, hub.url, "--dry-run", "false")
     assert done.returncode == 0, done.stderr
     assert {f"me/{name.rpartition('/')[2]}" for name in hub.repos} == set(REPOS.values())
-    assert all(request["private"] is True or request.get("visibility") == "private" for request in hub.repos.values())
+    assert all(request["visibility"] == "private" for request in hub.repos.values())
     for directory, repo in REPOS.items():
         sent = hub.files[repo]
         assert sent.keys() == {*FILES[directory], "README.md"}

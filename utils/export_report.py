@@ -25,8 +25,7 @@ def records_by_set(decodes: Sequence[Decode]) -> list[tuple[str, list[Parity]]]:
 
 def export_notes(records: Sequence[Parity]) -> list[str]:
     """Sentences below a set's table: types this machine lacks, how many hypotheses differ and why."""
-    return fallback_notes(records) + [lines[0].removesuffix("; the first:") for one in records
-                                      if (lines := difference_lines(one))]
+    return fallback_notes(records) + [lines[0] for one in records if (lines := difference_lines(one))]
 
 
 def word_times_sentence(exp_dir: Path) -> str:
@@ -39,11 +38,21 @@ def export_sections(decodes: Sequence[Decode]) -> list[str]:
     """Paragraphs of RESULTS.md; none without a comparison."""
     parts = []
     for name, records in records_by_set(decodes):
-        parts += [f"### {name}: exports and the tuned model", parity_table(records),
-                  *(f"- {note}" for note in export_notes(records))]
+        examples = [line for record in records for line in difference_lines(record)]
+        parts += [f"### {name}: exports and the tuned model", parity_table(records), *fallback_notes(records)]
+        parts += ["\n".join(["```text", *examples, "```"])] if examples else []
     if sentence := word_times_sentence(decodes[0].directory.parent):
         parts.append(sentence)
     return ["## Exports", EXPLANATION, *parts] if parts else []
+
+
+def screen_lines(decodes: Sequence[Decode]) -> list[str]:
+    """What RESULTS.md says, for the screen."""
+    lines = []
+    for name, records in records_by_set(decodes):
+        lines += ["", f"{name}: exports and the tuned model", "", *parity_table(records).splitlines(), "",
+                  *fallback_notes(records), *(line for record in records for line in difference_lines(record))]
+    return [*lines, *filter(None, [word_times_sentence(decodes[0].directory.parent)])]
 
 
 def export_tables(decodes: Sequence[Decode]) -> list[tuple[str, list[list[str]], list[str]]]:

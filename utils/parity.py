@@ -30,8 +30,8 @@ class Difference:
     tuned: str
     exported: str
     position: int  # of the first token that differs
-    tokens: tuple[str, str]  # these two; "" is the end
-    probabilities: tuple[float, float] | None = None  # of these two, by the tuned model
+    tokens: list[str]  # the tuned model's and the export's; "" is the end
+    probabilities: list[float] | None = None  # of these two, by the tuned model
     cause: str = ""
 
 
@@ -156,7 +156,7 @@ def _compare_tokens(tokenizer: WhisperTokenizerFast, tuned: dict[str, str],
         position = next((index for index, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]),
                         min(len(ours), len(theirs)))
         tokens = [tokenizer.decode(ids[position:position + 1]) for ids in (ours, theirs)]
-        differences.append(Difference(key, text, exported[key], position, (tokens[0], tokens[1])))
+        differences.append(Difference(key, text, exported[key], position, tokens))
     return len(tuned), len(tuned) - len(differences), n_tokens, n_wrong, differences
 
 
@@ -230,7 +230,7 @@ def difference_lines(parity: Parity) -> list[str]:
             causes[one.cause] = causes.get(one.cause, 0) + 1
     counted = "; ".join(f"{count} x {cause}" for cause, count in sorted(causes.items()))
     lines = [f"{parity.exported} on {parity.set}: {n_different} of {parity.n_hypotheses} hypotheses differ"
-             + (f"; {sum(causes.values())} examined: {counted}" if counted else "") + "; the first:"]
+             + (f"; {sum(causes.values())} examined: {counted}" if counted else "")]
     for one in parity.differences[:SHOWN_DIFFERENCES]:
         where = f"token {one.position}: {one.tokens[0]!r} / {one.tokens[1]!r}"
         if one.probabilities:

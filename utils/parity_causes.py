@@ -69,7 +69,7 @@ def examine(differences: Sequence[Difference], merged_dir: Path, lists: Lists, t
             continue
         source, num_frames = places[one.key]
         ours, theirs = _log_probabilities(model, tokenizer, one, read_feats(source), num_frames)
-        one.probabilities = round(math.exp(ours), 4), round(math.exp(theirs), 4)
+        one.probabilities = [round(math.exp(ours), 4), round(math.exp(theirs), 4)]
         one.cause = cause(control[one.key] == one.tuned, ours - theirs, beam_size)
 
 
@@ -98,5 +98,8 @@ def _log_probabilities(model: MultitaskWhisper, tokenizer: WhisperTokenizerFast,
     encoded = model.model.encoder(stack_feats([feats], num_frames)).last_hidden_state
     logits = model(encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
                    decoder_input_ids=torch.tensor([prefix])).logits[0, -1]
+    settings = model.generation_config
+    for ids in (settings.suppress_tokens, settings.begin_suppress_tokens if not difference.position else None):
+        logits[ids or []] = -torch.inf
     scores = logits.log_softmax(dim=-1)
     return float(scores[texts[0][difference.position]]), float(scores[texts[1][difference.position]])
