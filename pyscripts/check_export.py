@@ -43,7 +43,7 @@ def main() -> None:
             from utils.config import Lists
             from utils.parity_causes import examine
 
-            examine(chosen, args.merged_dir, Lists(feats_scp=str(args.feats_scp)), args.tuned)
+            examine(chosen, args.merged_dir, Lists(feats_scp=str(args.feats_scp)), args.tuned, exported)
         write_record(parity, exported)
         records.append(parity)
     print(parity_table(records))

@@ -21,7 +21,7 @@ from utils.features import LogMel
 from utils.modeling import load_tuned_model
 from utils.multitask_data import open_set
 from utils.parity import Parity, compare, difference_lines, fallback_notes, parity_table, read_record, write_record
-from utils.parity_causes import CONVERSION, NEAR_TIE, QUANTIZATION, ROUNDING, SEARCH, cause, examine
+from utils.parity_causes import CONVERSION, NEAR_TIE, PADDING, QUANTIZATION, ROUNDING, SEARCH, cause, examine
 from utils.prompts import load_tokenizer
 from utils.score_files import write_json
 from utils.scoring import ScoringOptions, pair_texts
@@ -135,11 +135,12 @@ def test_what_does_not_belong_together_is_refused(exp_dir: Path) -> None:
         compare(lora, other)
 
 
-@pytest.mark.parametrize(("float32_agrees", "margin", "beam_size", "expected"), [
-    (True, 0.1, 1, NEAR_TIE), (True, 3.0, 1, QUANTIZATION), (False, 0.1, 1, ROUNDING), (False, -2.0, 1, SEARCH),
-    (False, 2.0, 5, SEARCH), (False, 2.0, 1, CONVERSION)])
-def test_causes(float32_agrees: bool, margin: float, beam_size: int, expected: str) -> None:
-    assert cause(float32_agrees, margin, beam_size) == expected
+@pytest.mark.parametrize(("agrees", "in_tuned_batches", "margin", "beam_size", "expected"), [
+    (True, True, 0.1, 1, NEAR_TIE), (True, False, 3.0, 1, QUANTIZATION), (False, True, 3.0, 1, PADDING),
+    (False, False, 0.1, 1, ROUNDING), (False, False, -2.0, 1, SEARCH), (False, False, 2.0, 5, SEARCH),
+    (False, False, 2.0, 1, CONVERSION)])
+def test_causes(agrees: bool, in_tuned_batches: bool, margin: float, beam_size: int, expected: str) -> None:
+    assert cause(agrees, in_tuned_batches, margin, beam_size) == expected
 
 
 def test_quantization_is_found_out_as_the_reason(exported_tiny: ExportedTiny, tmp_path: Path) -> None:
@@ -161,7 +162,7 @@ def test_quantization_is_found_out_as_the_reason(exported_tiny: ExportedTiny, tm
         write_json(directories[-1] / "scores.json", [])
     parity = compare(*directories)
     assert parity.n_same < parity.n_hypotheses  # the random model's choices are close
-    examine(parity.differences[:2], exported_tiny.merged, lists, directories[0])
+    examine(parity.differences[:2], exported_tiny.merged, lists, *directories)
     for one in parity.differences[:2]:
         assert one.cause in (NEAR_TIE, QUANTIZATION)
         assert all(0 <= probability <= 1 for probability in one.probabilities)

@@ -96,7 +96,8 @@ def _decode(decoder: Decoder, lists: Lists, section: str, config: Config, featur
     options = config.predict
     everything, read_feats = open_set(lists, section, LogMel(features_of))
     # Whole batches are shared out: padding, and so the last digit of a score, depends on a batch's other utterances.
-    batches = plan_batches(everything, min(options.max_frames, decoder.max_frames), options.window,
+    max_frames = min(options.max_frames, decoder.max_frames)
+    batches = plan_batches(everything, max_frames, options.window,
                            options.tail_frames)[share.job - 1::share.num_jobs]
     utterances = [utterance for batch in batches for utterance in batch.utterances]
     hypotheses, seconds = decode_set(decoder, read_feats, batches)
@@ -110,7 +111,7 @@ def _decode(decoder: Decoder, lists: Lists, section: str, config: Config, featur
         write_decode_directory(decode_dir, hypotheses, {
             **info, "seconds": round(seconds, 2), "audio_seconds": round(audio_seconds, 2),
             "peak_memory_mb": peak_mb(), "beam_size": options.beam_size,
-            "window": options.window, "max_frames": options.max_frames})
+            "window": options.window, "max_frames": max_frames, "tail_frames": options.tail_frames})
     else:
         write_list(result_file, hypotheses)
     return hypotheses
