@@ -29,14 +29,14 @@ def loud(samples: np.ndarray) -> tuple[int, int] | None:
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """12 recordings each in French and Russian, their translations, one silent recording and a command."""
+    """16 recordings each in French and Russian, their translations, one silent recording and a command."""
     directory = tmp_path_factory.mktemp("data") / "test"
     directory.mkdir()
     wavs, texts = {}, {}
     rng = np.random.default_rng(0)
-    for index in range(12):
+    for index in range(16):
         for language in ("fr", "ru"):
-            seconds = 0.5 + 0.1 * index
+            seconds = 0.5 + 0.05 * index
             tone = 0.3 * np.sin(np.arange(round(seconds * RATE)) * rng.uniform(0.1, 0.3))
             quiet = [np.zeros(round(part * RATE)) for part in (LEAD, TAIL)]
             path = directory / f"{language}{index:02}.wav"
