@@ -45,6 +45,10 @@ quantization=int8                   # stage 5: one or more of int8, int8_float32
 audio=embed                         # report.html's audio: embed, link, none
 max_audio_mb=20                     # how much of it is embedded, the worst utterances first
 tolerance=1.0                       # stage 5: points of WER or BLEU that an export may lose
+license=                            # model card: of what is published; empty: the base weights', if known
+data_license=                       # model card: the training data's; empty: that of the recipe's corpus, if it is one
+push_to_hub=                        # stage 5: USER/NAME on the Hugging Face hub for adapter and exports
+dry_run=true                        # with it: only say what would be sent; false sends it, with HF_TOKEN's token
 
 # shellcheck source=utils/parse_options.sh
 . "$recipe/utils/parse_options.sh"
@@ -178,14 +182,30 @@ if in_stage 5; then
       --set "predict.model_path=$exp" --set "dev_env.ori_model_path=$model_dir" \
       --set "dev_env.ctranslate_model_path=$exp/ct2_$type" --set "dev_env.quantization=$type"
     for set in "${test_sets[@]}"; do
-      log "Stage 5: decode $set with $exp/ct2_$type, compare with stage 4"
+      log "Stage 5: decode $set with $exp/ct2_$type"
       mapfile -t dev < <(decode_args dev_env.dev "$set")
       decode_and_score "ct2-$type" "$set" "$py/predict.py" --backend ctranslate2 "${dev[@]}" \
         --set "dev_env.ctranslate_model_path=$exp/ct2_$type"
-      "$py/check_export.py" --tolerance "$tolerance" "$exp/decode_${set}_lora" "$exp/decode_${set}_ct2-$type"
     done
   done
+  worse=()
+  for set in "${test_sets[@]}"; do
+    log "Stage 5: compare the exports with the tuned model on $set"
+    $decode_cmd "$exp/log/check_export_$set.log" \
+      "$py/check_export.py" --tolerance "$tolerance" --merged-dir "$exp/merged" --feats-scp "dump/$set/feats.scp" \
+      "$exp/decode_${set}_lora" "${quantization[@]/#/$exp/decode_${set}_ct2-}" || worse+=("$set")
+  done
+  log "Stage 5: word times, model cards"
+  $decode_cmd "$exp/log/check_word_times.log" \
+    "$py/check_word_times.py" --base-dir "$model_dir" --merged-dir "$exp/merged" --test "data/${test_sets[0]}" \
+    --dev "data/$dev_set" --output "$exp/word_times.json" "${quantization[@]/#/$exp/ct2_}"
+  "$py/write_model_cards.py" --base-dir "$model_dir" --train-text "data/$train_set/text" --license "$license" \
+    --data-license "$data_license" --corpus-name "$corpus_name" --repo "$push_to_hub" "$exp"
   report
+  [[ ${#worse[@]} == 0 ]] || die "the exports are not let through: see above what was found on ${worse[*]}"
+  if [[ -n $push_to_hub ]]; then
+    "$py/push_to_hub.py" --dry-run "$dry_run" "$push_to_hub" "$exp"
+  fi
 fi
 
 log "Done: $exp/RESULTS.md has the scores, report.html shows them"
