@@ -54,6 +54,8 @@ dry_run=true                        # with it: only say what would be sent; fals
 . "$recipe/utils/parse_options.sh"
 [[ $# == 0 ]] || die "unexpected argument '$1'; options start with --"
 [[ -z $teacher || $tasks == *translate* ]] || die "--teacher translates: it needs translate in --tasks"
+. "$recipe/utils/names.sh"
+require_names "$tag" "$(basename -- "$model")" "$corpus_name" "$train_set" "$dev_set" "$test_sets" "$forget_set" "$teacher_sets"
 "$recipe/tools/install.sh"
 . "$recipe/path.sh"
 . "$recipe/cmd.sh"

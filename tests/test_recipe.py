@@ -212,6 +212,16 @@ def test_unknown_options_are_named(tiny_whisper: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("arguments", [
+    ("--tag", "../../owned"), ("--tag", "-rf"), ("--tag", "a\nb"), ("--train-set", "/tmp/x"),
+    ("--test-sets", "test ../x"), ("--model", ".."), ("--corpus-name", "../x"), ("--forget-set", ".hidden"),
+    ("--teacher-sets", "$(touch ran)/x")])
+def test_names_cannot_lead_out_of_the_recipes_directories(tmp_path: Path, arguments: tuple[str, str]) -> None:
+    result = run(tmp_path, Path("model"), *arguments)
+    assert result.returncode == 1 and "Use another name" in result.stderr and len(result.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_options_of_a_corpus_are_words_in_quotes_and_never_run(tmp_path: Path) -> None:
     script = tmp_path / "my local/prepare_fake.py"
     script.parent.mkdir()

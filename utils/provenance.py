@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from utils.masking import mask_secrets
 
 PACKAGES = ("torch", "transformers", "peft", "ctranslate2", "jiwer", "sacrebleu")
 
@@ -50,12 +53,19 @@ def _cpu_model() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def _code_span(text: str) -> str:
+    """``text`` as Markdown shows it letter by letter, on one line."""
+    text = " ".join(text.splitlines())
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{text}{fence}" if fence == "`" else f"{fence} {text} {fence}"
+
+
 def provenance(command: str) -> dict[str, str]:
-    """What a report is headed by, in this order."""
+    """What a report is headed by, in this order; secrets in the command are masked."""
     return {
         "date": time.strftime("%Y-%m-%d %H:%M %Z"),
         "commit": git_commit(Path(__file__).resolve().parents[1]),
-        "command": f"`{command}`" if command else "not given",
+        "command": _code_span(mask_secrets(command)) if command else "not given",
         "versions": versions(),
         "machine": machine(),
     }
