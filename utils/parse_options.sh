@@ -141,7 +141,8 @@ _po_parse() {
 # save_options SCRIPT FILE: write the options of SCRIPT, as they are now, to FILE, which --config reads again. Passwords
 # in addresses are left out, and values of several lines.
 save_options() {
-  local _po_line _po_value _po_quote _po_partial=$2.$$.partial
+  local _po_line _po_value _po_quote _po_partial
+  _po_partial=$(dirname -- "$2")/.$(basename -- "$2").$$.partial
   {
     printf '# Written by %s at %(%Y-%m-%d %H:%M:%S)T: the options of this run, for --config\n' "${1##*/}" -1
     while IFS= read -r _po_line && [[ $_po_line != *parse_options.sh* || $_po_line == \#* ]]; do

@@ -128,8 +128,8 @@ def _checksums(config: Config) -> dict[str, str]:
     """Checksums of the lists and features to train on, by path; of audio that is read itself only its list's."""
     names = []
     for lists in (config.data.train, config.data.test):
-        digests = Path(lists.feats_scp).with_name("utt2digest")
-        features = str(digests) if lists.feats_scp and digests.exists() else lists.feats_scp or lists.wav_scp
+        digests = str(Path(lists.feats_scp).parent / "utt2digest") if lists.feats_scp else ""
+        features = digests if Path(digests).is_file() else lists.feats_scp or lists.wav_scp
         names += [lists.text, features]
     return {name: sha256_of(Path(name)) for name in names if name and Path(name).is_file()}
 
