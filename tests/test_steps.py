@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -188,14 +189,17 @@ def test_a_second_run_in_the_same_place_is_told_who_is_there(run: Run, folder: P
     assert said(run()) == UP_TO_DATE
 
 
-def test_who_only_reads_is_let_in_until_there_is_something_to_write(run: Run, folder: Path) -> None:
+def test_beside_one_who_reads_a_run_goes_as_far_as_nothing_is_written(run: Run, folder: Path) -> None:
+    """Two tags on the same features: both run, but none may make the features again."""
     run()
-    first = Background(folder, "--lock", "read", "--where", "work/b", "--force")
-    try:
-        shared = run("--where", "work/b", "--lock", "any")
-        assert shared.returncode == 0, "two that read"
-    finally:
-        first.finish()
+    with (folder / "work/a/.steps/lock").open() as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        assert said(run("--lock", "any")) == UP_TO_DATE
+        refused = run("--lock", "any", "--factor", "2")
+        assert refused.returncode == 1 and "double: --factor was 1, is 2" in refused.stderr
+        assert "work/a/ is in use" in refused.stderr and f"process {os.getpid()}" in refused.stderr
+        assert run("--lock", "write").returncode == 1
+    assert said(run("--lock", "any")) == UP_TO_DATE
 
 
 def test_a_killed_run_leaves_no_lock_but_what_it_started_does(run: Run, folder: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from utils.errors import UserError
 
+_DYING_SECONDS = 5.0  # what was killed a moment ago may still have to let go
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 
 
@@ -33,20 +34,30 @@ def lock_run(file: Path, descriptor: int, mode: str, pid: int, command: str) -> 
     Raises:
         UserError: another run is in the way; the message names it.
     """
-    wanted = {"write": ["write"], "read": ["read"], "any": ["write", "read"]}[mode]
-    for kind in wanted:
+    deadline = time.monotonic() + _DYING_SECONDS
+    while (kind := _try_lock(descriptor, mode)) is None:
+        if any(map(_alive, _owners(file))) or time.monotonic() > deadline:
+            raise UserError(in_use(file))
+        time.sleep(0.1)
+    if kind != "none":
+        _note(file, kind, pid, command)
+    return kind
+
+
+def _try_lock(descriptor: int, mode: str) -> str | None:
+    """One of "write", "read" or "none" as :func:`lock_run`, or None if somebody else is there."""
+    for kind in {"write": ["write"], "read": ["read"], "any": ["write", "read"]}[mode]:
         operation = fcntl.LOCK_EX if kind == "write" else fcntl.LOCK_SH
         try:
             fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+            return kind
         except BlockingIOError:
             continue
         except OSError as error:
             if error.errno in _UNSUPPORTED:
                 return "none"
             raise
-        _note(file, kind, pid, command)
-        return kind
-    raise UserError(in_use(file))
+    return None
 
 
 def in_use(file: Path) -> str:

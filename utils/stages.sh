@@ -6,10 +6,7 @@
 # lock_run: no other run may write what this one does; see utils/steps.sh. Runs with different tags share data/.
 lock_run() {
   if ((stage <= 2)); then lock_steps data any; else lock_steps data read; fi
-  if ((stop_stage >= 3)); then
-    lock_steps "$exp" write
-    save_options "$recipe/run.sh" "$exp/options.conf"
-  fi
+  ((stop_stage < 3)) || lock_steps "$exp" write
 }
 
 # share_data: lists and features are made; others may read them, too, from now on.
@@ -92,12 +89,13 @@ dump_feats() {
 # decode_args SECTION SET: the configuration keys that name a set and its features.
 decode_args() { printf -- '--set\n%s\n' "$1.feats_scp=dump/$2/feats.scp" "$1.text=data/$2/text"; }
 
-# train OPTION...
+# train OPTION...: and keep the options of the run beside what came of them.
 train() {
   local nodes=()
   ((num_nodes == 1)) || nodes=(--num-nodes "$num_nodes")
   $cuda_cmd --gpu "$ngpu" "${nodes[@]}" "$exp/log/train.log" \
     "$py/train.py" --ngpu "$ngpu" "${nodes[@]}" --config "$train_config" --overwrite "$overwrite" "$@"
+  save_options "$recipe/run.sh" "$exp/options.conf"
 }
 
 # decode_and_score SYSTEM SET MODEL_FILE... -- OPTION...: hypotheses and scores in $exp/decode_SET_SYSTEM.
