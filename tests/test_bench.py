@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from made_corpus import write_set
 
-from tools.bench import contestants, quality
+from tools.bench import bench_scale, contestants, quality
 from tools.bench.measure import Timing, report, spread, spread_audio, take_turns
 from tools.bench.trainers import measure_training, train_ours, train_stock
 from utils.config import load_config
@@ -74,3 +74,12 @@ def test_both_ways_of_training_leave_an_adapter(data: Path, tiny_whisper: Path, 
         config = load_config(CONFIG, quality.WAYS[name])
         assert train(tiny_whisper, config, data, tmp_path / name) > 0
         assert (tmp_path / name / "adapter_model.safetensors").is_file()
+
+
+def test_what_a_list_costs_is_measured_on_lists_that_merge_and_train(tiny_whisper: Path, tmp_path: Path) -> None:
+    args = Namespace(model=tiny_whisper, config=CONFIG, threads=1)
+    assert bench_scale._merge(400, args)["seconds"] > 0
+    found = bench_scale._train(400, args)  # two arks
+    assert min(found.values()) > 0
+    bench_scale._plot([1000, 2000], [["1,000", *range(1, 7)], ["2,000", *range(2, 8)]], tmp_path / "scale.png")
+    assert (tmp_path / "scale.png").read_bytes().startswith(b"\x89PNG")

@@ -112,15 +112,17 @@ def test_the_model_is_put_into_evaluation_mode(model: MultitaskWhisper, tokenize
 def test_plans_keep_within_the_budget_and_join_equal_numbers_of_targets() -> None:
     rng = np.random.default_rng(0)
     utterances = [Utterance(str(i), int(rng.integers(20, 900)), ["k"] * int(rng.integers(1, 3))) for i in range(300)]
-    for window, budget in (("short", 4000), ("full", 12_000)):
-        batches = plan_batches(utterances, budget, window)
+    for window, budget, tail in (("short", 4000, 0), ("short", 4000, 50), ("full", 12_000, 50)):
+        batches = plan_batches(utterances, budget, window, tail)
         assert sorted(int(u.source) for batch in batches for u in batch.utterances) == list(range(300))
         for batch in batches:
             assert batch.num_frames * len(batch.utterances) <= budget
             assert len({len(u.keys) for u in batch.utterances}) == 1
-            longest = max(u.num_frames for u in batch.utterances)
-            assert batch.num_frames == (longest if window == "short" else FULL_WINDOW)
+            frames = [u.num_frames for u in batch.utterances]
+            assert min(frames) + tail >= 0.7 * (max(frames) + tail)
+            assert batch.num_frames == (max(frames) + tail if window == "short" else FULL_WINDOW)
     assert plan_batches([], 4000, "short") == []
+    assert plan_batches([Utterance("long", 2990, ["k"])], 4000, "short", 50)[0].num_frames == FULL_WINDOW
 
 
 class Fixed(Decoder):

@@ -4,6 +4,7 @@
 #   tools/bench.sh features                    # log-mel against WhisperFeatureExtractor
 #   tools/bench.sh train                       # LoRA training against Seq2SeqTrainer with padding
 #   tools/bench.sh decode --beam-size 5        # both tasks against faster-whisper and transformers
+#   tools/bench.sh scale                       # what lists of 1,000 to 1,000,000 keys cost us
 #   tools/bench.sh all                         # one after the other, figures in exp/bench/*.json
 #
 # What follows the first word goes to tools/bench/bench_WORD.py, whose --help has the rest.
@@ -12,10 +13,10 @@ recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 . "$recipe/utils/log.sh"
 
 case ${1-} in
-  features | train | decode) benchmarks=("$1"); shift ;;
-  all) benchmarks=(features train decode); shift ;;
+  features | train | decode | scale) benchmarks=("$1"); shift ;;
+  all) benchmarks=(features train decode scale); shift ;;
   -h | --help) sed -n '2,/^set/{s/^# \{0,1\}//;/^set/d;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
-  *) die "which benchmark? features, train, decode or all" ;;
+  *) die "which benchmark? features, train, decode, scale or all" ;;
 esac
 
 "$recipe/tools/install.sh"

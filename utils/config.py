@@ -50,7 +50,8 @@ class PredictConfig:
     eval: Lists = field(default_factory=Lists)
     beam_size: int = 1
     window: str = "short"  # short: encode what is there; full: Whisper's native 30 s
-    max_frames: int = 24000  # feature frames in a batch, padding counted
+    max_frames: int = 24000  # feature frames in a batch, padding counted; CTranslate2 on a CPU takes fewer
+    tail_frames: int = 50  # silence after a batch's longest utterance: one that is cut at its last sound may loop
 
 
 @dataclass
@@ -251,6 +252,7 @@ def _check_values(config: Config, path: Path) -> None:
     positive(model.lora.alpha, "model.lora.alpha")
     positive(model.batch.max_frames, "model.batch.max_frames", 100)
     positive(config.predict.max_frames, "predict.max_frames", 100)
+    positive(config.predict.tail_frames, "predict.tail_frames", 0)
     positive(config.predict.beam_size, "predict.beam_size")
     if not 0 <= model.lora.dropout < 1 or not 0 <= model.padding.full_window_share <= 1:
         raise UserError(f"{path}: model.lora.dropout and model.padding.full_window_share must lie between 0 and 1")

@@ -12,6 +12,8 @@ from transformers import WhisperTokenizerFast
 from utils.decoding import Decoder, Search, Tokens
 from utils.errors import UserError
 
+_CPU_FRAMES = 4_000  # of a batch: a core does no more rows a second in larger ones, and they are harder to share out
+
 
 def resolve_runtime(device: str, compute_type: str) -> tuple[str, str]:
     """``auto`` made concrete: the GPU if there is one; the type that the model was saved in, if the device has it.
@@ -47,7 +49,8 @@ class Ct2Decoder(Decoder):
                  device: str = "auto", compute_type: str = "auto") -> None:
         super().__init__(tokenizer, beam_size)
         device, compute_type = resolve_runtime(device, compute_type)
-        self.workers = len(os.sched_getaffinity(0)) if device == "cpu" else 1
+        if device == "cpu":
+            self.workers, self.max_frames = len(os.sched_getaffinity(0)), _CPU_FRAMES
         try:
             self.model = ctranslate2.models.Whisper(str(model_dir), device=device, compute_type=compute_type,
                                                     inter_threads=self.workers, intra_threads=1)

@@ -29,6 +29,7 @@ from utils.prompts import MAX_TARGET_TOKENS, PROMPT_TOKENS, prompt_ids
 FULL_WINDOW = 3000  # frames: the 30 s that Whisper was trained on
 _FULL_WINDOWS_AT_ONCE = 8  # of utterances that are decoded again
 _LOOP_TOKENS, _LONGEST_PHRASE = 40, 16
+_MIN_FILL = 0.7  # of a batch's longest: so little is padding, even in a small set
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Decoder(ABC):
     """Decodes a batch: each utterance is encoded once, whatever the number of its targets."""
 
     workers = 1  # how many batches it can decode at once
+    max_frames = 24_000  # of a batch; larger ones gain nothing
 
     def __init__(self, tokenizer: WhisperTokenizerFast, beam_size: int) -> None:
         self.tokenizer = tokenizer
@@ -145,20 +147,22 @@ class Decoder(ABC):
                                    for found, other in zip(tokens[row], again, strict=True)]
 
 
-def plan_batches(utterances: Sequence[Utterance], max_frames: int, window: str) -> list[Batch]:
+def plan_batches(utterances: Sequence[Utterance], max_frames: int, window: str, tail_frames: int = 0) -> list[Batch]:
     """Utterances with as many targets and of like length together, longest first.
 
     Args:
         max_frames: budget of a batch, padding counted.
         window: ``short`` pads to the batch's longest utterance, ``full`` to Whisper's 3000 frames.
+        tail_frames: silence after the longest utterance of a short window.
     """
-    frames = [FULL_WINDOW if window == "full" else utterance.num_frames for utterance in utterances]
+    frames = [FULL_WINDOW if window == "full" else min(utterance.num_frames + tail_frames, FULL_WINDOW)
+              for utterance in utterances]
     batches = []
     for num_targets in sorted({len(utterance.keys) for utterance in utterances}, reverse=True):
         group = [index for index, utterance in enumerate(utterances) if len(utterance.keys) == num_targets]
         group.sort(key=lambda index: -utterances[index].num_frames)
         batches += [Batch([utterances[index] for index in batch], max(frames[index] for index in batch))
-                    for batch in pack(group, frames, max_frames)]
+                    for batch in pack(group, frames, max_frames, min_fill=_MIN_FILL)]
     return batches
 
 

@@ -93,7 +93,8 @@ def _decode(decoder: Decoder, lists: Lists, section: str, config: Config, featur
     options = config.predict
     everything, read_feats = open_set(lists, section, LogMel(features_of))
     # Whole batches are shared out: padding, and so the last digit of a score, depends on a batch's other utterances.
-    batches = plan_batches(everything, options.max_frames, options.window)[share.job - 1::share.num_jobs]
+    batches = plan_batches(everything, min(options.max_frames, decoder.max_frames), options.window,
+                           options.tail_frames)[share.job - 1::share.num_jobs]
     utterances = [utterance for batch in batches for utterance in batch.utterances]
     hypotheses, seconds = decode_set(decoder, read_feats, batches)
     audio_seconds = sum(utterance.num_frames for utterance in utterances) / FRAMES_PER_SECOND

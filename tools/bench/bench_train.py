@@ -67,7 +67,7 @@ def main() -> None:
                     "a target")
     per_target = {name: statistics.median(timing.more["seconds_per_target"]) for name, timing in timings.items()}
     audio_per_target = rounds[0]["audio_seconds"] / rounds[0]["targets"]
-    rows = [[name, round(seconds, 4), 1 / seconds, audio_per_target / seconds, seconds / per_target["ours"],
+    rows = [[name, f"{seconds:.3f}", 1 / seconds, audio_per_target / seconds, seconds / per_target["ours"],
              max(timings[name].more["peak_gb"])] for name, seconds in per_target.items()]
     ours, stock = rounds[:2]
     settings = {"model": args.shapes or str(args.model), "device": args.device, "threads": args.threads,

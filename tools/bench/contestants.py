@@ -14,7 +14,7 @@ from faster_whisper import BatchedInferencePipeline, WhisperModel, decode_audio
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from utils.audio import SAMPLE_RATE
-from utils.config import Lists
+from utils.config import Lists, PredictConfig
 from utils.ct2_decoding import Ct2Decoder
 from utils.decoding import Decoder, TransformersDecoder, decode_set, plan_batches
 from utils.features import LogMel
@@ -50,7 +50,8 @@ def _ours(decoder: Decoder, model_dir: Path, audio: Audio) -> Run:
             scp = Path(directory) / "wav.scp"
             write_list(scp, {key: source for source, keys in audio.items() for key in keys}, verbatim=True)
             utterances, read_feats = open_set(Lists(wav_scp=str(scp)), "wav_scp", log_mel)
-            return decode_set(decoder, read_feats, plan_batches(utterances, 24_000, "short"))[0]
+            batches = plan_batches(utterances, decoder.max_frames, "short", PredictConfig.tail_frames)
+            return decode_set(decoder, read_feats, batches)[0]
 
     return run
 

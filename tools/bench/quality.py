@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WAYS = {
     "none": ["model.padding.policy=none"],
     "uniform": ["model.padding.policy=uniform", "model.padding.max_frames=300"],
+    "uniform-100": ["model.padding.policy=uniform", "model.padding.max_frames=100"],
     "log-uniform": ["model.padding.policy=log-uniform", "model.padding.max_frames=2700"],
     "mixed": ["model.padding.policy=uniform", "model.padding.max_frames=300", "model.padding.full_window_share=0.05"],
     "stock": [],
@@ -85,7 +86,7 @@ def score(model: Path, adapter: Path, data: Path, window: str) -> dict[str, tupl
         model: the adapter's base.
         window: ``short`` or ``full``.
     """
-    from utils.config import Lists
+    from utils.config import Lists, PredictConfig
     from utils.ct2_decoding import Ct2Decoder
     from utils.decoding import decode_set, plan_batches
     from utils.export import convert, merge
@@ -100,7 +101,8 @@ def score(model: Path, adapter: Path, data: Path, window: str) -> dict[str, tupl
         convert(adapter / "merged", exported, "float32")
     utterances, read_feats = open_set(Lists(wav_scp=str(data / "wav.scp")), "test", LogMel(exported))
     decoder = Ct2Decoder(exported, load_tokenizer(exported), device="cpu")
-    hypotheses, seconds = decode_set(decoder, read_feats, plan_batches(utterances, 24_000, window))
+    batches = plan_batches(utterances, decoder.max_frames, window, PredictConfig.tail_frames)
+    hypotheses, seconds = decode_set(decoder, read_feats, batches)
     decode = {"system": adapter.name, "set": data.name, "seconds": seconds, "audio_seconds": 0}
     found = {}
     for measurement in measure(pair_texts(read_list(data / "text"), hypotheses), ScoringOptions()):

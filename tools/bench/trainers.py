@@ -88,9 +88,8 @@ def measure_training(name: str, args: argparse.Namespace) -> dict[str, float]:
     utterances, feats = _utterances(args)
     texts = read_list(args.data / "text")
     with tempfile.TemporaryDirectory() as directory:
-        batches = FrameBatchSampler([utterance.num_frames for utterance in utterances],
-                                    config.model.batch.max_frames, config.model.padding)
-        steps, before = (len(batches), len(batches)) if name == "ours" else (args.steps, 1)
+        epoch = _steps_of_an_epoch(utterances, config)
+        steps, before = (epoch, epoch) if name == "ours" else (args.steps, 1)
         argv = {**config.model.model_train_argv, "out_model_path": directory, "max_steps": before + steps,
                 "eval_strategy": "no", "save_strategy": "no", "report_to": "none", "disable_tqdm": True,
                 "use_cpu": args.device == "cpu"}
@@ -102,9 +101,10 @@ def measure_training(name: str, args: argparse.Namespace) -> dict[str, float]:
                                             training_arguments(argv, False), config.model, 0)
             count = _count_ours
         else:
-            per_step = round(sum(len(utterance.keys) for utterance in utterances) / len(batches))
-            trainer = stock_trainer(args.model, config.model.lora, {**argv, "per_device_train_batch_size": per_step},
-                                    stock_examples(utterances, feats, texts, tokenizer), tokenizer)
+            examples = stock_examples(utterances, feats, texts, tokenizer)
+            trainer = stock_trainer(args.model, config.model.lora,
+                                    {**argv, "per_device_train_batch_size": round(len(examples) / epoch)}, examples,
+                                    tokenizer)
             count = _count_stock
         counter, timer = Counter(trainer.data_collator, count), StepTimer(args.device)
         trainer.data_collator = counter
@@ -122,6 +122,11 @@ def _utterances(args: argparse.Namespace) -> tuple[list[Utterance], dict[str, np
     audio = spread_audio(args.data / "wav.scp", args.utterances)
     feats = {source: log_mel(load_audio(source)) for source in audio}
     return [Utterance(source, len(feats[source]), keys) for source, keys in audio.items()], feats
+
+
+def _steps_of_an_epoch(utterances: Sequence[Utterance], config: Config) -> int:
+    return len(FrameBatchSampler([utterance.num_frames for utterance in utterances], config.model.batch.max_frames,
+                                 config.model.padding))
 
 
 def _count_ours(examples: list[dict[str, Any]]) -> tuple[int, float]:
@@ -199,10 +204,9 @@ def train_stock(model_dir: Path, config: Config, data: Path, directory: Path) ->
     utterances, read_feats = open_set(Lists(wav_scp=str(data / "wav.scp")), "train", log_mel)
     texts = read_list(data / "text")
     feats = {utterance.source: read_feats(utterance.source) for utterance in utterances}
-    batches = FrameBatchSampler([utterance.num_frames for utterance in utterances], config.model.batch.max_frames,
-                                config.model.padding)
+    per_step = round(len(texts) / _steps_of_an_epoch(utterances, config))
     argv = {**config.model.model_train_argv, "out_model_path": str(directory), "eval_strategy": "no",
-            "report_to": "none", "use_cpu": True, "per_device_train_batch_size": round(len(texts) / len(batches))}
+            "report_to": "none", "use_cpu": True, "per_device_train_batch_size": per_step}
     set_seed(argv["seed"])
     trainer = stock_trainer(model_dir, config.model.lora, argv,
                             stock_examples(utterances, feats, texts, tokenizer), tokenizer)
