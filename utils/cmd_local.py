@@ -149,9 +149,9 @@ class LocalRunner:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             log = path.open("wb")
+            write_header(log, arguments)
         except OSError as error:
             raise UserError(f"{path}: cannot write this log: {error.strerror}") from None
-        write_header(log, arguments)
         gpus = [self.machine.free_gpus.pop(0) for _ in range(self.machine.gpus_per_job)]
         environment = dict(os.environ)
         if self.machine.threads:
@@ -168,9 +168,14 @@ class LocalRunner:
         self.running[job] = _Running(process, log, time.monotonic(), gpus)
 
     def _end(self, job: int, log: IO[bytes], code: int, seconds: float, gpus: list[str]) -> None:
-        log.seek(0, os.SEEK_END)
-        write_footer(log, code, seconds, self.machine.threads or 1)
-        log.close()
+        try:
+            log.seek(0, os.SEEK_END)
+            with log:
+                write_footer(log, code, seconds, self.machine.threads or 1)
+        except OSError as error:  # the disk is full: what the job has written is not to be relied upon
+            print(f"cmd_local.py: error: {self.request.log_path(job)}: cannot write this log: {error.strerror}",
+                  file=sys.stderr)
+            code = code or 1
         self.machine.free_gpus.extend(gpus)
         self.codes[job] = code
 

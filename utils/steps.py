@@ -153,7 +153,8 @@ def begin(step: Step, made_from: Mapping[str, Any], state: State) -> None:
         UserError: the marker cannot be written.
     """
     places = {Path(name).parent for name in step.outputs} | {Path(name) for name in step.outputs}
-    remove_leftovers(place for place in places if place.is_dir())
+    # A download directory may be shared with recipes that this one's lock does not hold off.
+    remove_leftovers(place for place in places if place.is_dir() and place.resolve().is_relative_to(Path.cwd()))
     if not state.resumable:
         for part in step.parts:  # before the marker says that it was made from other things
             Path(part).unlink(missing_ok=True)
