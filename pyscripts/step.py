@@ -43,7 +43,7 @@ def parse_args(words: list[str]) -> argparse.Namespace:
     add("--force", action="store_true", help="run it whatever the marker says")
     add("--fd", type=int, help="lock: file descriptor that is open on the file")
     add("--mode", choices=["write", "read", "any"], help="lock: alone, beside others who read, or what is possible")
-    add("--pid", type=int, help="lock: of the run")
+    add("--pid", type=int, help="lock, blocked: of the run")
     args = parser.parse_args(words[:end])
     args.command = words[end + 1:]
     return args
@@ -56,7 +56,7 @@ def main() -> int:
         print(lock_run(args.marker, args.fd, args.mode, args.pid, without_secrets(" ".join(args.command))))
         return 0
     if args.action == "blocked":
-        raise UserError(in_use(args.marker))
+        raise UserError(in_use(args.marker, args.pid))
     step = Step(args.marker, args.command, args.inputs, args.sections, args.outputs, args.parts, args.code,
                 args.costly)
     if args.action == "finish":

@@ -255,7 +255,7 @@ def test_options_of_a_corpus_are_words_in_quotes_and_never_run(tmp_path: Path) -
         result = run(tmp_path, Path("model"), "--stage", "1", "--corpus", str(script.parent), "--corpus-name", "fake",
                      "--languages", "fr es", "--prepare-args", words)
         assert result.returncode == 1 and complaint in result.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "download", "my local"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "download", "exp", "my local"]
     assert [path.name for path in (tmp_path / "data").iterdir()] == [".steps"]
 
 

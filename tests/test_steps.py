@@ -221,6 +221,8 @@ def test_a_killed_run_leaves_no_lock_but_what_it_started_does(run: Run, folder: 
     assert told.returncode == 1
     assert "is in use: what an earlier run has started is still at work (process " in told.stderr
     os.killpg(second.process.pid, signal.SIGKILL)
+    while is_writing(folder / "work/a/.steps/lock") and time.monotonic() < deadline + 30:
+        time.sleep(0.1)
     assert is_writing(folder / "work/a/.steps/lock") == ""
 
 

@@ -37,7 +37,7 @@ def lock_run(file: Path, descriptor: int, mode: str, pid: int, command: str) -> 
     deadline = time.monotonic() + _DYING_SECONDS
     while (kind := _try_lock(descriptor, mode)) is None:
         if any(map(_alive, _owners(file))) or time.monotonic() > deadline:
-            raise UserError(in_use(file))
+            raise UserError(in_use(file, pid))
         time.sleep(0.1)
     if kind != "none":
         _note(file, kind, pid, command)
@@ -60,15 +60,15 @@ def _try_lock(descriptor: int, mode: str) -> str | None:
     return None
 
 
-def in_use(file: Path) -> str:
-    """One line about who has a lock, and what to do."""
+def in_use(file: Path, pid: int) -> str:
+    """One line about who has a lock, other than the run ``pid``, and what to do."""
     directory = file.parent.parent
-    owners = [one for one in _owners(file) if _alive(one)]
+    owners = [one for one in _owners(file) if _alive(one) and one["pid"] != pid]
     if owners:
         names = "; ".join(f"process {one['pid']} on {one['host']} since {one['since']}: {one['command']}"
                           for one in owners)
         return f"{directory}/ is in use by another run ({names}). Wait for it, or stop it"
-    left = _holders(file)
+    left = [one for one in _holders(file) if one != pid]
     if left:
         pids = " ".join(map(str, left))
         return (f"{directory}/ is in use: what an earlier run has started is still at work (process {pids}). Wait for "

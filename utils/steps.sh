@@ -23,7 +23,7 @@ resumed=false  # for a step's command: it was interrupted, and nothing that it i
 lock_steps() {
   local file=$1/.steps/lock said fd
   said=$(mkdir -p -- "$1/.steps" 2>&1 && : 2>&1 >>"$file") \
-    || die "${said##*: line +([0-9]): }. Make $1/ writable, or work in another directory"
+    || die "$1/ cannot be written in: ${said##*: }. Make it writable or make room there, or work in another directory"
   if [[ ! -v _step_fd[$1] ]]; then
     exec {fd}>>"$file"
     _step_fd[$1]=$fd
@@ -51,7 +51,7 @@ step() {
     10 | 11) log "$name: $said" ;;
     *) exit "$code" ;;
   esac
-  [[ $mode != read ]] || "$_step_py" blocked "$lock"
+  [[ $mode != read ]] || "$_step_py" blocked "$lock" --pid $$
   if ((code == 11)); then resumed=true; else resumed=false; fi
   : "$resumed"  # the command may look at it
   "$@"

@@ -36,7 +36,8 @@ CONFIG = "config.yaml"
 DATA = "data.json"  # checksums of the lists and features trained on
 _WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
 # What a training leaves, in the order in which it can be removed and an interruption does no harm.
-_WRITTEN = (SUMMARY, "checkpoint-*", "runs", "adapter_*", "model*.safetensors*", LOSS_PLOT, HISTORY, DATA, CONFIG)
+_WRITTEN = (SUMMARY, "checkpoint-*", "runs", "adapter_*", "model*.safetensors*", LOSS_PLOT, HISTORY, ENVIRONMENT, DATA,
+            CONFIG)
 
 
 def tune(config: Config, overwrite: bool = False) -> None:
