@@ -234,6 +234,13 @@ def test_a_place_that_cannot_be_written_is_named(run: Run, folder: Path) -> None
     assert "work/a/ cannot be written in: " in refused.stderr
 
 
+def test_a_tag_is_never_run(run: Run, folder: Path) -> None:
+    for name in ("$(touch ran)", "a]b", "`touch ran`", "x y", "*"):
+        assert said(run("--where", f"work/{name}")) == ["double: never made", "copy: never made"]
+        assert said(run("--where", f"work/{name}")) == UP_TO_DATE
+    assert not (folder / "ran").exists()
+
+
 def test_leftovers_of_a_killed_step_are_removed(run: Run, folder: Path) -> None:
     (folder / "work/a").mkdir(parents=True)
     (folder / "work/a/.twice.123.partial").mkdir()

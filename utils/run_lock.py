@@ -6,6 +6,7 @@ that ends; what the run has started holds it, too, until it is gone. Standard li
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -93,7 +94,8 @@ def _note(file: Path, kind: str, pid: int, command: str) -> None:
     owner = {"pid": pid, "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S"), "mode": kind,
              "command": command}
     others = [] if kind == "write" else [one for one in _owners(file) if one["pid"] != pid and _alive(one)]
-    file.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in [*others, owner]), encoding="utf-8")
+    with contextlib.suppress(OSError):  # somebody else's directory, a full disk: the lock holds without a name
+        file.write_text("".join(json.dumps(one) + "\n" for one in [*others, owner]), encoding="utf-8")
 
 
 def _owners(file: Path) -> list[dict[str, Any]]:

@@ -21,19 +21,23 @@ resumed=false  # for a step's command: it was interrupted, and nothing that it i
 # lock_steps DIRECTORY write|read|any: keep others from writing in DIRECTORY until this script ends, however it ends.
 # write: be alone there. read: others may read. any: alone if nobody else is there, else read. Given again it changes.
 lock_steps() {
-  local file=$1/.steps/lock said fd
-  said=$(mkdir -p -- "$1/.steps" 2>&1 && : 2>&1 >>"$file") \
-    || die "$1/ cannot be written in: ${said##*: }. Make it writable or make room there, or work in another directory"
-  if [[ ! -v _step_fd[$1] ]]; then
+  local file=$1/.steps/lock said fd=${_step_fd["$1"]:-}
+  if [[ -z $fd && $2 == read && -d $1 && ! -w $1 ]]; then  # somebody else's, to read
+    [[ -r $file ]] || return 0
+    exec {fd}<"$file"
+  elif [[ -z $fd ]]; then
+    said=$(mkdir -p -- "$1/.steps" 2>&1 && : 2>&1 >>"$file") \
+      || die "$1/ cannot be written in: ${said##*: }. Make it writable or make room there, or work in another directory"
     exec {fd}>>"$file"
-    _step_fd[$1]=$fd
   fi
-  _step_mode[$1]=$("$_step_py" lock "$file" --fd "${_step_fd[$1]}" --mode "$2" --pid $$ -- "${command_line:-$0}") || exit
+  _step_fd["$1"]=$fd
+  said=$("$_step_py" lock "$file" --fd "$fd" --mode "$2" --pid $$ -- "${command_line:-$0}") || exit
+  _step_mode["$1"]=$said
 }
 
 # step DIRECTORY NAME [OPTION...] -- COMMAND [ARGUMENT...]: run COMMAND unless its marker in DIRECTORY is up to date.
 step() {
-  local name=$2 mode=${_step_mode[$1]:-none} action=begin code=0 said
+  local name=$2 mode=${_step_mode["$1"]:-none} action=begin code=0 said
   local facts=("$1/.steps/$2.json" "${@:3}") lock=$1/.steps/lock
   ! $force || facts=(--force "${facts[@]}")
   if $status; then
