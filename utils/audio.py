@@ -78,7 +78,6 @@ def read_audio(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> 
     if len(mono) and not np.abs(mono).max() < _LOUDEST:
         raise UserError(f"{source}: has samples that are NaN, infinite or far beyond full scale. Write the file again "
                         "from its source")
->>>>>>> i8b
     if rate != SAMPLE_RATE:
         mono = soxr.resample(mono, rate, SAMPLE_RATE)
     if not len(mono):
