@@ -138,7 +138,7 @@ def test_help_is_the_head_of_the_script_and_its_commented_options(train):
 # Words that a shell could take for something else.
 WORDS = st.lists(st.sampled_from(["$(touch ran)", "`touch ran`", ";touch ran;", "&", "|", "\n", "'", '"', "\\", " ",
                                   "*", "~", "--", "-rf", "=", "é", "$HOME", "%s", "!!", "a", "${tag@P}"])
-                 | st.characters(codec="utf-8", exclude_characters="\0<>"), max_size=6).map("".join)
+                 | st.characters(codec="utf-8", exclude_characters="\0\r<>"), max_size=6).map("".join)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -7,6 +7,7 @@ import gzip
 import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -27,7 +28,8 @@ _CHUNK = 1 << 20
 _OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _MAX_HEADER = 1 << 20  # bytes of a name or of a pax header, which are read into memory
 _MAX_PADDING = 1 << 26  # zeros after a tar's end; GNU tar writes 10 kB
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError, RuntimeError)
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError, RuntimeError,
+           ValueError, struct.error, OverflowError)
 
 
 def unpack(archive: Path, directory: Path, max_bytes: int | None = None, max_members: int = MAX_MEMBERS) -> Path:

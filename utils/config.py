@@ -189,6 +189,7 @@ def _shown(value: Any) -> str:
     """A value as an error shows it: on one line, and short however large it is (a few aliases make gigabytes)."""
     shortener = reprlib.Repr()
     shortener.maxstring = shortener.maxother = 80
+    shortener.maxlevel, shortener.maxlist, shortener.maxdict = 3, 4, 4
     return shortener.repr(value)
 
 
