@@ -60,7 +60,7 @@ def test_lists_and_features_do_not_depend_on_the_jobs(data: Path, log_mel: LogMe
         assert np.array_equal(feats, log_mel(load_audio(wavs[key])))
         assert len(feats) == int(frames[key])
     assert {path.name for path in target.iterdir()} == {
-        "feats.scp", "utt2num_frames", *(f"feats.{job}.ark" for job in range(1, num_jobs + 1))}
+        "feats.scp", "utt2num_frames", "utt2digest", *(f"feats.{job}.ark" for job in range(1, num_jobs + 1))}
 
 
 def test_two_keys_of_one_audio_file_share_a_matrix(data: Path, log_mel: LogMel, tmp_path: Path) -> None:
@@ -80,6 +80,34 @@ def test_compressed_features_are_smaller_and_close(data: Path, log_mel: LogMel, 
     assert sizes[1] < 0.6 * sizes[0]
     for key in exact:
         assert np.abs(read_ark(exact[key], 80) - read_ark(small[key], 80)).max() < 0.02
+
+
+def test_digests_tell_features_apart_and_nothing_else(data: Path, log_mel: LogMel, tmp_path: Path) -> None:
+    dumps = [("one", 1, "none"), ("three", 3, "none"), ("small", 1, "auto")]
+    for name, jobs, compression in dumps:
+        dump(data, tmp_path / name, log_mel, jobs, compression)
+    one, three, small = (read_list(tmp_path / name / "utt2digest") for name, _, _ in dumps)
+    assert one == three and len(set(one.values())) == 4 and one["0|zh|transcribe"] == one["9|fr|translate"]
+    assert not set(one.values()) & set(small.values())
+
+
+def test_only_what_an_interruption_left_undone_is_done_again(data: Path, log_mel: LogMel, tmp_path: Path) -> None:
+    whole, target = tmp_path / "whole", tmp_path / "dump"
+    dump(data, whole, log_mel, 2)
+    for job in (1, 2):
+        dump_feats(data, target, log_mel, job, 2)
+    (target / "feats.2.scp").unlink()  # killed before its last file
+    first, second = (target / f"feats.{job}.ark" for job in (1, 2))
+    before = first.stat().st_mtime_ns, second.stat().st_mtime_ns
+    for job in (1, 2):
+        dump_feats(data, target, log_mel, job, 2, resume=True)
+    assert first.stat().st_mtime_ns == before[0] and second.stat().st_mtime_ns > before[1]
+    combine_feats(data, target, 2)
+    assert all((target / path.name).read_bytes() == path.read_bytes() for path in whole.glob("*.ark"))
+    # The same parts are not those of another number of jobs.
+    dump_feats(data, target, log_mel, 1, 2)
+    dump_feats(data, target, log_mel, 1, 1, resume=True)
+    assert combine_feats(data, target, 1)[0] == 6 and not second.exists()
 
 
 def test_a_job_that_failed_is_noticed(data: Path, log_mel: LogMel, tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_a_config_is_read_like_a_shell_would_but_never_run(train):
     (["--nj"], "option '--nj' needs a value"),
     (["--nj", "--stop-stage", "3"], "option '--nj' needs a value"),
     (["--skip-bad", "yes"], "option '--skip-bad' is true or false, not 'yes'"),
+    (["--skip-bad", "5"], "option '--skip-bad' is true or false, not '5'"),
     (["--skip-bad", ""], "option '--skip-bad' is true or false, not ''"),
     (["--config", "none.conf"], "cannot read 'none.conf'"),
 ])
@@ -149,3 +150,16 @@ def test_any_value_arrives_unchanged_and_nothing_of_it_runs(train, value, rest):
         assert values(train("--config", "my.conf")) == ["2", "5", "false", value]
     done = train(f"--{value}", "x", f"--nj[$({value})]")
     assert "ran" not in {path.name for path in train.folder.iterdir()}, done
+def test_an_option_that_is_true_or_false_may_stand_alone(train):
+    assert values(train("--skip-bad", "--nj", "3")) == ["3", "5", "true", ""]
+    assert values(train("--nj", "3", "--skip-bad")) == ["3", "5", "true", ""]
+
+
+def test_saved_options_are_read_again_without_passwords(train):
+    script = train.folder / "train.sh"
+    script.write_text(script.read_text().replace("printf '<", 'save_options "$0" "saved.conf"\nprintf \'<'))
+    for tag in ('say "x"', "it's $HOME # not a comment", "", "语音  翻译"):
+        assert values(train("--nj", "7", "--tag", tag)) == values(train("--config", "saved.conf"))
+    train("--tag", "https://me:secret@mirror.example/12")
+    assert values(train("--config", "saved.conf"))[3] == "https://mirror.example/12"
+    assert sorted(path.name for path in train.folder.iterdir()) == ["saved.conf", "train.sh"]

@@ -12,6 +12,7 @@ of mp3) is what sloppy writers leave behind and loses no speech. Lengths that me
 from __future__ import annotations
 
 import io
+import math
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 16_000  # Hz, what Whisper hears
 WINDOW_SECONDS = 30.0  # what Whisper hears at once
 _G722_BYTES_PER_SECOND = 8_000
+_VALUES_PER_SECOND = 96_000  # 48 kHz stereo; what fills memory faster may be shorter
 _TOLERATED_CUT = 0.05  # seconds
 _UNKNOWN_BYTES = 0x7FFF0000  # from here up, a wav's data size is a streaming writer's placeholder
 _UNKNOWN_FRAMES = 2**48
@@ -56,10 +58,21 @@ def load_audio(source: str, allow_pipes: bool = False) -> np.ndarray:
         UserError: missing, unreadable, empty, cut off or damaged audio, samples that are no numbers or too large,
             a command that is not allowed or fails.
     """
+    with _open(source, allow_pipes) as stream:
+        return read_audio(stream, source)
+
+
+def read_audio(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> np.ndarray:
+    """Samples of an audio file that is open, or in memory; as :func:`load_audio`, whose errors it raises.
+
+    Args:
+        stream: can be sought in.
+        source: what messages call it.
+        max_seconds: longer audio is refused before it fills memory, a small file that unfolds into hours, too.
+    """
     import soxr
 
-    with _open(source, allow_pipes) as stream:
-        samples, rate = _decode(stream, source)
+    samples, rate = _decode(stream, source, max_seconds)
     with np.errstate(over="ignore", invalid="ignore"):  # judged below
         mono = samples.mean(axis=1, dtype=np.float32)
     if len(mono) and not np.abs(mono).max() < _LOUDEST:
@@ -219,15 +232,22 @@ def _header_seconds(stream: BinaryIO, source: str) -> float | None:
     return seconds
 
 
-def _decode(stream: BinaryIO, source: str) -> tuple[np.ndarray, int]:
+def _refuse_long(source: str, n_values: int, n_frames: int, rate: int, max_seconds: float) -> None:
+    if n_frames > max_seconds * rate or n_values > max_seconds * _VALUES_PER_SECOND:
+        raise UserError(f"{source}: is longer than {max_seconds:g} s, or as big by its rate and channels. "
+                        "Cut it into parts")
+
+
+def _decode(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> tuple[np.ndarray, int]:
     """Samples, float32, shape (frames, channels), and their rate in Hz."""
     if not _is_raw_g722(stream, source):
         _refuse_cut(source, _missing_from_wav(stream))
         if (sound := _open_sndfile(stream)) is not None:
             _refuse_rate(source, sound.samplerate)
+            _refuse_long(source, sound.frames * sound.channels, sound.frames, sound.samplerate, max_seconds)
             return _decode_sndfile(sound, source), sound.samplerate
     with _ffmpeg(stream, source) as (container, track):
-        return _decode_ffmpeg(container, track), track.rate
+        return _decode_ffmpeg(container, track, source, max_seconds), track.rate
 
 
 def _decode_sndfile(sound: soundfile.SoundFile, source: str) -> np.ndarray:
@@ -245,12 +265,16 @@ def _decode_sndfile(sound: soundfile.SoundFile, source: str) -> np.ndarray:
     return samples
 
 
-def _decode_ffmpeg(container: InputContainer, track: AudioStream) -> np.ndarray:
-    blocks = [_samples(frame) for frame in container.decode(track)]
+def _decode_ffmpeg(container: InputContainer, track: AudioStream, source: str, max_seconds: float) -> np.ndarray:
+    blocks, n_values, n_frames = [], 0, 0
+    for frame in container.decode(track):
+        blocks.append(frame_samples(frame))
+        n_values, n_frames = n_values + blocks[-1].size, n_frames + len(blocks[-1])
+        _refuse_long(source, n_values, n_frames, track.rate, max_seconds)
     return np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
 
 
-def _samples(frame: AudioFrame) -> np.ndarray:
+def frame_samples(frame: AudioFrame) -> np.ndarray:
     """Samples of a decoded frame, float32, shape (samples, channels). (FFmpeg's own conversion is ten times slower.)"""
     block = frame.to_ndarray()
     samples = block.T if frame.format.is_planar else block.reshape(-1, frame.layout.nb_channels)

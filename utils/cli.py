@@ -14,6 +14,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from utils.errors import UserError
+from utils.filesystem import disk_fault
 from utils.masking import mask_secrets
 
 T = TypeVar("T")
@@ -71,7 +72,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_main(main: Callable[[], int | None]) -> None:
-    """Run a script's ``main`` and exit: 0 when it ends well, 1 with one clear line on a UserError."""
+    """Run a script's ``main`` and exit: 0 when it ends well, 1 with one clear line on a UserError or a full disk."""
     try:
         sys.exit(main() or 0)
     except UserError as error:
@@ -80,3 +81,8 @@ def run_main(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if (fault := disk_fault(error)) is None:
+            raise
+        print(f"{Path(sys.argv[0]).name}: error: {fault}", file=sys.stderr)
+        sys.exit(1)

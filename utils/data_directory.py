@@ -142,7 +142,7 @@ def write_data_directory(directory: Path, merged: MergedLists) -> None:
     files are complete before the old ones go, so that an interruption leaves the old files, the new files, or too
     few of either: never a mixture.
     """
-    beside = directory / f".merge.{os.getpid()}"
+    beside = directory / f".merge.{os.getpid()}.partial"
     beside.mkdir()
     try:
         write_list(beside / "wav.scp", merged.wav_scp, verbatim=True)

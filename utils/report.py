@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from tabulate import tabulate
 
 from utils.comparison import SHOWN_METRICS, Comparison, Decode, Row, figure, main_figures, shown_rows
+from utils.export_report import export_sections
 from utils.report_words import TITLES, by_set, difference, findings, forgotten, significance, verdict
 from utils.score_files import read_suspects
 from utils.suspects import KINDS
@@ -148,6 +149,7 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
     if sentences := forgotten(comparisons, forget_sets):
         parts += ["## What was forgotten", f"On {', '.join(forget_sets)}, which nothing was tuned for:",
                   bullets(sentences)]
+    parts += export_sections(decodes)
     if table := suspects_table(decodes):
         parts += ["## Suspicious outputs", "Outputs that are wrong as a whole; decode_*/suspects.tsv names them.",
                   table]
