@@ -7,14 +7,15 @@ import re
 
 MASK = "***"
 _NAMES = r"token|secret|password|passwd|api[-_]?key|access[-_]?key|credential|signature|sig"
+_QUOTED = r"'[^']*'|\"[^\"]*\""
 _SECRET_NAME = re.compile(rf"(?:^|_)(?:{_NAMES})(?:$|_)", re.IGNORECASE)
 _SHORTEST = 8  # a value below is a word like `true`, which must not vanish from every message
 # Each pattern's first group is what stays in front of the secret.
 _PATTERNS = [re.compile(pattern, re.IGNORECASE) for pattern in (
-    r"(\w://)[^/\s'\"]*@",  # user:password@ in an address
+    r"(\w://)[^/\s'\"]*(?=@)",  # user:password@ in an address
     rf"([?&;][\w.-]*(?:{_NAMES})=)[^&;#\s'\"]+",  # ?token=...
-    rf"((?<!\w)--?[\w-]*(?:{_NAMES})(?:=|\s+)[\"']?)[^\s'\"-][^\s'\"]*",  # --api-key ...
-    rf"(\b\w*(?:{_NAMES})=[\"']?)[^\s'\"&;]+",  # HF_TOKEN=...
+    rf"((?<!\w)--?[\w-]*(?:{_NAMES})(?:=|\s+))(?:{_QUOTED}|[^\s'\"-][^\s'\"]*)",  # --api-key ...
+    rf"(\b\w*(?:{_NAMES})=)(?:{_QUOTED}|[^\s'\"&;]+)",  # HF_TOKEN=...
     r"(\bbearer\s+)[\w.~+/=-]+",
     r"()\b(?:hf_|sk-|ghp_|github_pat_|glpat-|xox[abp]-)[\w-]{10,}",  # by the beginnings that providers give them
 )]
