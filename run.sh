@@ -49,11 +49,17 @@ quantization=int8                   # stage 5: one or more of int8, int8_float32
 audio=embed                         # report.html's audio: embed, link, none
 max_audio_mb=20                     # how much of it is embedded, the worst utterances first
 tolerance=1.0                       # stage 5: points of WER or BLEU that an export may lose
+license=                            # model card: of what is published; empty: the base weights', if known
+data_license=                       # model card: the training data's; empty: that of the recipe's corpus, if it is one
+push_to_hub=                        # stage 5: USER/NAME on the Hugging Face hub for adapter and exports
+dry_run=true                        # with it: only say what would be sent; false sends it, with HF_TOKEN's token
 
 # shellcheck source=utils/parse_options.sh
 . "$recipe/utils/parse_options.sh"
 [[ $# == 0 ]] || die "unexpected argument '$1'; options start with --"
 [[ -z $teacher || $tasks == *translate* ]] || die "--teacher translates: it needs translate in --tasks"
+. "$recipe/utils/names.sh"
+require_names "$tag" "$(basename -- "$model")" "$corpus_name" "$train_set" "$dev_set" "$test_sets" "$forget_set" "$teacher_sets"
 $status || "$recipe/tools/install.sh"
 . "$recipe/path.sh"
 . "$recipe/cmd.sh"
@@ -70,7 +76,7 @@ read -ra forget_sets <<<"$forget_set"
 read -ra teacher_sets <<<"${teacher_sets:-$train_set $dev_set}"
 read -ra quantization <<<"$quantization"
 own_sets=("$train_set" "$dev_set" "${test_sets[@]}")
-tuned=("$exp"/{adapter_config.json,adapter_model.safetensors,model.safetensors})  # an adapter, or a whole model
+tuned=("$exp"/{adapter_model.safetensors,model.safetensors})  # an adapter, or a whole model
 
 if $status; then
   log() { :; }
@@ -147,17 +153,28 @@ if in_stage 5; then
   for type in "${quantization[@]}"; do
     log "Stage 5: export to $exp/ct2_$type"
     step "$exp" "export_$type" --costly --code "$py/export_ct2.py" --from "${tuned[@]}" "$model_dir" \
-      --to "$exp/ct2_$type" "$exp/merged/config.json" -- \
+      --to "$exp/ct2_$type"/{model.bin,vocabulary.json,tokenizer.json} "$exp/merged/config.json" -- \
       export_ct2 "$type" --set "predict.model_path=$exp" --set "dev_env.ori_model_path=$model_dir"
     for set in "${test_sets[@]}"; do
-      log "Stage 5: decode $set with $exp/ct2_$type, compare with stage 4"
+      log "Stage 5: decode $set with $exp/ct2_$type"
       mapfile -t dev < <(decode_args dev_env.dev "$set")
-      decode_and_score "ct2-$type" "$set" "$exp/ct2_$type" -- \
+      decode_and_score "ct2-$type" "$set" "$exp/ct2_$type/model.bin" -- \
         --backend ctranslate2 "${dev[@]}" --set "dev_env.ctranslate_model_path=$exp/ct2_$type"
-      $status || "$py/check_export.py" --tolerance "$tolerance" "$exp/decode_${set}_lora" "$exp/decode_${set}_ct2-$type"
     done
   done
+  worse=()
+  for set in "${test_sets[@]}"; do
+    log "Stage 5: compare the exports with the tuned model on $set"
+    compare_exports "$set" || worse+=("$set")
+  done
+  log "Stage 5: word times, model cards"
+  check_word_times "${test_sets[0]}"
+  write_model_cards
   report
+  [[ ${#worse[@]} == 0 ]] || die "the exports are not let through: see above what was found on ${worse[*]}"
+  if [[ -n $push_to_hub ]] && ! $status; then
+    "$py/push_to_hub.py" --dry-run "$dry_run" "$push_to_hub" "$exp"
+  fi
 fi
 
 log "Done: $exp/RESULTS.md has the scores, report.html shows them"

@@ -42,7 +42,9 @@ def main() -> None:
     from utils.feature_dump import combine_feats, dump_feats
 
     if args.combine:
-        log(f"{args.dump_dir}: features of {combine_feats(args.data_dir, args.dump_dir, args.num_jobs)} keys")
+        n_keys, n_matrices = combine_feats(args.data_dir, args.dump_dir, args.num_jobs)
+        log(f"{args.dump_dir}: {n_keys} keys in {args.data_dir / 'wav.scp'} = {n_keys} with features, "
+            f"{n_matrices} matrices")
         return
     import torch
 

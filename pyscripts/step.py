@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.errors import UserError
 from utils.filesystem import disk_fault
+from utils.masking import mask_secrets
 from utils.run_lock import in_use, is_writing, lock_run
-from utils.steps import State, Step, begin, finish, state_of, without_secrets
+from utils.steps import State, Step, begin, finish, state_of
 
 TO_RUN, TO_RESUME = 10, 11
 
@@ -53,7 +54,7 @@ def main() -> int:
     """Do what the command line asks for; returns the exit code."""
     args = parse_args(sys.argv[1:])
     if args.action == "lock":
-        print(lock_run(args.marker, args.fd, args.mode, args.pid, without_secrets(" ".join(args.command))))
+        print(lock_run(args.marker, args.fd, args.mode, args.pid, mask_secrets(" ".join(args.command))))
         return 0
     if args.action == "blocked":
         raise UserError(in_use(args.marker, args.pid))

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -146,3 +148,20 @@ def test_saved_options_are_read_again_without_passwords(train):
     train("--tag", "https://me:secret@mirror.example/12")
     assert values(train("--config", "saved.conf"))[3] == "https://mirror.example/12"
     assert sorted(path.name for path in train.folder.iterdir()) == ["saved.conf", "train.sh"]
+
+
+# Words that a shell could take for something else.
+WORDS = st.lists(st.sampled_from(["$(touch ran)", "`touch ran`", ";touch ran;", "&", "|", "\n", "'", '"', "\\", " ",
+                                  "*", "~", "--", "-rf", "=", "é", "$HOME", "%s", "!!", "a", "${tag@P}"])
+                 | st.characters(codec="utf-8", exclude_characters="\0<>"), max_size=6).map("".join)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(WORDS, WORDS)
+def test_any_value_arrives_unchanged_and_nothing_of_it_runs(train, value, rest):
+    assert values(train(f"--tag={value}", "--", rest)) == ["2", "5", "false", value, rest]
+    if not set(value) & set("'\n\r"):
+        (train.folder / "my.conf").write_text(f"tag='{value}'\n", encoding="utf-8")
+        assert values(train("--config", "my.conf")) == ["2", "5", "false", value]
+    done = train(f"--{value}", "x", f"--nj[$({value})]")
+    assert "ran" not in {path.name for path in train.folder.iterdir()}, done

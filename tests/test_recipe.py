@@ -70,7 +70,8 @@ def test_files_between_the_stages(finished: Path, tiny_whisper: Path) -> None:
     exp = finished / EXP
     for path in ("adapter_model.safetensors", "adapter_config.json", "config.yaml", "loss.png", "train_summary.json",
                  "log/train.log", "merged/model.safetensors", "ct2_int8/model.bin", "ct2_int8/tokenizer.json",
-                 "ct2_int8/preprocessor_config.json"):
+                 "ct2_int8/preprocessor_config.json", "ct2_int8/generation_config.json", "ct2_int8/README.md",
+                 "merged/README.md", "README.md", "decode_test_ct2-int8/parity.json"):
         assert (exp / path).is_file(), path
     for system in ("base", "lora", "ct2-int8"):
         assert sorted(read_list(exp / f"decode_test_{system}/text", allow_empty=True)) == \
@@ -168,10 +169,16 @@ def test_stages_run_alone(finished: Path, tiny_whisper: Path, stages: str) -> No
 @pytest.mark.slow
 def test_stage_five_alone_with_two_quantizations_and_a_gate_that_closes(finished: Path, tiny_whisper: Path) -> None:
     exp = finished / EXP
-    result = run(finished, tiny_whisper, "--stage", "5", "--quantization", "int8 float32")
+    result = run(finished, tiny_whisper, "--stage", "5", "--quantization", "int8 float16", "--push-to-hub", "me/tiny")
     assert result.returncode == 0, result.stderr
+    # No CPU here has float16: that is said, and the export is there.
+    assert re.search(r"^\| ct2-float16 +\| float32 \(!\) ", result.stdout, re.MULTILINE)
+    assert "(!) ct2-float16 was written and checked as files" in result.stdout
+    assert "me/tiny-ct2-float16: 7 files" in result.stdout and "nothing was sent" in result.stderr
+    for report in ("RESULTS.md", "report.html"):
+        assert "the machine that decoded has no float16" in (exp / report).read_text(encoding="utf-8")
     systems = {row["system"] for row in json.loads((exp / "results.json").read_text())}
-    assert systems == {"base", "lora", "ct2-int8", "ct2-float32"}
+    assert systems == {"base", "lora", "ct2-int8", "ct2-float16"}
     # An export that gets worse: the tuned model's figures are made better than any model's.
     good = read_list(finished / "data/test/text")
     shutil.copytree(exp / "decode_test_lora", finished / "kept")
@@ -184,6 +191,7 @@ def test_stage_five_alone_with_two_quantizations_and_a_gate_that_closes(finished
         shutil.rmtree(exp / "decode_test_lora")
         (finished / "kept").rename(exp / "decode_test_lora")
     assert result.returncode == 1
+    assert "the exports are not let through" in result.stderr and (exp / "RESULTS.md").is_file()
     assert re.search(r"is worse than .*decode_test_lora by more than 1\.0: .*WER 0\.00 -> ", result.stderr)
 
 
@@ -237,6 +245,16 @@ def test_unknown_options_are_named(tiny_whisper: Path, tmp_path: Path) -> None:
         result = run(tmp_path, tiny_whisper, *arguments)
         assert result.returncode == 1
         assert complaint in result.stderr and len(result.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [
+    ("--tag", "../../owned"), ("--tag", "-rf"), ("--tag", "a\nb"), ("--train-set", "/tmp/x"),
+    ("--test-sets", "test ../x"), ("--model", ".."), ("--corpus-name", "../x"), ("--forget-set", ".hidden"),
+    ("--teacher-sets", "$(touch ran)/x")])
+def test_names_cannot_lead_out_of_the_recipes_directories(tmp_path: Path, arguments: tuple[str, str]) -> None:
+    result = run(tmp_path, Path("model"), *arguments)
+    assert result.returncode == 1 and "Use another name" in result.stderr and len(result.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -321,10 +321,16 @@ def test_accumulating_two_batches_is_the_same_update_as_one_batch(recipe: Any) -
         torch.testing.assert_close(weight, right[name], rtol=1e-4, atol=1e-7)
 
 
-def test_loader_workers_do_not_change_the_result(recipe: Any) -> None:
-    for workers in (0, 2):
-        tune(recipe(f"workers{workers}", dataloader_num_workers=workers))
-    assert_same_weights(*(out(recipe(f"workers{workers}")) / ADAPTER for workers in (0, 2)))
+def test_the_seed_decides_the_result_bit_by_bit_and_loader_workers_do_not(recipe: Any) -> None:
+    for name, argv in (("one", {}), ("again", {}), ("workers", {"dataloader_num_workers": 2}), ("other", {"seed": 1})):
+        tune(recipe(name, model={"lora": {"r": 4, "alpha": 8, "dropout": 0.1}}, **argv))
+    adapters = {name: out(recipe(name)) / ADAPTER for name in ("one", "again", "workers", "other")}
+    assert_same_weights(adapters["one"], adapters["again"])
+    assert_same_weights(adapters["one"], adapters["workers"])
+    assert adapters["one"].read_bytes() == adapters["again"].read_bytes()
+    assert load_file(adapters["one"]).keys() == load_file(adapters["other"]).keys()
+    with pytest.raises(AssertionError):
+        assert_same_weights(adapters["one"], adapters["other"])
 
 
 @pytest.mark.parametrize("encoder", [True, False])

@@ -56,11 +56,13 @@ def dump_feats(data_dir: Path, dump_dir: Path, log_mel: LogMel, job: int, num_jo
     digests: dict[str, str] = {}
     with atomic_open(ark, "wb") as stream:
         for source, keys in progress(work.items(), desc=f"features {job}/{num_jobs}", total=len(work), unit="file"):
-            samples = load_audio(source, allow_pipes=allow_pipes)
             try:
-                feats = log_mel(samples)
+                feats = log_mel(load_audio(source, allow_pipes=allow_pipes))
+            except UserError as error:
+                raise UserError(f"{data_dir / 'wav.scp'}: {keys[0]}: {error}") from None
             except ValueError as error:
-                raise UserError(f"{data_dir / 'wav.scp'}: {keys[0]}: {source}: {error}") from None
+                raise UserError(f"{data_dir / 'wav.scp'}: {keys[0]}: {source}: {error}. Cut the utterance into shorter "
+                                "ones, or delete its lines") from None
             token = keys[0].encode() + b" "
             offset = stream.tell() + len(token)
             kaldiio.save_ark(stream, {keys[0]: feats}, compression_method=COMPRESSION[compression])
@@ -86,10 +88,11 @@ def _remove_parts(dump_dir: Path, job: int) -> None:
         (dump_dir / part.format(job)).unlink(missing_ok=True)
 
 
-def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> int:
-    """Join the jobs' lists into feats.scp, utt2num_frames and utt2digest; returns the number of keys.
+def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> tuple[int, int]:
+    """Join the jobs' lists into feats.scp, utt2num_frames and utt2digest; remove the parts and what more jobs left.
 
-    The parts are removed, and what more jobs left at an earlier time.
+    Returns:
+        The number of keys, which is that of data_dir/wav.scp, and the number of matrices that they share.
 
     Raises:
         UserError: a job's list is missing, or the keys are not those of data_dir/wav.scp.
@@ -109,7 +112,7 @@ def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> int:
         _remove_parts(dump_dir, job)
         if job > num_jobs:
             (dump_dir / f"feats.{job}.ark").unlink(missing_ok=True)
-    return len(expected)
+    return len(expected), len(set(joined.values()))
 
 
 def _read_part(path: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shlex
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.filesystem import atomic_open
+from utils.masking import mask_secrets
 
 ENVIRONMENT = "environment.json"
 # Environment variables that change results or speed; never all of them, for some hold passwords.
@@ -61,12 +63,19 @@ def _cpu_model() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def _code_span(text: str) -> str:
+    """``text`` as Markdown shows it letter by letter, on one line."""
+    text = " ".join(text.splitlines())
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{text}{fence}" if fence == "`" else f"{fence} {text} {fence}"
+
+
 def provenance(command: str) -> dict[str, str]:
-    """What a report is headed by, in this order."""
+    """What a report is headed by, in this order; secrets in the command are masked."""
     return {
         "date": time.strftime("%Y-%m-%d %H:%M %Z"),
         "commit": git_commit(Path(__file__).resolve().parents[1]),
-        "command": f"`{command}`" if command else "not given",
+        "command": _code_span(mask_secrets(command)) if command else "not given",
         "versions": versions(),
         "machine": machine(),
     }
@@ -80,7 +89,7 @@ def environment() -> dict[str, Any]:
     return {
         "date": time.strftime("%Y-%m-%d %H:%M:%S %Z"),
         "commit": git_commit(Path(__file__).resolve().parents[1]),
-        "command": shlex.join(sys.argv),
+        "command": mask_secrets(shlex.join(sys.argv)),
         "directory": str(Path.cwd()),
         "host": socket.gethostname(),
         "system": platform.platform(),

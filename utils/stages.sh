@@ -136,6 +136,49 @@ export_ct2() {
     --set "dev_env.ctranslate_model_path=$exp/ct2_$1" --set "dev_env.quantization=$1"
 }
 
+# compare_exports SET: exit 1 if one is worse than the tuned model, and again each time until it is not.
+compare_exports() {
+  local decodes=("${quantization[@]/#/$exp/decode_$1_ct2-}") code=0
+  set +e  # so that (set -e) counts: after || it would not
+  (set -e
+    step "$exp" "compare_exports_$1" --code "$py/check_export.py" \
+      --from "$exp/decode_$1_lora/scores.json" "${decodes[@]/%//scores.json}" "${decodes[@]/%//text}" \
+      "$exp/merged/config.json" "${quantization[@]/#/$exp/ct2_}" --to "${decodes[@]/%//parity.json}" -- \
+      check_export "$1" --tolerance "$tolerance" --merged-dir "$exp/merged" --feats-scp "dump/$1/feats.scp" \
+      "$exp/decode_$1_lora" "${decodes[@]}")
+  code=$?
+  set -e
+  return "$code"
+}
+
+# check_export SET OPTION...
+check_export() {
+  $decode_cmd "$exp/log/check_export_$1.log" "$py/check_export.py" "${@:2}"
+}
+
+# check_word_times SET: those of the exports; may choose other alignment heads for their config.json.
+check_word_times() {
+  local exports=("${quantization[@]/#/$exp/ct2_}")
+  step "$exp" word_times --code "$py/check_word_times.py" \
+    --from "data/$1"/{wav.scp,text} "data/$dev_set"/{wav.scp,text} "${tuned[@]}" "${exports[@]/%//model.bin}" \
+    --to "$exp/word_times.json" "${exports[@]/%//config.json}" -- \
+    word_times --base-dir "$model_dir" --merged-dir "$exp/merged" --test "data/$1" --dev "data/$dev_set" \
+    --output "$exp/word_times.json" "${exports[@]}"
+}
+
+# word_times OPTION...
+word_times() { $decode_cmd "$exp/log/check_word_times.log" "$py/check_word_times.py" "$@"; }
+
+# write_model_cards: README.md of the adapter, the whole model and the exports.
+write_model_cards() {
+  local exports=("${quantization[@]/#/$exp/ct2_}")
+  step "$exp" model_cards --code "$py/write_model_cards.py" \
+    --from "data/$train_set/text" "$exp"/decode_*/scores.json "$exp"/{train_summary.json,word_times.json} \
+    --to "$exp/README.md" "$exp/merged/README.md" "${exports[@]/%//README.md}" -- \
+    "$py/write_model_cards.py" --base-dir "$model_dir" --train-text "data/$train_set/text" --license "$license" \
+    --data-license "$data_license" --corpus-name "$corpus_name" --repo "$push_to_hub" "$exp"
+}
+
 # report: RESULTS.md, results.json and report.html of $exp, again whenever there are new scores.
 report() {
   local set references=()
@@ -143,7 +186,8 @@ report() {
     references+=("data/$set"/{text,wav.scp,utt2dur,machine_made.json})
   done
   step "$exp" report --code "$py/make_report.py" "$py/make_html_report.py" \
-    --from "$exp"/decode_*/{scores.json,utterances.jsonl,decode.json} "$exp"/train_{summary,history}.json \
+    --from "$exp"/decode_*/{scores.json,utterances.jsonl,decode.json,parity.json} \
+    "$exp"/{train_summary.json,train_history.json,word_times.json} \
     "${references[@]}" --to "$exp"/{RESULTS.md,results.json,report.html} -- \
     make_reports --forget-set "$forget_set" --audio "$audio" --max-audio-mb "$max_audio_mb" --allow-pipes "$allow_pipes"
 }

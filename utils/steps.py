@@ -8,7 +8,6 @@ only: a step that is up to date should cost milliseconds.
 from __future__ import annotations
 
 import json
-import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -20,10 +19,9 @@ from typing import Any
 from utils import fingerprints
 from utils.errors import UserError
 from utils.filesystem import atomic_open, remove_leftovers
+from utils.masking import mask_secrets
 
 VERSION = 1
-_SECRET = re.compile(r"(?<=://)[^/@\s]+(?=@)|\b(?:hf|ghp|sk)[_-][A-Za-z0-9_-]{16,}|"
-                     r"(?<=token=)[^&\s]+|(?<=key=)[^&\s]+|(?<=password=)[^&\s]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Step:
         inputs = _fingerprints(self.inputs)
         inputs |= {f"{name}: {section}": fingerprints.of_section(Path(name), section)
                    for name, section in self.sections}
-        return {"version": VERSION, "command": [without_secrets(fingerprints.short(word)) for word in self.command],
+        return {"version": VERSION, "command": [mask_secrets(fingerprints.short(word)) for word in self.command],
                 "inputs": {fingerprints.short(name): value for name, value in inputs.items()},
                 "code": fingerprints.of_code(Path(name) for name in self.code)}
 
@@ -75,11 +73,6 @@ class State:
     remark: str = ""
     made: str = ""
     resumable: bool = False  # it was interrupted, and nothing that it is made from has changed since
-
-
-def without_secrets(text: str) -> str:
-    """Text with passwords in addresses, and what looks like a token, replaced by ``***``."""
-    return _SECRET.sub("***", text)
 
 
 def state_of(step: Step, made_from: Mapping[str, Any]) -> State:
