@@ -37,7 +37,7 @@ def main() -> None:
 
     merged_dir = args.merged_dir or Path(f"{exported.ctranslate_model_path}.merged")
     merge(tuned, base, merged_dir)
-    convert(merged_dir, exported.ctranslate_model_path, exported.quantization)
+    convert(merged_dir, exported.ctranslate_model_path, exported.quantization, config.predict.window)
     if exported.dev.wav_scp or exported.dev.feats_scp:
         from utils.inference import predict_ct2
 

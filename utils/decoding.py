@@ -90,14 +90,19 @@ def _is_endless(tokens: Tokens, limit: int) -> bool:
 
 
 class Decoder(ABC):
-    """Decodes a batch: each utterance is encoded once, whatever the number of its targets."""
+    """Decodes a batch: each utterance is encoded once, whatever the number of its targets.
+
+    Args:
+        before_prompt: tokens that stand before every prompt; see :func:`~utils.prompts.hotword_ids`.
+    """
 
     workers = 1  # how many batches it can decode at once
     max_frames = 24_000  # of a batch; larger ones gain nothing
 
-    def __init__(self, tokenizer: WhisperTokenizerFast, beam_size: int) -> None:
+    def __init__(self, tokenizer: WhisperTokenizerFast, beam_size: int, before_prompt: Tokens | None = None) -> None:
         self.tokenizer = tokenizer
         self.beam_size = beam_size
+        self.before_prompt = before_prompt or []
 
     @abstractmethod
     def encode(self, features: np.ndarray) -> Any:
@@ -111,16 +116,21 @@ class Decoder(ABC):
             prompts: of each utterance the prompts of its targets; all utterances have as many.
         """
 
-    def __call__(self, utterances: Sequence[Utterance], feats: Sequence[np.ndarray], num_frames: int) -> dict[str, str]:
+    def __call__(self, utterances: Sequence[Utterance], feats: Sequence[np.ndarray], num_frames: int,
+                 encoded: Any = None) -> dict[str, str]:
         """Hypotheses of every key of every utterance; all utterances have as many keys.
 
         Args:
             feats: (frames, num_mels) of each utterance.
             num_frames: what all are padded to.
+            encoded: what :meth:`encode` gave for them, if that is known.
         """
-        limits = [token_limit(utterance.num_frames) for utterance in utterances]
-        prompts = [[prompt_ids(self.tokenizer, key) for key in utterance.keys] for utterance in utterances]
-        encoded = self.encode(stack_feats(feats, num_frames).numpy())
+        room = MAX_TARGET_TOKENS - PROMPT_TOKENS - len(self.before_prompt)
+        limits = [min(room, token_limit(utterance.num_frames)) for utterance in utterances]
+        prompts = [[self.before_prompt + prompt_ids(self.tokenizer, key) for key in utterance.keys]
+                   for utterance in utterances]
+        if encoded is None:
+            encoded = self.encode(stack_feats(feats, num_frames).numpy())
         tokens = self.generate(encoded, prompts, Search(self.beam_size, max(limits)))
         self._make_end(tokens, feats, prompts, limits, tried_full_window=num_frames >= FULL_WINDOW)
         return {key: text.strip() for utterance, found in zip(utterances, tokens, strict=True)

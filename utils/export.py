@@ -12,6 +12,7 @@ from utils.filesystem import atomic_directory
 from utils.modeling import load_tuned_model
 from utils.prompts import load_tokenizer
 from utils.whole_model import save_whole_model
+from utils.window import write_window
 
 # What CTranslate2 can store weights as; "" keeps the checkpoint's own precision.
 QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32", "")
@@ -36,8 +37,11 @@ def merge(tuned: str | Path, base_dir: str | Path, directory: str | Path) -> Non
         save_whole_model(model, Path(base_dir), load_tokenizer(base_dir), partial)
 
 
-def convert(merged_dir: str | Path, ct2_dir: str | Path, quantization: str) -> None:
+def convert(merged_dir: str | Path, ct2_dir: str | Path, quantization: str, window: str = "full") -> None:
     """Convert a whole Hugging Face directory to CTranslate2, and check what was written.
+
+    Args:
+        window: predict.window of the model. config.json keeps it for utils/recognizer.py; other runtimes pad anyway.
 
     Raises:
         UserError: unknown quantization, the directory is not complete, or ``ct2_dir`` holds something else.
@@ -55,6 +59,7 @@ def convert(merged_dir: str | Path, ct2_dir: str | Path, quantization: str) -> N
         converter = TransformersConverter(str(merged_dir), copy_files=list(_COPIED), low_cpu_mem_usage=True)
         converter.convert(str(partial), quantization=quantization or None, force=True)
         check_ct2(partial, merged_dir)
+        write_window(partial, window)
     size = sum(path.stat().st_size for path in ct2_dir.iterdir()) / 1e6
     log(f"{ct2_dir}: {quantization or 'weights as they were'}, {size:.0f} MB")
 
@@ -84,4 +89,4 @@ def convert_finetuning_peft_model_into_whisper(peft_model_path: str, whisper_mod
     """
     merged_dir = Path(f"{Path(out_ctranslate_path)}.merged")
     merge(peft_model_path, whisper_model_path, merged_dir)
-    convert(merged_dir, out_ctranslate_path, quantization)
+    convert(merged_dir, out_ctranslate_path, quantization, window="short")

@@ -101,8 +101,12 @@ def _decode(decoder: Decoder, lists: Lists, section: str, config: Config, featur
                            options.tail_frames)[share.job - 1::share.num_jobs]
     utterances = [utterance for batch in batches for utterance in batch.utterances]
     hypotheses, seconds = decode_set(decoder, read_feats, batches)
+    keys = {key for utterance in utterances for key in utterance.keys}
+    if lost := keys ^ hypotheses.keys():  # a mistake of this program
+        raise RuntimeError(f"{section}: {len(lost)} targets got lost in decoding, the first: {min(lost)}")
     audio_seconds = sum(utterance.num_frames for utterance in utterances) / FRAMES_PER_SECOND
-    log(f"{len(hypotheses)} targets of {len(utterances)} utterances, {audio_seconds:.0f} s of audio in {seconds:.0f} s")
+    log(f"{len(keys)} targets = {len(hypotheses)} hypotheses; {len(utterances)} utterances, "
+        f"{audio_seconds:.0f} s of audio in {seconds:.0f} s")
     if decode_dir:
         if share != WHOLE:
             decode_dir = part_directory(decode_dir, share.job)

@@ -42,10 +42,10 @@ def language_code(name: str) -> str:
 
 
 def language_name(code: str) -> str:
-    """The English name of a language given by Whisper's code: ``Haitian Creole``."""
+    """Whisper's name (``chinese``) of a code that it knows."""
     from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-    return LANGUAGES[code].title()
+    return LANGUAGES[code]
 
 
 def all_codes() -> frozenset[str]:

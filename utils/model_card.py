@@ -214,8 +214,9 @@ def _summary(experiment: Experiment, kind: str) -> str:
 def _facts(experiment: Experiment) -> list[tuple[str, str]]:
     origin = experiment.origin
     data = origin.data or "own lists"
-    facts = [("base model", origin.base_name), ("languages", ", ".join(map(language_name, experiment.languages))),
-             ("tasks", ", ".join(experiment.tasks)), ("trained on", data)]
+    languages = ", ".join(language_name(code).title() for code in experiment.languages)
+    facts = [("base model", origin.base_name), ("languages", languages), ("tasks", ", ".join(experiment.tasks)),
+             ("trained on", data)]
     return facts + [tuple(line.split(": ", 1)) for line in training_lines(training_summary(experiment.exp_dir))]
 
 

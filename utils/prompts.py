@@ -13,6 +13,7 @@ from utils.lists import UtteranceKey, parse_key
 MAX_TARGET_TOKENS = 448
 PROMPT_TOKENS = 4
 MAX_TEXT_TOKENS = MAX_TARGET_TOKENS - PROMPT_TOKENS - 1  # the end token
+MAX_HOTWORD_TOKENS = MAX_TARGET_TOKENS // 2 - 1  # as much as Whisper was trained to look back
 _ENGLISH_ONLY_END = 50256
 
 
@@ -44,6 +45,25 @@ def prompt_ids(tokenizer: WhisperTokenizerFast, key: str) -> list[int]:
     if None in ids:
         raise UserError(f"{key}: this Whisper model has no token {tokens[ids.index(None)]}")
     return ids
+
+
+def hotword_ids(tokenizer: WhisperTokenizerFast, hotwords: str) -> list[int]:
+    """What makes words likelier that may be said: ``<|startofprev|>`` and the words, as if they had just been said.
+
+    It stands before a prompt, as in faster-whisper's ``hotwords``. Nothing for no hotwords.
+
+    Raises:
+        UserError: the model has no such token, or the words leave too little room for what is said.
+    """
+    if not hotwords.strip():
+        return []
+    start = _token_id(tokenizer, "<|startofprev|>")
+    words = tokenizer(f" {hotwords.strip()}", add_special_tokens=False).input_ids
+    if start is None:
+        raise UserError("hotwords: this Whisper model has no token <|startofprev|>; do without them")
+    if len(words) > MAX_HOTWORD_TOKENS:
+        raise UserError(f"hotwords: {len(words)} tokens, there is room for {MAX_HOTWORD_TOKENS}; name fewer")
+    return [start, *words]
 
 
 def text_ids(tokenizer: WhisperTokenizerFast, key: str, text: str) -> list[int]:

@@ -1,4 +1,7 @@
-"""The ways of decoding that bench_decode.py compares: each is made ready once, then called and timed."""
+"""The ways of decoding that benchmarks compare: each is made ready once, then called and timed.
+
+Those at the top decode utterances (bench_decode.py), those below them one long recording (bench_transcribe.py).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +22,11 @@ from utils.config import Lists, PredictConfig
 from utils.ct2_decoding import Ct2Decoder
 from utils.decoding import Decoder, TransformersDecoder, decode_set, plan_batches
 from utils.features import LogMel
-from utils.lists import parse_key, write_list
+from utils.lists import TASKS, parse_key, write_list
 from utils.modeling import load_base_model
 from utils.multitask_data import open_set
 from utils.prompts import load_tokenizer
+from utils.recognizer import Recognizer
 from utils.scoring import METRICS, ScoringOptions, measure, pair_texts
 
 Audio = Mapping[str, list[str]]  # audio file -> its keys
@@ -112,6 +117,41 @@ def transformers_padded(args: argparse.Namespace, audio: Audio, beam_size: int) 
                     tokens = model.generate(features, language=language, task=task, num_beams=beam_size)
                 texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
                 found |= {key: text.strip() for (key, _), text in zip(batch, texts, strict=True)}
+        return found
+
+    return run
+
+
+def recognizer(args: argparse.Namespace, audio: np.ndarray) -> Run:
+    """This recipe's: both tasks from one encoder pass."""
+    recognize = Recognizer(args.ct2, device=args.device, beam_size=args.beam_size, window=args.window)
+
+    def run() -> dict[str, str]:
+        found = recognize(audio, TASKS, args.language)
+        return {task: found.text(task) for task in TASKS}
+
+    return run
+
+
+def long_batched(args: argparse.Namespace, audio: np.ndarray) -> Run:
+    """faster-whisper's batched pipeline, a pass a task."""
+    pipeline = BatchedInferencePipeline(WhisperModel(str(args.ct2), device=args.device, cpu_threads=args.threads))
+    return _two_passes(pipeline.transcribe, args, audio, batch_size=args.batch_size)
+
+
+def long_sequential(args: argparse.Namespace, audio: np.ndarray) -> Run:
+    """faster-whisper's other way: window by window, each with what was said before; a pass a task."""
+    model = WhisperModel(str(args.ct2), device=args.device, cpu_threads=args.threads)
+    return _two_passes(model.transcribe, args, audio)
+
+
+def _two_passes(transcribe: Callable[..., Any], args: argparse.Namespace, audio: np.ndarray, **options: Any) -> Run:
+    def run() -> dict[str, str]:
+        found = {}
+        for task in TASKS:
+            segments, _ = transcribe(audio, language=args.language, task=task, beam_size=args.beam_size,
+                                     vad_filter=True, **options)
+            found[task] = _joined(segment.text for segment in segments)
         return found
 
     return run
