@@ -14,6 +14,7 @@ from exported_tiny import ExportedTiny
 from utils.alignment_heads import choose_heads, head_distances, heads_of, write_heads
 from utils.ct2_check import check_ct2
 from utils.errors import UserError
+from utils.export import convert
 from utils.word_time_check import check_word_times
 from utils.word_times import Clip, WordTimes, boundary_errors, join_recordings, measure
 
@@ -126,6 +127,17 @@ def test_an_export_that_is_as_good_keeps_its_heads(exports: ExportedTiny, data_d
     assert f"of {found['n_places']} places" in found["sentence"]
     assert found["n_places"] >= 20 and "heads" not in found
     assert heads_of(exports.merged) == [[0, 0], [0, 1]]
+
+
+def test_a_new_export_gets_the_heads_that_were_chosen_for_the_first(exports: ExportedTiny,
+                                                                    data_dir: Path) -> None:
+    write_heads([[1, 1]], exports.ct2_int8, [exports.ct2_int8])
+    check_ct2(exports.ct2_int8, exports.merged)  # before word times are checked again
+    convert(exports.merged, exports.adapter / "ct2_float32", "float32")
+    new = [exports.ct2_int8, exports.adapter / "ct2_float32"]
+    check_word_times(exports.base, exports.merged, new, data_dir, data_dir, tolerance=100, n_clips=100, bounds=loud)
+    assert heads_of(exports.merged) == heads_of(new[1]) == [[1, 1]]
+    check_ct2(new[1], exports.merged)
 
 
 def test_a_worse_export_gets_other_heads_only_if_they_are_better(exports: ExportedTiny, data_dir: Path) -> None:

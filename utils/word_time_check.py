@@ -39,7 +39,7 @@ def check_word_times(base_dir: Path, merged_dir: Path, ct2_dirs: Sequence[Path],
     if n_places < MIN_PLACES:
         return {"n_places": n_places, "sentence": f"Word times were not checked: {test} has too little transcribed "
                 f"speech to join ({n_places} places, {MIN_PLACES} are needed)."}
-    from utils.alignment_heads import write_heads
+    from utils.alignment_heads import heads_of, write_heads
     from utils.export import convert
 
     with tempfile.TemporaryDirectory(prefix=".word_times.", dir=merged_dir.parent) as temporary:
@@ -48,6 +48,7 @@ def check_word_times(base_dir: Path, merged_dir: Path, ct2_dirs: Sequence[Path],
         base, tuned = measure(reference, clips), measure(ct2_dirs[0], clips)
         found = {"n_places": len(base.errors), "base": _figures(base), "tuned": _figures(tuned)}
         if not _is_worse(tuned, base, tolerance):
+            write_heads(heads_of(ct2_dirs[0]), merged_dir, ct2_dirs)  # a new export beside one that got other heads
             found["sentence"] = f"Word times are as good as the base model's: {_words(tuned, base, len(base.errors))}."
             return found
         log("word times are worse than the base model's: choosing other alignment heads")
