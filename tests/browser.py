@@ -18,9 +18,9 @@ PROGRAMS = ("chromedriver", "chromium")
 class Browser:
     """One window of a running browser."""
 
-    def __init__(self, server: str, width: int, height: int) -> None:
+    def __init__(self, server: str, width: int, height: int, arguments: tuple[str, ...]) -> None:
         options = {"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                            "--autoplay-policy=no-user-gesture-required", "--mute-audio"],
+                            "--autoplay-policy=no-user-gesture-required", "--mute-audio", *arguments],
                    "mobileEmulation": {"deviceMetrics": {"width": width, "height": height, "pixelRatio": 1,
                                                          "mobile": width < 600, "touch": width < 600}}}
         self._server = server
@@ -36,8 +36,9 @@ class Browser:
         with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)["value"]
 
-    def open(self, path: Path) -> None:
-        self._call("POST", "/url", {"url": path.resolve().as_uri()})
+    def open(self, page: Path | str) -> None:
+        """Open a file, or an address."""
+        self._call("POST", "/url", {"url": page.resolve().as_uri() if isinstance(page, Path) else page})
 
     def run(self, script: str, *arguments: object) -> Any:
         """The value that a script returns."""
@@ -63,13 +64,13 @@ class Browser:
 
 
 @contextmanager
-def open_browser(log: Path, width: int = 1280, height: int = 900) -> Iterator[Browser]:
-    """A browser of this window size; ``log`` is chromedriver's log file."""
+def open_browser(log: Path, width: int = 1280, height: int = 900, *arguments: str) -> Iterator[Browser]:
+    """A browser of this window size; ``log`` is chromedriver's log file, ``arguments`` are more of Chromium's own."""
     driver = subprocess.Popen(["chromedriver", "--port=0", f"--log-path={log}"], stdout=subprocess.PIPE, text=True)
     try:
         started = next(line for line in driver.stdout if "successfully on port" in line)
         port = started.rpartition("port ")[2].strip(". \n")
-        browser = Browser(f"http://127.0.0.1:{port}", width, height)
+        browser = Browser(f"http://127.0.0.1:{port}", width, height, arguments)
         try:
             yield browser
         finally:

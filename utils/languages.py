@@ -41,6 +41,13 @@ def language_code(name: str) -> str:
     return code
 
 
+def language_name(code: str) -> str:
+    """Whisper's name (``chinese``) of a code that it knows."""
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+    return LANGUAGES[code]
+
+
 def all_codes() -> frozenset[str]:
     """The codes of all languages that Whisper knows."""
     return frozenset(_codes().values())
