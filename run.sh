@@ -4,8 +4,10 @@
 #   ./run.sh                                 # the default corpus, whisper-base, all stages
 #   ./run.sh --stage 3 --stop-stage 5        # train, decode and export what is already prepared
 #   ./run.sh --stage 1 --nj 8 --model download/whisper-small --tag small   # own lists in data/
+#   ./run.sh --status                        # what is done, what is out of date and why
 #
 # Stages: 0 download, 1 lists, 2 features, 3 training, 4 decoding and scoring, 5 export.
+# The same command again does what is left to do. Steps that run as several jobs are functions in utils/stages.sh.
 # Own lists: put data/{train,dev,test}/{transcribe,translate}/{wav.scp,text} in place and start at stage 1.
 set -euo pipefail
 command_line="$0 $*"
@@ -21,7 +23,9 @@ model=openai/whisper-base           # Hugging Face name, or a Hugging Face or CT
 tag=                                # name of the experiment, exp/TAG; empty: model and configuration
 train_config=$recipe/conf/whisper_multitask.yaml  # what is trained, and how
 train_args=                         # changes to it: "model.lora.r=8 model.model_train_argv.seed=1"
-overwrite=false                     # stage 3: throw away a training with other settings under the same tag
+overwrite=false                     # stage 3: throw away a training with other settings or data under the same tag
+force=false                         # run steps although they are up to date
+status=false                        # only show which steps are up to date, and why others are not
 languages=                          # languages to use, "fr es"; empty: all
 tasks="transcribe translate"        # tasks to use
 train_set=train                     # data directory to train on
@@ -45,14 +49,22 @@ quantization=int8                   # stage 5: one or more of int8, int8_float32
 audio=embed                         # report.html's audio: embed, link, none
 max_audio_mb=20                     # how much of it is embedded, the worst utterances first
 tolerance=1.0                       # stage 5: points of WER or BLEU that an export may lose
+license=                            # model card: of what is published; empty: the base weights', if known
+data_license=                       # model card: the training data's; empty: that of the recipe's corpus, if it is one
+push_to_hub=                        # stage 5: USER/NAME on the Hugging Face hub for adapter and exports
+dry_run=true                        # with it: only say what would be sent; false sends it, with HF_TOKEN's token
 
 # shellcheck source=utils/parse_options.sh
 . "$recipe/utils/parse_options.sh"
 [[ $# == 0 ]] || die "unexpected argument '$1'; options start with --"
 [[ -z $teacher || $tasks == *translate* ]] || die "--teacher translates: it needs translate in --tasks"
-"$recipe/tools/install.sh"
+. "$recipe/utils/names.sh"
+require_names "$tag" "$(basename -- "$model")" "$corpus_name" "$train_set" "$dev_set" "$test_sets" "$forget_set" "$teacher_sets"
+$status || "$recipe/tools/install.sh"
 . "$recipe/path.sh"
 . "$recipe/cmd.sh"
+. "$recipe/utils/steps.sh"
+. "$recipe/utils/stages.sh"
 
 py=$recipe/pyscripts
 model_name=$(basename -- "$model")
@@ -63,109 +75,76 @@ read -ra test_sets <<<"$test_sets"
 read -ra forget_sets <<<"$forget_set"
 read -ra teacher_sets <<<"${teacher_sets:-$train_set $dev_set}"
 read -ra quantization <<<"$quantization"
+own_sets=("$train_set" "$dev_set" "${test_sets[@]}")
+tuned=("$exp"/{adapter_model.safetensors,model.safetensors})  # an adapter, or a whole model
 
-# run_corpus SCRIPT OPTIONS ARGUMENT...: a script of the corpus; OPTIONS are words, quoted as in a shell, none executed.
-run_corpus() {
-  local words
-  mapfile -d '' -t words < <(xargs -r printf '%s\0' <<<"$2")
-  wait "$!" || die "$1: its options have an open quote: $2"
-  "$corpus/$1_$corpus_name.py" --languages "$languages" "${words[@]}" "${@:3}"
-}
-
-# decode_args SECTION SET: the configuration keys that name a set and its features.
-decode_args() { printf -- '--set\n%s\n' "$1.feats_scp=dump/$2/feats.scp" "$1.text=data/$2/text"; }
-
-# label_translations SET...: have the teacher translate what has no translation.
-label_translations() {
-  local set dir=$teacher options=(--languages "$languages" --allow-pipes "$allow_pipes")
-  if [[ ! -f $teacher/model.bin ]]; then  # CTranslate2's directories are used as they are
-    dir=$download_dir/$(basename -- "$teacher")
-    "$py/download_model.py" --model "$teacher" "$dir"
-  fi
-  for set in "$@"; do
-    log "Stage 1: $teacher translates data/$set"
-    $decode_cmd JOB=1:"$inference_nj" "exp/log/teacher_$set.JOB.log" \
-      "$py/label_translations.py" --teacher "$dir" "${options[@]}" --job JOB --num-jobs "$inference_nj" "data/$set"
-    "$py/label_translations.py" --teacher "$dir" "${options[@]}" --combine true "data/$set"
-  done
-}
+if $status; then
+  log() { :; }
+  printf '%-28s %-19s  %s\n' step made "state (markers: data/.steps, $exp/.steps)"
+else
+  lock_run
+fi
 
 if in_stage 0; then
   log "Stage 0: download the base model ($model) and the corpus (${corpus_name:-own lists}): $download_dir/"
-  "$py/download_model.py" --model "$model" "$model_dir"
+  get_model "$model" "$model_dir"
   if [[ -n $corpus_name ]]; then
-    run_corpus download "$download_args" "$download_dir/$corpus_name"
+    step data "download_$corpus_name" --code "$corpus/download_$corpus_name.py" --to "$download_dir/$corpus_name" -- \
+      run_corpus download "$languages" "$download_args" "$download_dir/$corpus_name"
   fi
 fi
 
 if in_stage 1; then
   log "Stage 1: lists of each task, checked and merged: data/"
-  [[ -e $model_dir ]] || "$py/download_model.py" --model "$model" "$model_dir"  # its tokenizer counts the texts
+  [[ -e $model_dir ]] || get_model "$model" "$model_dir"  # its tokenizer counts the texts
   if [[ -n $corpus_name && -d $download_dir/$corpus_name ]]; then
-    run_corpus prepare "$prepare_args" "$download_dir/$corpus_name" data
+    mapfile -t lists < <(prepared_lists)
+    step data "prepare_$corpus_name" --code "$corpus/prepare_$corpus_name.py" \
+      --from "$download_dir/$corpus_name" --to "${lists[@]}" -- \
+      run_corpus prepare "$languages" "$prepare_args" "$download_dir/$corpus_name" data
   fi
   [[ -z $teacher ]] || label_translations "${teacher_sets[@]}"
-  merge() {
-    "$py/merge_lists.py" --nj "$nj" --tokenizer "$model_dir" --skip-bad "$skip_bad" --allow-pipes "$allow_pipes" "$@"
-  }
-  for set in "$train_set" "$dev_set" "${test_sets[@]}"; do
-    merge --tasks "$tasks" --languages "$languages" "data/$set"
+  for set in "${own_sets[@]}"; do
+    merge "$set" --tasks "$tasks" --languages "$languages"
   done
   for set in "${forget_sets[@]}"; do
-    merge "data/$set"
+    merge "$set"
   done
-  "$py/train_bpe.py" "data/$train_set/text" "data/$train_set/token_bpe"
+  step data train_bpe --code "$py/train_bpe.py" --from "data/$train_set/text" --to "data/$train_set/token_bpe" -- \
+    "$py/train_bpe.py" "data/$train_set/text" "data/$train_set/token_bpe"
 fi
 
 if in_stage 2; then
   log "Stage 2: log-mel features, $nj jobs: data/ -> dump/"
-  for set in "$train_set" "$dev_set" "${test_sets[@]}" "${forget_sets[@]}"; do
-    $train_cmd JOB=1:"$nj" "exp/log/dump_$set.JOB.log" \
-      "$py/dump_feats.py" --model "$model_dir" --job JOB --num-jobs "$nj" --compression "$compression" \
-      --allow-pipes "$allow_pipes" "data/$set" "dump/$set"
-    "$py/dump_feats.py" --combine true --num-jobs "$nj" "data/$set" "dump/$set"
+  for set in "${own_sets[@]}" "${forget_sets[@]}"; do
+    step data "dump_$set" --costly --code "$py/dump_feats.py" \
+      --from "$model_dir/preprocessor_config.json" "data/$set/wav.scp" \
+      --to "dump/$set"/{feats.scp,utt2num_frames,utt2digest} --parts "dump/$set"/feats.*.scp -- \
+      dump_feats "$set" --model "$model_dir" --compression "$compression" --allow-pipes "$allow_pipes"
   done
 fi
+
+share_data
 
 if in_stage 3; then
   log "Stage 3: training: dump/ -> $exp/"
   read -ra changes <<<"$train_args"
   mapfile -t sets < <(decode_args data.train "$train_set"; decode_args data.test "$dev_set")
-  nodes=()
-  ((num_nodes == 1)) || nodes=(--num-nodes "$num_nodes")
-  $cuda_cmd --gpu "$ngpu" "${nodes[@]}" "$exp/log/train.log" \
-    "$py/train.py" --ngpu "$ngpu" "${nodes[@]}" --config "$train_config" --overwrite "$overwrite" "${sets[@]}" "${changes[@]/#/--set=}" \
+  step "$exp" train --costly --code "$py/train.py" --section "$train_config" model \
+    --from {data,dump}/{"$train_set","$dev_set"}/{text,utt2digest} \
+    --to "${tuned[@]}" "$exp"/{config.yaml,train_summary.json} -- \
+    train "${sets[@]}" "${changes[@]/#/--set=}" \
     --set "model.model_path=$model_dir" --set "model.model_train_argv.out_model_path=$exp"
 fi
-
-# decode_and_score SYSTEM SET COMMAND...: hypotheses and scores in $exp/decode_SET_SYSTEM.
-decode_and_score() {
-  local system=$1 set=$2 dir=$exp/decode_$2_$1
-  shift 2
-  $decode_cmd JOB=1:"$inference_nj" "$exp/log/decode_${set}_$system.JOB.log" \
-    "$@" --config "$train_config" --decode-dir "$dir" --system "$system" --set-name "$set" \
-    --job JOB --num-jobs "$inference_nj" --set "model.model_path=$model_dir" --set "predict.beam_size=$beam_size"
-  ((inference_nj == 1)) || "$py/predict.py" --combine true --num-jobs "$inference_nj" --decode-dir "$dir"
-  $train_cmd "$exp/log/score_${set}_$system.log" \
-    "$py/score.py" --ref "data/$set/text" --utt2spk "data/$set/utt2spk" --normalizer "$normalizer" \
-    --digits "$digits" --bpe-model "data/$train_set/token_bpe/bpe.model" --nj "$nj" "$dir"
-}
-
-# report: RESULTS.md, results.json and report.html of $exp.
-report() {
-  "$py/make_report.py" --command "$command_line" --forget-set "$forget_set" "$exp"
-  "$py/make_html_report.py" --command "$command_line" --forget-set "$forget_set" --data data --audio "$audio" \
-    --max-audio-mb "$max_audio_mb" --allow-pipes "$allow_pipes" "$exp"
-}
 
 if in_stage 4; then
   for set in "${test_sets[@]}" "${forget_sets[@]}"; do
     mapfile -t eval < <(decode_args predict.eval "$set")
     log "Stage 4: decode $set with the base model, at its native 30-s window"
-    decode_and_score base "$set" "$py/predict.py" "${eval[@]}" \
-      --set "predict.model_path=$model_dir" --set predict.window=full
+    decode_and_score base "$set" "$model_dir" -- \
+      "${eval[@]}" --set "predict.model_path=$model_dir" --set predict.window=full
     log "Stage 4: decode $set with the tuned model, unpadded"
-    decode_and_score lora "$set" "$py/predict.py" "${eval[@]}" --set "predict.model_path=$exp"
+    decode_and_score lora "$set" "${tuned[@]}" -- "${eval[@]}" --set "predict.model_path=$exp"
   done
   report
 fi
@@ -173,19 +152,27 @@ fi
 if in_stage 5; then
   for type in "${quantization[@]}"; do
     log "Stage 5: export to $exp/ct2_$type"
-    $train_cmd "$exp/log/export_ct2_$type.log" \
-      "$py/export_ct2.py" --config "$train_config" --merged-dir "$exp/merged" \
-      --set "predict.model_path=$exp" --set "dev_env.ori_model_path=$model_dir" \
-      --set "dev_env.ctranslate_model_path=$exp/ct2_$type" --set "dev_env.quantization=$type"
+    exported=("$exp/ct2_$type"/{model.bin,vocabulary.json,tokenizer.json})
+    step "$exp" "export_$type" --costly --code "$py/export_ct2.py" --from "${tuned[@]}" "$model_dir" \
+      --to "${exported[@]}" "$exp/merged/model.safetensors" -- \
+      export_ct2 "$type" --set "predict.model_path=$exp" --set "dev_env.ori_model_path=$model_dir"
     for set in "${test_sets[@]}"; do
-      log "Stage 5: decode $set with $exp/ct2_$type, compare with stage 4"
+      log "Stage 5: decode $set with $exp/ct2_$type"
       mapfile -t dev < <(decode_args dev_env.dev "$set")
-      decode_and_score "ct2-$type" "$set" "$py/predict.py" --backend ctranslate2 "${dev[@]}" \
-        --set "dev_env.ctranslate_model_path=$exp/ct2_$type"
-      "$py/check_export.py" --tolerance "$tolerance" "$exp/decode_${set}_lora" "$exp/decode_${set}_ct2-$type"
+      decode_and_score "ct2-$type" "$set" "${exported[@]}" -- \
+        --backend ctranslate2 "${dev[@]}" --set "dev_env.ctranslate_model_path=$exp/ct2_$type"
     done
   done
+  log "Stage 5: compare the exports with the tuned model, check their word times, write model cards"
+  for set in "${test_sets[@]}"; do
+    compare_exports "$set"
+  done
+  describe_exports
   report
+  $status || gate_exports
+  if ! $status && [[ -n $push_to_hub ]]; then
+    "$py/push_to_hub.py" --dry-run "$dry_run" "$push_to_hub" "$exp"
+  fi
 fi
 
 log "Done: $exp/RESULTS.md has the scores, report.html shows them"

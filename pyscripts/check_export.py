@@ -1,30 +1,74 @@
 #!/usr/bin/env python3
-"""Fail if an exported model scores worse than the model it came from, by more than a tolerance (stage 5).
+"""Compare exported models with the tuned model they came from; fail if one is worse by more than a tolerance (stage 5).
 
-    pyscripts/check_export.py --tolerance 1.0 exp/lora/decode_test_lora exp/lora/decode_test_ct2-int8
+    pyscripts/check_export.py --tolerance 1.0 --merged-dir exp/lora/merged --feats-scp dump/test/feats.scp \\
+        exp/lora/decode_test_lora exp/lora/decode_test_ct2-int8 exp/lora/decode_test_ct2-float32
 
-Compares WER or CER and BLEU, normalised, of every language and of all together.
+Prints size on disk, speed, memory, WER or CER and BLEU (normalised, all languages) and the share of equal hypotheses
+and tokens, and writes them to EXPORTED/parity.json for the report. With --merged-dir and --feats-scp it looks for the
+reasons: the files' ids and settings are compared, the utterances that differ are decoded by a float32 export, and the
+tuned model says how close the choice was. --recorded true only judges by what parity.json says already.
 """
 
+import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cli import make_parser, run_main
+from utils.cli import boolean, make_parser, run_main
+from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from utils.parity import Parity
 
 
 def main() -> None:
     """Parse the command line and compare."""
     parser = make_parser(__doc__)
     parser.add_argument("--tolerance", type=float, default=1.0, help="points of WER, CER or BLEU, over all languages")
+    parser.add_argument("--merged-dir", type=Path, help="the tuned model as a whole")
+    parser.add_argument("--feats-scp", type=Path, help="features of the set")
+    parser.add_argument("--examine", type=int, default=20, help="differences whose reason is looked for; 0: none")
+    parser.add_argument("--recorded", type=boolean, default=False, metavar="BOOL",
+                        help="do not compare again: judge by EXPORTED/parity.json")
     parser.add_argument("tuned", type=Path, help="scored decode directory of the tuned model")
-    parser.add_argument("exported", type=Path, help="scored decode directory of the export")
+    parser.add_argument("exported", type=Path, nargs="+", help="scored decode directories of exports")
     args = parser.parse_args()
 
-    from utils.parity import check_parity
+    from utils.parity import difference_lines, fallback_notes, parity_table, read_record
 
-    print(check_parity(args.tuned, args.exported, args.tolerance))
+    records = []
+    for exported in args.exported:
+        record = read_record(exported) if args.recorded else _compare(exported, args)
+        if record is None:
+            raise UserError(f"{exported}: was not compared; leave --recorded out")
+        records.append(record)
+    print(parity_table(records))
+    for line in [*fallback_notes(records), *(line for one in records for line in difference_lines(one))]:
+        print(line)
+    losses = [f"{exported} is worse than {args.tuned} by more than {args.tolerance}: {', '.join(lost)}"
+              for exported, one in zip(args.exported, records, strict=True) if (lost := one.lost(args.tolerance))]
+    if losses:
+        sys.stdout.flush()
+        raise UserError("\n".join(losses))
+
+
+def _compare(exported: Path, args: argparse.Namespace) -> "Parity":
+    from utils.ct2_check import check_ct2
+    from utils.parity import compare, model_of, write_record
+
+    if args.merged_dir:
+        check_ct2(model_of(exported), args.merged_dir)
+    parity = compare(args.tuned, exported, args.merged_dir)
+    if (chosen := parity.differences[:args.examine]) and args.merged_dir and args.feats_scp:
+        from utils.config import Lists
+        from utils.parity_causes import examine
+
+        examine(chosen, args.merged_dir, Lists(feats_scp=str(args.feats_scp)), args.tuned, exported)
+    write_record(parity, exported)
+    return parity
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
     pyscripts/dump_feats.py --model download/whisper-base --job 1 --num-jobs 4 data/train dump/train
     pyscripts/dump_feats.py --num-jobs 4 --combine true data/train dump/train
 
-Each job writes feats.JOB.ark; --combine joins the jobs' lists into feats.scp and utt2num_frames.
+Each job writes feats.JOB.ark; --combine joins the jobs' lists into feats.scp,
+utt2num_frames and utt2digest.
 """
 
 import sys
@@ -28,6 +29,8 @@ def main() -> None:
                         help="run `command |` entries of wav.scp")
     parser.add_argument("--combine", type=boolean, default=False, metavar="true|false",
                         help="join the parts instead of making one")
+    parser.add_argument("--resume", type=boolean, default=False, metavar="true|false",
+                        help="leave a part that is complete as it is: it was made from the same")
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("dump_dir", type=Path)
     args = parser.parse_args()
@@ -39,7 +42,9 @@ def main() -> None:
     from utils.feature_dump import combine_feats, dump_feats
 
     if args.combine:
-        log(f"{args.dump_dir}: features of {combine_feats(args.data_dir, args.dump_dir, args.num_jobs)} keys")
+        n_keys, n_matrices = combine_feats(args.data_dir, args.dump_dir, args.num_jobs)
+        log(f"{args.dump_dir}: {n_keys} keys in {args.data_dir / 'wav.scp'} = {n_keys} with features, "
+            f"{n_matrices} matrices")
         return
     import torch
 
@@ -47,7 +52,7 @@ def main() -> None:
 
     torch.set_num_threads(1)  # the jobs share the cores
     dump_feats(args.data_dir, args.dump_dir, LogMel(args.model), args.job, args.num_jobs,
-               compression=args.compression, allow_pipes=args.allow_pipes)
+               compression=args.compression, allow_pipes=args.allow_pipes, resume=args.resume)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ def main() -> None:
 
     from utils.audio_clips import clips
     from utils.comparison import collect, compare
+    from utils.export_report import export_tables, word_times_sentence
     from utils.filesystem import atomic_open
     from utils.html_report import Report, render_html, set_report
     from utils.provenance import provenance
@@ -72,7 +73,8 @@ def main() -> None:
         + findings([one for one in comparisons if one.system["set"] not in forget_sets]),
         forgotten(comparisons, forget_sets),
         [set_report(systems, comparisons, forget_sets, args.data / name) for name, systems in sets],
-        loss_plot(training_history(args.exp_dir)), utterances, total, audio)
+        loss_plot(training_history(args.exp_dir)), export_tables(decodes), word_times_sentence(args.exp_dir),
+        utterances, total, audio)
     with atomic_open(args.exp_dir / "report.html") as stream:
         stream.write(render_html(report))
     size = (args.exp_dir / "report.html").stat().st_size / 1e6

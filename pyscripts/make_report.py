@@ -40,6 +40,7 @@ def main() -> None:
     args = parse_args()
 
     from utils.comparison import collect, compare
+    from utils.export_report import screen_lines
     from utils.filesystem import atomic_open
     from utils.provenance import provenance
     from utils.report import bullets, render, screen_table
@@ -60,7 +61,8 @@ def main() -> None:
     with atomic_open(args.exp_dir / "RESULTS.md") as stream:
         stream.write(report)
     sentences = warnings + findings(comparisons) + forgotten(comparisons, forget_sets)
-    print(screen_table(decodes), bullets(sentences), sep="\n\n", flush=True)
+    print(screen_table(decodes), bullets(sentences), sep="\n\n")
+    print(*screen_lines(decodes), sep="\n", flush=True)
     log(f"wrote {args.exp_dir / 'RESULTS.md'} and results.json")
 
 

@@ -51,7 +51,7 @@ def main() -> None:
         allow_pipes=args.allow_pipes, nj=args.nj))
     write_data_directory(args.directory, merged)
     if merged.problems:
-        log(f"{args.directory}: dropped {merged.n_seen - len(merged.text)} of {merged.n_seen} targets, "
+        log(f"{args.directory}: dropped {merged.n_dropped} of {merged.n_seen} targets, "
             f"{len(merged.problems)} lines; reasons in {args.directory / 'dropped.tsv'}")
     if not sorted_by_speaker(merged.utt2spk):
         log(f"{args.directory}: Kaldi's own tools will refuse utt2spk: speakers are no prefixes of the keys")

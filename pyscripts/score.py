@@ -78,6 +78,7 @@ def main() -> None:
     for metric in {"wer", "cer", "mer", "ter"} - {row["metric"] for row in rows}:  # of an earlier scoring
         shutil.rmtree(args.decode_dir / f"score_{metric}", ignore_errors=True)
     write_json(args.decode_dir / "scores.json", rows)
+    log(f"{len(utterances)} references = {len(utterances)} hypotheses scored")
     for row in rows:
         if row["language"] == "all":
             log("{metric} {value:.1f} ({n_utts} utterances, normalizer {normalizer})".format(**row))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from exported_tiny import ExportedTiny, export_tiny
 from made_corpus import cat_tasks, write_set
 from tiny_whisper import make_tiny_whisper
 
@@ -40,6 +41,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Hugging Face directory with a random multilingual Whisper of 80 mels; tests only read it."""
     return make_tiny_whisper(tmp_path_factory.mktemp("model") / "tiny whisper")
+
+
+@pytest.fixture(scope="session")
+def exported_tiny(tiny_whisper: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportedTiny:
+    """An adapter for the tiny model, merged, and exported as int8; tests only read it."""
+    return export_tiny(tiny_whisper, tmp_path_factory.mktemp("exp") / "made up")
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
+import warnings
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from utils import archives
 from utils.archives import safe_extract, unpack
@@ -128,3 +132,56 @@ def test_a_member_cannot_be_file_and_directory(tmp_path: Path) -> None:
     archive = tar_of(tmp_path / "a.tar.gz", tar_member("a"), tar_member("a/b"))
     with pytest.raises(UserError, match="cannot be unpacked"):
         unpack(archive, tmp_path / "out")
+
+
+def test_a_header_or_an_end_of_gigabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tarfile reads pax headers and long names into memory, whatever their size; zeros after the end take hours."""
+    monkeypatch.setattr(archives, "_MAX_HEADER", 1000)
+    monkeypatch.setattr(archives, "_MAX_PADDING", 20_000)
+    long = tar_of(tmp_path / "long.tar.gz", tar_member("x" * 240))
+    unpack(long, tmp_path / "long")
+    for name, member in (("pax", tar_member("good")), ("gnu", tar_member("y" * 2000))):
+        member.pax_headers = {"comment": "x" * 2000} if name == "pax" else {}
+        with tarfile.open(tmp_path / name, "w", format=tarfile.PAX_FORMAT if name == "pax" else
+                          tarfile.GNU_FORMAT) as archive:
+            archive.addfile(member, io.BytesIO())
+        with pytest.raises(UserError, match=r"a header of 20\d\d bytes"):
+            unpack(tmp_path / name, tmp_path / "out")
+    whole = gzip.decompress(long.read_bytes())
+    (tmp_path / "end.tar.gz").write_bytes(gzip.compress(whole + bytes(30_000)))
+    with pytest.raises(UserError, match="data after its end"):
+        unpack(tmp_path / "end.tar.gz", tmp_path / "out")
+
+
+NAMES = st.lists(st.sampled_from(["a", "b", "..", ".", "", "/", "\\", "C:", "\n", "~", "-rf", "$(touch x)", "x" * 300,
+                                  "a\0b", "é", "\udcff"]), min_size=1, max_size=4).map("/".join)
+KINDS = [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE,
+         tarfile.CONTTYPE, b"9"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.booleans(), st.lists(st.tuples(NAMES, st.sampled_from(KINDS)), max_size=4), st.binary(max_size=4),
+       st.integers(0, 3000))
+def test_nothing_of_any_archive_lands_outside(tmp_path_factory: pytest.TempPathFactory, is_zip: bool,
+                                              members: list[tuple[str, bytes]], damage: bytes, place: int) -> None:
+    """Whole or damaged, it is unpacked inside its directory, or refused and leaves nothing."""
+    top = tmp_path_factory.mktemp("any")
+    archive = top / "a.zip" if is_zip else tar_of(
+        top / "a.tar.gz", *(tar_member(name, kind, "../../a.tar.gz") for name, kind in members))
+    if is_zip:
+        with warnings.catch_warnings(), zipfile.ZipFile(archive, "w") as opened:
+            warnings.simplefilter("ignore")  # of duplicate names
+            for name, kind in members:
+                info = zipfile.ZipInfo(name.encode(errors="replace").decode() or "a")
+                info.external_attr = (0o120777 if kind == tarfile.SYMTYPE else 0o100644) << 16
+                opened.writestr(info, b"../../a.zip")
+    content = archive.read_bytes()
+    archive.write_bytes(content[:place] + damage + content[place + len(damage):])
+    try:
+        unpack(archive, top / "in/out")
+    except UserError as error:
+        assert str(archive) in str(error)
+        assert sorted(path.name for path in top.rglob("*")) == sorted([archive.name, "in"])
+    else:
+        assert sorted(path.name for path in top.iterdir()) == sorted([archive.name, "in"])
+        assert not any(path.is_symlink() for path in top.rglob("*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,12 +160,62 @@ def test_audio_without_samples(tmp_path: Path) -> None:
             read(path)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_samples_that_are_no_numbers(tmp_path: Path, value: float) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300, 3e38])
+def test_samples_that_are_no_numbers_or_beyond_any_scale(tmp_path: Path, value: float) -> None:
+    """The last would overflow in resampling only, and give features of NaN."""
     path = str(tmp_path / "a.wav")
-    soundfile.write(path, np.array([0, value, 0.1], np.float32), 16_000, subtype="FLOAT")
-    with pytest.raises(UserError, match="NaN or infinite"):
+    soundfile.write(path, np.array([[0, 0], [value, value], [0.1, 0.1]]), 22_050, subtype="DOUBLE")
+    with pytest.raises(UserError, match="NaN, infinite or far beyond full scale"):
         load_audio(path)
+
+
+def patched(path: Path, place: int, content: bytes) -> str:
+    """The file with some of its bytes written over."""
+    old = path.read_bytes()
+    path.write_bytes(old[:place] + content + old[place + len(content):])
+    return str(path)
+
+
+@pytest.mark.parametrize(("place", "value", "size", "complaint"), [
+    (34, 0, 2, "in a code that FFmpeg does not know"),  # bits a sample: PyAV crashed the process
+    (20, 99, 2, "in a code that FFmpeg does not know"),  # the codec's number
+    (22, 65_535, 2, "no audio that"),  # channels
+    (24, 1, 4, "sampling rate of 1 Hz"),  # 8000 samples would have become 128 million
+    (24, 2**32 - 1, 4, "no audio that"),
+])
+def test_headers_that_lie(make_wav: MakeWav, place: int, value: int, size: int, complaint: str) -> None:
+    path = patched(make_wav("a.wav"), place, value.to_bytes(size, "little"))
+    with pytest.raises(UserError, match=complaint):
+        load_audio(path)
+
+
+def test_memory_is_taken_for_what_is_there_and_not_for_what_a_header_promises(make_wav: MakeWav) -> None:
+    path = patched(make_wav("a.flac"), 21, bytes([0xFF, 0xFF, 0xFF, 0xFF, 0xFF]))  # 68 billion samples
+    with pytest.raises(UserError, match="cut off"):
+        load_audio(path)
+
+
+@pytest.mark.parametrize("playlist", [
+    "ffconcat version 1.0\nfile secret.wav\n",
+    "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}/secret.wav\n#EXT-X-ENDLIST\n",
+    "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:{}/secret.wav\n#EXT-X-ENDLIST\n",
+])
+def test_a_playlist_opens_nothing_else(make_wav: MakeWav, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                       playlist: str) -> None:
+    """FFmpeg would read the file it names, or ask the host."""
+    make_wav("secret.wav")
+    monkeypatch.chdir(tmp_path)
+    Path("a.wav").write_text(playlist.format(tmp_path), encoding="utf-8")
+    for read in (load_audio, audio_seconds):
+        with pytest.raises(UserError, match="no audio that"):
+            read("a.wav")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    for source in (tmp_path, tmp_path / "pipe.wav", "/dev/zero"):
+        with pytest.raises(UserError, match="a directory, a pipe or a device"):
+            load_audio(str(source))
 
 
 def test_commands_run_only_when_allowed(make_wav: MakeWav, tmp_path: Path) -> None:

@@ -98,6 +98,17 @@ def test_directory_that_is_not_there_is_not_looked_up_on_the_hub(tmp_path: Path)
         get_base_model(str(tmp_path / "absent"), tmp_path / "base")
 
 
+def test_weights_that_are_a_pickle_only_are_refused_unread(tmp_path: Path) -> None:
+    """Loading one would run what is in it."""
+    pickled = write_checkpoint(tmp_path / "pickled")
+    harm = tmp_path / "harm"
+    (pickled / "model.safetensors").unlink()
+    (pickled / "pytorch_model.bin").write_bytes(b"cos\nmkdir\n(V" + str(harm).encode() + b"\ntR.")
+    with pytest.raises(UserError, match=r"lacks model\.safetensors.*pytorch_model\.bin is a pickle"):
+        get_base_model(str(pickled), tmp_path / "base")
+    assert not harm.exists() and not (tmp_path / "base").exists()
+
+
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[tuple[str, Path, list[str]]]:
     """A hub that has me/whisper: its address, the repository's files, and the files that were fetched."""

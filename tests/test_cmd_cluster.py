@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,35 @@ def test_a_wrong_call_is_one_clear_line(folder, engine, options, words):
     assert done.returncode == 1
     assert words.format(conf="slurm.conf" if engine == "slurm" else "queue.conf") in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+FAKE_SLURM = {  # jobs are processes of this machine, named by their id; squeue lists those that live
+    "sbatch": 'setsid bash "${@: -1}" >/dev/null 2>&1 & echo $!',
+    "squeue": 'for a in "$@"; do [[ $a != --jobs=* ]] || ! kill -0 "${a#*=}" 2>/dev/null || echo "N/A|RUNNING|"; done',
+    "scancel": 'echo "$1" >>cancelled; kill -KILL -- "-$1"',
+    "scontrol": "true",
+}
+
+
+def test_what_a_killed_driver_had_submitted_is_cancelled_before_the_same_is_submitted_again(tmp_path):
+    for name, script in FAKE_SLURM.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "CMD_GRACE_SECONDS": "5"}
+    job = [sys.executable, ROOT / "utils/cmd_slurm.py", "log/x.log", "sh", "-c", "test -e done || exec sleep 100"]
+    driver = subprocess.Popen(job, cwd=tmp_path, env=environment)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "log/x.log").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    orphan = (tmp_path / "log/q/x.id").read_text()
+    driver.kill()
+    driver.wait()
+    (tmp_path / "done").touch()
+    again = subprocess.run(job, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert again.returncode == 0, again.stderr
+    assert f"cancelling job {orphan}, which a killed run left" in again.stderr
+    assert (tmp_path / "cancelled").read_text() == f"{orphan}\n"
+    assert not (tmp_path / "log/q/x.id").exists()
 
 
 @pytest.mark.parametrize(("text", "words"), [

@@ -222,3 +222,26 @@ def test_a_dry_run_shows_what_would_run(folder):
     done = drive(folder, "--dry-run", "JOB=1:2", "log/x.JOB.log", "echo", "a b", "JOB")
     assert done.stdout == "echo 'a b' 1 >log/x.1.log 2>&1\necho 'a b' 2 >log/x.2.log 2>&1\n"
     assert not list(folder.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a Linux feature")
+def test_jobs_end_with_a_driver_that_is_killed_for_good(folder):
+    """Or they would write beside those of the same command given again."""
+    driver = subprocess.Popen(command("JOB=1:2", "JOB.log", "sh", "-c", "echo $$ >pid.JOB; exec sleep 100"), cwd=folder)
+    pids = [folder / "pid.1", folder / "pid.2"]
+    deadline = time.monotonic() + 60
+    while not all(path.exists() and path.read_text().strip() for path in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    jobs = [int(path.read_text()) for path in pids]
+    driver.kill()
+    driver.wait()
+
+    def alive(pid):
+        try:
+            return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+
+    while any(map(alive, jobs)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, jobs))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from utils.config import Config, LoraOptions, load_config, require_file, save_config
 from utils.errors import UserError
@@ -190,3 +192,40 @@ def test_required_files_are_asked_for_by_their_key(tmp_path: Path) -> None:
                              ("none", "data.train.text: no file or directory none")):
         with pytest.raises(UserError, match=complaint):
             require_file(value, "data.train.text")
+
+
+def test_a_value_of_gigabytes_is_shown_in_a_few_words(tmp_path: Path) -> None:
+    """Ten aliases of ten aliases ...: a kilobyte of YAML."""
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
+    assert len(refusal(tmp_path, f"predict:\n  beam_size: &b {{{bomb.replace(chr(10), ',')}}}")) < 1000
+
+
+@pytest.mark.parametrize("text", ["model: " + "[" * 5000, "predict: {model_path: 2001-99-99}",
+                                  f"model: {{lora: {{r: {'9' * 5000}}}}}", f"model: {{lora: {{dropout: {'9' * 400}}}}}",
+                                  "? [a, b]\n: c", "a: &a [*a]", '"a\\nb": c', "a: \x07"])
+def test_strange_yaml_is_one_line(tmp_path: Path, text: str) -> None:
+    assert len(refusal(tmp_path, text)) < 1000
+
+
+VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+                      lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+                          st.sampled_from(["model", "lora", "r", "dropout", "data", "train", "text", "predict", "eval"])
+                          | st.text(max_size=3) | st.integers(), inner, max_size=4), max_leaves=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(VALUES.map(lambda value: yaml.safe_dump(value, allow_unicode=True)) | st.text(max_size=40),
+       st.lists(st.text(st.characters(exclude_categories="CZ"), max_size=12) | st.builds(
+           "model.lora.{}={}".format, st.sampled_from(["r", "dropout"]), st.text(max_size=6)), max_size=2))
+def test_any_file_and_any_override_is_a_configuration_or_one_line(tmp_path_factory: pytest.TempPathFactory, text: str,
+                                                                  overrides: list[str]) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text(text, encoding="utf-8", errors="replace")
+    try:
+        config = load_config(path, overrides)
+    except UserError as error:
+        assert "\n" not in str(error)
+        return
+    save_config(config, path)
+    assert load_config(path) == config

@@ -163,3 +163,14 @@ def test_the_template_is_what_new_corpus_copies() -> None:
     assert {path.name for path in (ROOT / "egs/TEMPLATE/local").glob("*.py")} == {"download_template.py",
                                                                                   "prepare_template.py"}
     assert downloading.download_template and preparing.prepare_template
+
+
+@pytest.mark.parametrize("name", ["a\nb|fr|transcribe touch x |.wav", "touch ran |"])
+def test_file_names_that_would_be_lines_or_commands_are_refused(tmp_path: Path, name: str) -> None:
+    folder = write_audio(tmp_path / "c", "good.wav")
+    (folder / "good.wav").rename(folder / name)
+    rows = [{"path": name, "text": "mot", "split": split} for split in ("train", "dev", "test")]
+    (folder / "table.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(UserError, match="cannot stand in a list"):
+        preparing.prepare_template(folder, tmp_path / "data", language="fr")
+    assert not list(tmp_path.glob("data/*/*/wav.scp"))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from utils.errors import UserError
 from utils.languages import is_spaceless, language_code
-from utils.lists import UtteranceKey, parse_key, read_list, split_line, write_list
+from utils.lists import UtteranceKey, parse_key, read_list, scan_list, split_line, write_list
 
 
 @pytest.fixture
@@ -136,3 +139,61 @@ def test_a_file_name_with_a_line_end_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="line end"):
         write_list(tmp_path / "wav.scp", {"a|fr|translate": "a\nb.wav"}, verbatim=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_line_ends_of_old_macs_are_noticed(text: Path) -> None:
+    """Or all lines would be the text of the first."""
+    text.write_bytes(b"a|fr|translate one\rb|fr|translate two\r")
+    with pytest.raises(UserError, match=r":1: control character U\+000D at column 19"):
+        read_list(text)
+
+
+def test_what_cannot_be_seen_in_a_key_is_named(text: Path) -> None:
+    """``cat`` of files with byte order marks leaves one before the first key of the second."""
+    text.write_text("a|fr|translate x\n\ufeffb|fr|translate \u202eright to left\u202c \u200d\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r":2: invisible character U\+FEFF in the key"):
+        read_list(text)
+    text.write_text("b|fr|translate \u202eright to left\u202c \u200d\n", encoding="utf-8")
+    assert read_list(text) == {"b|fr|translate": "\u202eright to left\u202c \u200d"}
+
+
+def test_a_text_that_begins_with_an_arrow_keeps_it(text: Path) -> None:
+    items = {"a|fr|translate": "-> next", "b|fr|translate": "->"}
+    write_list(text, items)
+    assert read_list(text) == items
+
+
+KEYS = st.builds("{}|{}|{}".format, st.text(st.characters(codec="utf-8"), max_size=5),
+                 st.sampled_from(["fr", "zh", "Chinese", "xx", ""]), st.sampled_from(["transcribe", "translate", "x"]))
+LINES = st.binary(max_size=30) | st.builds(
+    lambda key, gap, value: (key + gap + value).encode("utf-8"), KEYS, st.sampled_from([" ", "\t", " -> ", "", " | "]),
+    st.text(st.characters(codec="utf-8"), max_size=20))
+
+
+def is_blank(raw: bytes, number: int) -> bool:
+    try:
+        return not raw.decode("utf-8" if number else "utf-8-sig").strip()
+    except UnicodeDecodeError:
+        return False
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(LINES, max_size=6), st.sampled_from([b"\n", b"\r\n", b"\n\n"]), st.sampled_from([b"", codecs.BOM_UTF8]))
+def test_every_line_of_any_file_is_read_or_named(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes],
+                                                 end: bytes, mark: bytes) -> None:
+    """Nothing is dropped in silence, and what is written from it is read back the same."""
+    path = tmp_path_factory.getbasetemp() / "any list"
+    path.write_bytes(mark + end.join(lines))
+    raw = path.read_bytes().split(b"\n")
+    try:
+        scanned = scan_list(path)
+    except UserError as error:
+        assert str(error).startswith(f"{path}: the list is empty") or "UTF-16" in str(error)
+        return
+    assert sorted([*scanned.lines, *(problem.line for problem in scanned.problems)]) == [
+        number for number, line in enumerate(raw, 1) if not is_blank(line, number - 1)]
+    assert all(str(problem).startswith(f"{path}:{problem.line}: ") and "\n" not in str(problem)
+               for problem in scanned.problems)
+    if scanned.items:
+        write_list(path, scanned.items)
+        assert read_list(path) == scanned.items

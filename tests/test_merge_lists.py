@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from utils.data_directory import MergeOptions, merge_task_lists, sorted_by_speaker, write_data_directory
 from utils.errors import UserError
+from utils.lists import read_list
 
 SCRIPT = Path(__file__).resolve().parents[1] / "pyscripts" / "merge_lists.py"
 MERGED = ["spk2utt", "text", "utt2dur", "utt2spk", "wav.scp"]
@@ -86,6 +89,7 @@ def test_the_script_merges_and_counts(data: Path, two_tasks: Path) -> None:
     own_speaker = [f"{line.split()[0]} {line.split()[0]}" for line in content(data, "text")]
     assert content(data, "utt2spk") == content(data, "spk2utt") == own_speaker
     assert "2 audio files, 3 targets, 0.00 hours" in done.stderr
+    assert "3 targets read = 3 kept + 0 dropped + 0 of other languages" in done.stderr
     assert ["fr", "translate", "1", "0.00"] in [line.split() for line in done.stderr.splitlines()]
 
 
@@ -136,6 +140,7 @@ def test_skip_bad_drops_lines_and_says_which(data: Path, make_wav: MakeWav, writ
         [f"{data}/transcribe/text", "4", "c|fr|transcribe"],
         [f"{data}/transcribe/wav.scp", "2", "b|fr|transcribe"]]
     assert "dropped 2 of 3 targets, 3 lines" in done.stderr
+    assert "3 targets read = 1 kept + 2 dropped + 0 of other languages" in done.stderr
 
     (data / "transcribe" / "text").write_text("a|fr|transcribe new\n", encoding="utf-8")
     (data / "transcribe" / "wav.scp").write_text(f"a|fr|transcribe {good}\n", encoding="utf-8")
@@ -181,8 +186,9 @@ def test_lines_of_other_languages_are_not_judged(data: Path, make_wav: MakeWav,
                                                  write_task: WriteTask) -> None:
     write_task("transcribe", f"a|fr|transcribe {make_wav('a.wav')}\nb|it|transcribe no.wav\n",
                "a|fr|transcribe x\nb|it|transcribe\n")
-    merge(data, languages=["fr"])
-    assert content(data, "text") == ["a|fr|transcribe x"]
+    merged = merge_task_lists(data, MergeOptions(languages=["fr"]))
+    assert list(merged.text) == ["a|fr|transcribe"]
+    assert (merged.n_seen, merged.n_dropped, merged.n_other_languages) == (2, 0, 1)
 
 
 @pytest.mark.parametrize(("options", "complaint"), [
@@ -250,3 +256,45 @@ def test_texts_and_languages_the_model_cannot_take(data: Path, make_wav: MakeWav
     assert "translate/text:2: text of b|fr|translate has 444 tokens, Whisper has room for 443." in report
     assert "translate/text:3: c|yue|translate: this Whisper model has no token <|yue|>" in report
     assert "text:1:" not in report
+
+
+NAMES = st.sampled_from(["a", "b", "-rf", "../../x", "$(touch ran)", "`x`;x", "\u202ea", "a\u200d", "a\0", "", "é|"])
+TEXTS = st.sampled_from(["one two", "...", "", "x" * 10_000, "\u202eשלום", "\x07", "a\u2028b", "<b>|", "two  spaces "])
+ENTRIES = st.tuples(NAMES, st.sampled_from(["fr", "zh", "xx"]), st.sampled_from(["transcribe", "translate"]), TEXTS)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(ENTRIES, max_size=5), st.lists(ENTRIES, max_size=5), st.lists(ENTRIES, max_size=5),
+       st.sampled_from([[], ["fr"]]), st.sampled_from([b"", b"\xff\n", b"\xef\xbb\xbf"]))
+def test_every_target_is_kept_dropped_with_a_reason_or_of_another_language(
+        tmp_path_factory: pytest.TempPathFactory, audio: list, transcripts: list, translations: list,
+        languages: list[str], head: bytes) -> None:
+    top = tmp_path_factory.mktemp("any")
+    for task, texts in (("transcribe", transcripts), ("translate", translations)):
+        (top / task).mkdir()
+        for name, entries in (("wav.scp", [*audio, *texts]), ("text", texts)):
+            lines = "".join(f"{id_}|{language}|{of} {value}\n" for id_, language, of, value in entries)
+            (top / task / name).write_bytes(head + lines.encode())
+    try:
+        merged = merge_task_lists(top, MergeOptions(skip_bad=True, check_audio=False, languages=languages))
+    except UserError as error:
+        assert "Traceback" not in str(error) and str(top) in str(error)
+        return
+    write_data_directory(top, merged)
+    assert merged.text.keys() == merged.wav_scp.keys() == merged.utt2spk.keys()
+    assert merged.n_dropped >= 0 and bool(merged.n_dropped) <= bool(merged.problems)
+    read = {line.split(maxsplit=1)[0] for path in top.glob("t*/text")
+            for line in path.read_text("utf-8-sig", "replace").split("\n") if line.strip()}
+    reasons = {problem.key for problem in merged.problems}
+    assert {key for key in read - merged.text.keys() - reasons if not languages or "|fr|" in key} == set()
+    assert read_list(top / "text") == merged.text
+    assert sorted(path.name for path in top.iterdir()) == sorted(
+        ["transcribe", "translate", "spk2utt", "text", "utt2spk", "wav.scp", *["dropped.tsv"][:len(merged.problems)]])
+
+
+def test_the_number_of_threads_changes_nothing(data: Path, two_tasks: Path) -> None:
+    written = []
+    for nj in (1, 7):
+        merge(data, nj=nj)
+        written.append({name: content(data, name) for name in files(data)})
+    assert written[0] == written[1]

@@ -282,3 +282,15 @@ def test_adapters_of_another_model_are_refused(model: MultitaskWhisper, tmp_path
     other = make_tiny_whisper(tmp_path / "other", **size)
     with pytest.raises(UserError, match=r"adapter: (no adapter there that fits|the adapter is of another model)"):
         load_tuned_model(tmp_path / "adapter", other)
+
+
+@pytest.mark.parametrize("config", ['{"peft_type": "LORA", "megatron_config": {"x": 1}, "megatron_core": "evil"}',
+                                    '{"peft_type": "IA3"}', "[]", "no JSON"])
+def test_adapters_that_name_code_are_not_loaded(tmp_path: Path, tiny_whisper: Path, monkeypatch: pytest.MonkeyPatch,
+                                                config: str) -> None:
+    """PEFT imports the module that megatron_core names."""
+    (tmp_path / "evil.py").write_text("raise SystemExit('run')\n")
+    (tmp_path / "adapter_config.json").write_text(config)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match="not of a plain LoRA adapter"):
+        load_tuned_model(tmp_path, tiny_whisper)

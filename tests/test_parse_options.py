@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -98,6 +100,7 @@ def test_a_config_is_read_like_a_shell_would_but_never_run(train):
     (["--nj"], "option '--nj' needs a value"),
     (["--nj", "--stop-stage", "3"], "option '--nj' needs a value"),
     (["--skip-bad", "yes"], "option '--skip-bad' is true or false, not 'yes'"),
+    (["--skip-bad", "5"], "option '--skip-bad' is true or false, not '5'"),
     (["--skip-bad", ""], "option '--skip-bad' is true or false, not ''"),
     (["--config", "none.conf"], "cannot read 'none.conf'"),
 ])
@@ -130,3 +133,33 @@ def test_help_is_the_head_of_the_script_and_its_commented_options(train):
     script = train.folder / "train.sh"
     script.write_text(script.read_text().replace("nj=2 ", "help_message='Ask me.'\nnj=2 "))
     assert train("-h").stdout == "Ask me.\n"
+
+
+# Words that a shell could take for something else.
+WORDS = st.lists(st.sampled_from(["$(touch ran)", "`touch ran`", ";touch ran;", "&", "|", "\n", "'", '"', "\\", " ",
+                                  "*", "~", "--", "-rf", "=", "é", "$HOME", "%s", "!!", "a", "${tag@P}"])
+                 | st.characters(codec="utf-8", exclude_characters="\0\r<>"), max_size=6).map("".join)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(WORDS, WORDS)
+def test_any_value_arrives_unchanged_and_nothing_of_it_runs(train, value, rest):
+    assert values(train(f"--tag={value}", "--", rest)) == ["2", "5", "false", value, rest]
+    if not set(value) & set("'\n\r"):
+        (train.folder / "my.conf").write_text(f"tag='{value}'\n", encoding="utf-8")
+        assert values(train("--config", "my.conf")) == ["2", "5", "false", value]
+    done = train(f"--{value}", "x", f"--nj[$({value})]")
+    assert "ran" not in {path.name for path in train.folder.iterdir()}, done
+def test_an_option_that_is_true_or_false_may_stand_alone(train):
+    assert values(train("--skip-bad", "--nj", "3")) == ["3", "5", "true", ""]
+    assert values(train("--nj", "3", "--skip-bad")) == ["3", "5", "true", ""]
+
+
+def test_saved_options_are_read_again_without_passwords(train):
+    script = train.folder / "train.sh"
+    script.write_text(script.read_text().replace("printf '<", 'save_options "$0" "saved.conf"\nprintf \'<'))
+    for tag in ('say "x"', "it's $HOME # not a comment", "", "语音  翻译"):
+        assert values(train("--nj", "7", "--tag", tag)) == values(train("--config", "saved.conf"))
+    train("--tag", "https://me:secret@mirror.example/12")
+    assert values(train("--config", "saved.conf"))[3] == "https://mirror.example/12"
+    assert sorted(path.name for path in train.folder.iterdir()) == ["saved.conf", "train.sh"]

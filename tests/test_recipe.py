@@ -70,11 +70,48 @@ def test_files_between_the_stages(finished: Path, tiny_whisper: Path) -> None:
     exp = finished / EXP
     for path in ("adapter_model.safetensors", "adapter_config.json", "config.yaml", "loss.png", "train_summary.json",
                  "log/train.log", "merged/model.safetensors", "ct2_int8/model.bin", "ct2_int8/tokenizer.json",
-                 "ct2_int8/preprocessor_config.json"):
+                 "ct2_int8/preprocessor_config.json", "ct2_int8/generation_config.json", "ct2_int8/README.md",
+                 "merged/README.md", "README.md", "decode_test_ct2-int8/parity.json"):
         assert (exp / path).is_file(), path
     for system in ("base", "lora", "ct2-int8"):
         assert sorted(read_list(exp / f"decode_test_{system}/text", allow_empty=True)) == \
             sorted(read_list(finished / "data/test/text"))
+
+
+def stale(finished: Path, model: Path, *arguments: str) -> dict[str, str]:
+    """What --status says of the steps that are not up to date."""
+    shown = run(finished, model, "--status", *arguments)
+    assert shown.returncode == 0 and shown.stderr == "", shown.stderr
+    rows = {line[:28].strip(): line[50:] for line in shown.stdout.splitlines()[1:]}
+    assert {"merge_train", "train_bpe", "dump_test", "train", "decode_test_base", "score_test_lora", "export_int8",
+            "report"} <= rows.keys()
+    return {name: state for name, state in rows.items() if state != "up to date"}
+
+
+@pytest.mark.slow
+def test_the_same_command_again_has_nothing_to_do(finished: Path, tiny_whisper: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != "lock"}
+    result = run(finished, tiny_whisper)
+    assert result.returncode == 0, result.stderr
+    steps = re.findall(r"\(steps\.sh:\d+\) (\S+): (.*)", result.stderr)
+    assert len(steps) > 15 and {state for _, state in steps} == {"up to date"}
+    after = {path: path.stat().st_mtime_ns for path in before}
+    assert [str(path) for path in before if before[path] != after[path]] == []
+
+
+@pytest.mark.slow
+def test_an_option_makes_out_of_date_what_depends_on_it(finished: Path, tiny_whisper: Path) -> None:
+    assert stale(finished, tiny_whisper, "--nj", "1", "--inference-nj", "2") == {}
+    systems = ("base", "lora", "ct2-int8")
+    assert stale(finished, tiny_whisper, "--beam-size", "5") == {
+        f"decode_test_{system}": "out of date: predict.beam_size was 1, is 5" for system in systems}
+    assert stale(finished, tiny_whisper, "--normalizer", "basic") == {
+        f"score_test_{system}": "out of date: --normalizer was auto, is basic" for system in systems}
+    assert stale(finished, tiny_whisper, "--compression", "auto") == {
+        f"dump_{name}": "out of date: --compression was none, is auto" for name in SETS}
+    options = finished / EXP / "options.conf"
+    assert stale(finished, tiny_whisper, "--config", str(options)) == {}
+    assert 'tasks="transcribe translate"' in options.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -132,10 +169,16 @@ def test_stages_run_alone(finished: Path, tiny_whisper: Path, stages: str) -> No
 @pytest.mark.slow
 def test_stage_five_alone_with_two_quantizations_and_a_gate_that_closes(finished: Path, tiny_whisper: Path) -> None:
     exp = finished / EXP
-    result = run(finished, tiny_whisper, "--stage", "5", "--quantization", "int8 float32")
+    result = run(finished, tiny_whisper, "--stage", "5", "--quantization", "int8 float16", "--push-to-hub", "me/tiny")
     assert result.returncode == 0, result.stderr
+    # No CPU here has float16: that is said, and the export is there.
+    assert re.search(r"^\| ct2-float16 +\| float32 \(!\) ", result.stdout, re.MULTILINE)
+    assert "(!) ct2-float16 was written and checked as files" in result.stdout
+    assert "me/tiny-ct2-float16: 7 files" in result.stdout and "nothing was sent" in result.stderr
+    for report in ("RESULTS.md", "report.html"):
+        assert "the machine that decoded has no float16" in (exp / report).read_text(encoding="utf-8")
     systems = {row["system"] for row in json.loads((exp / "results.json").read_text())}
-    assert systems == {"base", "lora", "ct2-int8", "ct2-float32"}
+    assert systems == {"base", "lora", "ct2-int8", "ct2-float16"}
     # An export that gets worse: the tuned model's figures are made better than any model's.
     good = read_list(finished / "data/test/text")
     shutil.copytree(exp / "decode_test_lora", finished / "kept")
@@ -148,6 +191,7 @@ def test_stage_five_alone_with_two_quantizations_and_a_gate_that_closes(finished
         shutil.rmtree(exp / "decode_test_lora")
         (finished / "kept").rename(exp / "decode_test_lora")
     assert result.returncode == 1
+    assert "the exports are not let through" in result.stderr and (exp / "RESULTS.md").is_file()
     assert re.search(r"is worse than .*decode_test_lora by more than 1\.0: .*WER 0\.00 -> ", result.stderr)
 
 
@@ -204,6 +248,16 @@ def test_unknown_options_are_named(tiny_whisper: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("arguments", [
+    ("--tag", "../../owned"), ("--tag", "-rf"), ("--tag", "a\nb"), ("--train-set", "/tmp/x"),
+    ("--test-sets", "test ../x"), ("--model", ".."), ("--corpus-name", "../x"), ("--forget-set", ".hidden"),
+    ("--teacher-sets", "$(touch ran)/x")])
+def test_names_cannot_lead_out_of_the_recipes_directories(tmp_path: Path, arguments: tuple[str, str]) -> None:
+    result = run(tmp_path, Path("model"), *arguments)
+    assert result.returncode == 1 and "Use another name" in result.stderr and len(result.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_options_of_a_corpus_are_words_in_quotes_and_never_run(tmp_path: Path) -> None:
     script = tmp_path / "my local/prepare_fake.py"
     script.parent.mkdir()
@@ -219,7 +273,8 @@ def test_options_of_a_corpus_are_words_in_quotes_and_never_run(tmp_path: Path) -
         result = run(tmp_path, Path("model"), "--stage", "1", "--corpus", str(script.parent), "--corpus-name", "fake",
                      "--languages", "fr es", "--prepare-args", words)
         assert result.returncode == 1 and complaint in result.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["download", "my local"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "download", "exp", "my local"]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [".steps"]
 
 
 def test_help_explains_every_option() -> None:

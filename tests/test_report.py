@@ -12,7 +12,8 @@ from utils.bulk_scoring import score_directory
 from utils.comparison import collect, compare
 from utils.errors import UserError
 from utils.lists import read_list, write_list
-from utils.report import screen_table
+from utils.provenance import provenance
+from utils.report import markdown_table, plain, screen_table
 from utils.report_words import findings
 from utils.score_files import read_decode_info, write_json
 from utils.scoring import ScoringOptions, pair_texts
@@ -212,3 +213,13 @@ def test_suspicious_outputs_are_counted(tmp_path):
     assert run_report("--bootstrap", 100, tmp_path).returncode == 0
     found = next(table for table in tables((tmp_path / "RESULTS.md").read_text()) if "empty" in table[0])
     assert found == [{"set": "test", "system": "base", "empty": "2"}]
+
+
+def test_names_from_elsewhere_are_text_and_not_markup():
+    """In Markdown, as in report.html."""
+    table = markdown_table(["set", "a|b"], [["<img src=x onerror=alert(1)>", "line\nend"]])
+    header, _, row = table.splitlines()
+    assert header.split() == ["|", "set", "|", "a\\|b", "|"]
+    assert "&lt;img" in row and "<img" not in row and "line end" in row
+    assert plain("<b> `<i>` ``<`>``\n<u>") == "&lt;b> `<i>` ``<`>`` &lt;u>"
+    assert provenance("./run.sh --tag 'a`b'\n--stage 1")["command"] == "`` ./run.sh --tag 'a`b' --stage 1 ``"

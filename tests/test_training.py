@@ -178,6 +178,50 @@ def test_overwrite_trains_anew_and_leaves_nothing_of_the_old_training(recipe: An
     assert (out(whole) / "log/train.log").exists()
 
 
+def test_a_training_on_other_data_is_neither_passed_over_nor_continued(recipe: Any, corpus: Path,
+                                                                       tmp_path: Path) -> None:
+    """Labels of another teacher, or features dumped anew, under the same paths."""
+    config = recipe(max_steps=2, eval_steps=1)
+    text = shutil.copy(corpus / "train/text", tmp_path / "text")
+    config.data.train.text = str(text)
+    tune(config)
+    (out(config) / "train_summary.json").unlink()  # interrupted, as far as anybody can see
+    Path(text).write_text(Path(text).read_text("utf-8").replace("hello", "goodbye"), "utf-8")
+    with pytest.raises(UserError, match=r"a training on other data \(.*/text changed since\).*--overwrite true"):
+        tune(config)
+    tune(config, overwrite=True)
+    steps = [entry["step"] for entry in training_history(out(config)) if "loss" in entry]
+    assert steps == [1, 2]
+    before = (out(config) / ADAPTER).stat().st_mtime_ns
+    (out(config) / "train_summary.json").unlink()
+    (out(config) / ADAPTER).unlink()
+    tune(config, overwrite=True)  # the same training, not yet finished: it goes on
+    assert (out(config) / ADAPTER).stat().st_mtime_ns > before
+    assert len(json.loads((out(config) / "environment.json").read_text())) == 2
+
+
+def test_weights_that_were_changed_or_are_gone_are_noticed(recipe: Any) -> None:
+    config = recipe(max_steps=1, eval_steps=1)
+    tune(config)
+    adapter = out(config) / ADAPTER
+    good = adapter.read_bytes()
+    adapter.unlink()
+    tune(config)
+    assert adapter.read_bytes() == good
+    adapter.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"safetensors was changed since its training ended.*--overwrite"):
+        tune(config)
+
+
+def test_the_whole_environment_is_kept(recipe: Any) -> None:
+    config = recipe(max_steps=1, eval_strategy="no")
+    tune(config)
+    kept, = json.loads((out(config) / "environment.json").read_text())
+    assert kept["packages"]["torch"] == torch.__version__ and len(kept["packages"]) > 20
+    assert {"date", "commit", "command", "host", "system", "machine", "torch", "variables"} <= kept.keys()
+    assert "HOME" not in kept["variables"]  # only those that are known to be harmless
+
+
 def test_checkpoints_of_an_unknown_training_are_not_continued(recipe: Any) -> None:
     config = recipe(max_steps=2)
     tune(config)
@@ -277,10 +321,16 @@ def test_accumulating_two_batches_is_the_same_update_as_one_batch(recipe: Any) -
         torch.testing.assert_close(weight, right[name], rtol=1e-4, atol=1e-7)
 
 
-def test_loader_workers_do_not_change_the_result(recipe: Any) -> None:
-    for workers in (0, 2):
-        tune(recipe(f"workers{workers}", dataloader_num_workers=workers))
-    assert_same_weights(*(out(recipe(f"workers{workers}")) / ADAPTER for workers in (0, 2)))
+def test_the_seed_decides_the_result_bit_by_bit_and_loader_workers_do_not(recipe: Any) -> None:
+    for name, argv in (("one", {}), ("again", {}), ("workers", {"dataloader_num_workers": 2}), ("other", {"seed": 1})):
+        tune(recipe(name, model={"lora": {"r": 4, "alpha": 8, "dropout": 0.1}}, **argv))
+    adapters = {name: out(recipe(name)) / ADAPTER for name in ("one", "again", "workers", "other")}
+    assert_same_weights(adapters["one"], adapters["again"])
+    assert_same_weights(adapters["one"], adapters["workers"])
+    assert adapters["one"].read_bytes() == adapters["again"].read_bytes()
+    assert load_file(adapters["one"]).keys() == load_file(adapters["other"]).keys()
+    with pytest.raises(AssertionError):
+        assert_same_weights(adapters["one"], adapters["other"])
 
 
 @pytest.mark.parametrize("encoder", [True, False])

@@ -7,6 +7,7 @@ import gzip
 import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -25,7 +26,10 @@ MAX_MEMBERS = 4_000_000  # Common Voice has 2 million clips in a language
 _SPARE_BYTES = 1 << 30  # a full disk harms others, too
 _CHUNK = 1 << 20
 _OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError, RuntimeError)
+_MAX_HEADER = 1 << 20  # bytes of a name or of a pax header, which are read into memory
+_MAX_PADDING = 1 << 26  # zeros after a tar's end; GNU tar writes 10 kB
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError, RuntimeError,
+           ValueError, struct.error, OverflowError)
 
 
 def unpack(archive: Path, directory: Path, max_bytes: int | None = None, max_members: int = MAX_MEMBERS) -> Path:
@@ -74,11 +78,22 @@ def safe_extract(archive: Path, directory: Path, max_bytes: int | None = None,
         raise UserError(f"{archive}: cannot be unpacked: {reason}; delete it and run again") from None
 
 
+class _ModestHeader(tarfile.TarInfo):
+    """A member whose long name or pax header does not fill the memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        member = super().frombuf(buf, encoding, errors)
+        if member.size > _MAX_HEADER and not (member.isfile() or member.isdir()):
+            raise tarfile.ReadError(f"a header of {member.size} bytes")
+        return member
+
+
 def _extract_tar(archive: Path, directory: Path, max_bytes: int, max_members: int) -> None:
     """Read a tar once, front to back, for large ones take long to decompress."""
     n_bytes = 0
     with _decompressed(archive) as stream:
-        with tarfile.open(fileobj=stream, mode="r|") as opened:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_ModestHeader) as opened:
             for number, member in enumerate(opened, start=1):
                 n_bytes += member.size if member.isfile() else 0
                 _check_size(archive, n_bytes, max_bytes, number, max_members)
@@ -86,8 +101,10 @@ def _extract_tar(archive: Path, directory: Path, max_bytes: int, max_members: in
                 if hasattr(tarfile, "data_filter"):  # Python's own judgement, where it has one
                     tarfile.data_filter(member, str(directory))
                 _write_tar_member(opened, member, directory)
+        n_padding = 0
         while rest := stream.read(_CHUNK):  # tarfile takes a damaged header for the end; the checksum comes last
-            if rest.strip(b"\0"):
+            n_padding += len(rest)
+            if rest.strip(b"\0") or n_padding > _MAX_PADDING:
                 raise tarfile.ReadError("data after its end, or a damaged header")
 
 

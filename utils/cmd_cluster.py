@@ -29,6 +29,7 @@ from utils.scheduler_conf import find_conf, read_conf
 # Seconds that a report may take from a node to this machine: NFS shows new files late.
 _GRACE = float(os.environ.get("CMD_GRACE_SECONDS", "30"))
 _SILENCE = 1800.0  # seconds without an answer of the scheduler after which waiting ends
+_END_SECONDS = 120.0  # that jobs may take to end when they are cancelled
 _PATIENCE = 60.0  # seconds after which a waiting job's reason is shown
 # What path.sh sets, Kaldi's too: a job script says its whole environment, whatever the scheduler hands over.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONUTF8", "LC_ALL", "LD_LIBRARY_PATH", "KALDI_ROOT")
@@ -108,6 +109,7 @@ class ClusterRunner:
         self.queue_dir = base.parent / "q"
         self.script = (self.queue_dir / f"{self.name}.sh").absolute()
         self.queue_log = (self.queue_dir / f"{self.name}.log").absolute()
+        self.id_file = self.queue_dir / f"{self.name}.id"  # what is submitted and not yet over
         self.cluster_id = ""
         self.codes: dict[int, int] = {}
         self._explained = False
@@ -145,17 +147,38 @@ class ClusterRunner:
     def run(self, stop: SignalNote) -> dict[int, int]:
         """Submit, wait until every job has ended, and return exit codes by job id; a signal cancels them all."""
         command = self.submit_command()
+        self._end_orphan()
         self._prepare_files()
         reports = Path(tempfile.mkdtemp(prefix=f"{self.name}.", dir=self.queue_dir)).absolute()
         self.script.write_bytes(os.fsencode(self.job_script(str(reports))))
         try:
             self.cluster_id = self._submit(command)
+            self.id_file.write_text(self.cluster_id, encoding="utf-8")
             self._wait(reports, stop)
         finally:
             if self.cluster_id and (len(self.codes) < len(self.request.jobs) or self._hopeless()):
-                self._cancel()
+                self._cancel(self.cluster_id)
+            self.id_file.unlink(missing_ok=True)
             shutil.rmtree(reports, ignore_errors=True)
         return self.codes
+
+    def _end_orphan(self) -> None:
+        """Cancel what a driver that was killed had submitted under this name: it writes what is to be written now."""
+        try:
+            orphan = self.id_file.read_text(encoding="utf-8").strip()
+            if not self.scheduler.unfinished(orphan, self.request.jobs):
+                return
+            print(f"{self.scheduler.driver}: cancelling job {orphan}, which a killed run left", file=sys.stderr)
+            self._cancel(orphan)
+            deadline = time.monotonic() + _END_SECONDS
+            while not all(job.hopeless for job in self.scheduler.unfinished(orphan, self.request.jobs).values()):
+                if time.monotonic() > deadline:
+                    raise UserError(f"job {orphan} of a killed run does not end. Cancel it, then try again")
+                time.sleep(1)
+        except FileNotFoundError:
+            pass
+        except SilentSchedulerError as error:
+            raise UserError(f"cannot ask about the job of a killed run, {self.id_file}: {error}") from None
 
     def _prepare_files(self) -> None:
         """Make directories; remove logs of an earlier run, which would be taken for this one's."""
@@ -241,12 +264,12 @@ class ClusterRunner:
     def _hopeless(self) -> bool:
         return any(state.hopeless for state in self._known.values())
 
-    def _cancel(self) -> None:
-        command = self.scheduler.cancel(self.cluster_id)
+    def _cancel(self, cluster_id: str) -> None:
+        command = self.scheduler.cancel(cluster_id)
         try:
             done = ask(*command)
         except SilentSchedulerError as error:
-            print(f"{self.scheduler.driver}: cannot cancel job {self.cluster_id}: {error}", file=sys.stderr)
+            print(f"{self.scheduler.driver}: cannot cancel job {cluster_id}: {error}", file=sys.stderr)
             return
         if done.returncode:
             print(f"{self.scheduler.driver}: {shlex.join(command)}: {done.stderr.strip()}", file=sys.stderr)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from utils.errors import UserError
+from utils.masking import mask_secrets
 
 # What the recipe itself uses. A driver ignores what it has no use for, so that one cmd.sh serves several.
 RESOURCES = ("mem", "gpu", "num-threads", "num-nodes", "max-jobs-run", "time", "config", "dry-run", "shell")
@@ -190,8 +191,8 @@ def start_failure(log: IO[bytes], arguments: Sequence[str], error: OSError) -> i
 
 
 def write_header(log: IO[bytes], arguments: Sequence[str]) -> None:
-    """Begin a job's log as Kaldi does: the command (ready to be pasted), the host, the time."""
-    command = shlex.join(arguments).replace("\n", "\n# ")
+    """Begin a job's log as Kaldi does: the command (ready to be pasted, but for secrets), the host, the time."""
+    command = mask_secrets(shlex.join(arguments)).replace("\n", "\n# ")
     host = socket.gethostname()
     log.write(os.fsencode(f"# {command}\n# Running on host {host}\n# Started at {time.ctime()}\n#\n"))
     log.flush()

@@ -24,12 +24,14 @@ Options (others, such as --mem, --time and -q, are for clusters and ignored here
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -98,6 +100,23 @@ def visible_gpus() -> list[str]:
     return [str(index) for index in range(len(gpus))]
 
 
+def _die_with(driver: int) -> Callable[[], None] | None:
+    """What a job does before it starts: have the kernel kill it when its driver is killed, in whatever way (Linux).
+
+    A job that outlived its driver would write beside the one that the same command starts again.
+    """
+    if sys.platform != "linux":
+        return None
+    set_death_signal = ctypes.CDLL(None).prctl
+
+    def before_start() -> None:
+        set_death_signal(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != driver:  # it was quicker
+            os._exit(137)
+
+    return before_start
+
+
 class LocalRunner:
     """Runs the jobs of one request, as many at once as the machine allows."""
 
@@ -130,9 +149,9 @@ class LocalRunner:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             log = path.open("wb")
+            write_header(log, arguments)
         except OSError as error:
             raise UserError(f"{path}: cannot write this log: {error.strerror}") from None
-        write_header(log, arguments)
         gpus = [self.machine.free_gpus.pop(0) for _ in range(self.machine.gpus_per_job)]
         environment = dict(os.environ)
         if self.machine.threads:
@@ -141,17 +160,22 @@ class LocalRunner:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         try:
             # A session of its own: the whole job, with whatever it starts, can be stopped at once.
-            process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log,
-                                       stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+            process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                                       env=environment, start_new_session=True, preexec_fn=_die_with(os.getpid()))
         except OSError as error:
             self._end(job, log, start_failure(log, arguments, error), 0.0, gpus)
             return
         self.running[job] = _Running(process, log, time.monotonic(), gpus)
 
     def _end(self, job: int, log: IO[bytes], code: int, seconds: float, gpus: list[str]) -> None:
-        log.seek(0, os.SEEK_END)
-        write_footer(log, code, seconds, self.machine.threads or 1)
-        log.close()
+        try:
+            log.seek(0, os.SEEK_END)
+            with log:
+                write_footer(log, code, seconds, self.machine.threads or 1)
+        except OSError as error:  # the disk is full: what the job has written is not to be relied upon
+            print(f"cmd_local.py: error: {self.request.log_path(job)}: cannot write this log: {error.strerror}",
+                  file=sys.stderr)
+            code = code or 1
         self.machine.free_gpus.extend(gpus)
         self.codes[job] = code
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import reprlib
 import types
 import typing
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ T = TypeVar("T")
 
 PADDING_POLICIES = ("none", "uniform", "log-uniform", "full")
 WINDOWS = ("short", "full")
+# PyYAML lets dates and numbers that are none (2001-99-99), and nesting without end, through as Python's own errors.
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
 
 @dataclass
@@ -149,11 +152,11 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
         raise UserError(f"no configuration file {path}; conf/whisper_multitask.yaml is one to start from") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
+    except _NOT_YAML as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     raw = {} if raw is None else raw
     if not isinstance(raw, dict):
-        raise UserError(f"{path}: must be a mapping of keys, not {raw!r}")
+        raise UserError(f"{path}: must be a mapping of keys, not {_shown(raw)}")
     for override in overrides or []:
         _apply_override(raw, override)
     config = _build(Config, raw, str(path), "")
@@ -182,6 +185,14 @@ def require_file(value: str, key: str) -> Path:
     return Path(value)
 
 
+def _shown(value: Any) -> str:
+    """A value as an error shows it: on one line, and short however large it is (a few aliases make gigabytes)."""
+    shortener = reprlib.Repr()
+    shortener.maxstring = shortener.maxother = 80
+    shortener.maxlevel, shortener.maxlist, shortener.maxdict = 3, 4, 4
+    return shortener.repr(value)
+
+
 def _apply_override(raw: dict[str, Any], override: str) -> None:
     name, equals, value = override.partition("=")
     if not equals or not name:
@@ -196,19 +207,20 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
             raise UserError(f"--set {override}: {section} is not a section")
     try:
         target[key] = yaml.safe_load(value) if value else ""
-    except yaml.YAMLError:
+    except _NOT_YAML:
         target[key] = value
 
 
 def _build(cls: type[T], raw: Any, where: str, prefix: str) -> T:
     if not isinstance(raw, dict):
-        raise UserError(f"{where}: {prefix.rstrip('.') or 'the file'} must be a mapping of keys, not {raw!r}")
+        raise UserError(f"{where}: {prefix.rstrip('.') or 'the file'} must be a mapping of keys, not {_shown(raw)}")
     hints = typing.get_type_hints(cls)
     unknown = [key for key in raw if key not in hints]
     if unknown:
         near = difflib.get_close_matches(str(unknown[0]), hints, n=1, cutoff=0.5)
         meant = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(hints)}"
-        raise UserError(f"{where}: unknown key {prefix}{unknown[0]}; {meant}")
+        name = str(unknown[0]) if str(unknown[0]).isprintable() else repr(unknown[0])
+        raise UserError(f"{where}: unknown key {prefix}{name[:80]}; {meant}")
     values = {}
     for key, value in raw.items():
         if value is not None:  # an empty YAML value means the default
@@ -227,12 +239,12 @@ def _convert(hint: Any, value: Any, where: str, name: str) -> Any:
     if hint is float and not isinstance(value, bool):
         try:
             return float(value)  # YAML 1.1 reads 1e-4 as text
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             pass
     if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and type(value) is hint:
         return value
     wanted = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
-    raise UserError(f"{where}: {name} must be {wanted}, not {value!r}")
+    raise UserError(f"{where}: {name} must be {wanted}, not {_shown(value)}")
 
 
 def _check_values(config: Config, path: Path) -> None:

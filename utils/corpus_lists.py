@@ -88,7 +88,8 @@ def write_lists(corpus: str, utterances: Sequence[Utterance], left_out: Sequence
         sets: names of all the sets it can have, ``train``, ``dev``, ...
 
     Raises:
-        UserError: a set is empty, an id occurs twice or cannot be in a key, or lists that are not ours are in the way.
+        UserError: a set is empty, an id occurs twice or cannot be in a key, a file's name cannot be in a list, or lists
+            that are not ours are in the way.
     """
     by_set: dict[str, list[Utterance]] = {name: [] for name in sets}
     for utterance in utterances:
@@ -114,6 +115,10 @@ def _check(corpus: str, name: str, utterances: Sequence[Utterance], left_out: Se
     for (id_, _), count in ids.items():
         if count > 1 or "|" in id_ or len(id_.split()) != 1:
             raise UserError(f"{corpus}: {name}: the id {id_!r} occurs {count} times or has white space or | in it")
+    for utterance in utterances:
+        if len(str(utterance.audio).splitlines()) > 1 or str(utterance.audio).endswith("|"):
+            raise UserError(f"{corpus}: the file name {str(utterance.audio)!r} cannot stand in a list: it has a line "
+                            "end in it, or ends like a command. Rename the file")
     for task in TASKS:
         directory = data_dir / name / task
         if (directory / "wav.scp").exists() and not (directory / SOURCE).exists():

@@ -37,11 +37,11 @@ def read_ct2_variables(path: Path) -> dict[str, torch.Tensor]:
     return variables
 
 
-def read_ct2_names(path: Path) -> list[str]:
-    """The names of a ``model.bin``'s tensors, which are passed over; errors are those of read_ct2_variables."""
+def read_ct2_shapes(path: Path) -> dict[str, list[int]]:
+    """Names and shapes of a ``model.bin``'s tensors, which are passed over; errors are those of read_ct2_variables."""
     with path.open("rb") as stream:
         reader = _Reader(stream, path)
-        return [reader.name_only() for _ in range(reader.head())]
+        return dict(reader.shape_only() for _ in range(reader.head()))
 
 
 class _Reader:
@@ -82,16 +82,17 @@ class _Reader:
             self.damaged(f"{count} variables")
         return count
 
-    def name_only(self) -> str:
-        """A tensor's name; its data are passed over."""
+    def shape_only(self) -> tuple[str, list[int]]:
+        """A tensor's name and shape; its data are passed over."""
         name, rank = self.string(), self.unpack("B")
-        self.read(4 * rank + 1)
+        shape = [self.unpack("I") for _ in range(rank)]
+        self.unpack("B")
         size = self.unpack("I")
         if size > self.left:
             self.damaged(f"{size} bytes announced, {self.left} left")
         self.left -= size
         self.stream.seek(size, os.SEEK_CUR)
-        return name
+        return name, shape
 
     def variable(self) -> tuple[str, torch.Tensor]:
         name, rank = self.string(), self.unpack("B")

@@ -78,6 +78,12 @@ class MergedLists:
     seconds: dict[str, float]  # by audio source; empty if audio was not opened
     problems: list[Problem]  # of the lines dropped
     n_seen: int  # keys in the task lists, good or bad
+    n_other_languages: int = 0  # keys passed over
+
+    @property
+    def n_dropped(self) -> int:
+        """Keys that were of a wanted language and are not in the lists."""
+        return self.n_seen - self.n_other_languages - len(self.text)
 
 
 def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
@@ -108,10 +114,25 @@ def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
     if not merged["text"]:
         raise UserError(f"{directory}: no line is left.\n{problem_report(problems, 3)}" if problems else
                         f"{directory}: no line is of the languages {' '.join(options.languages)}")
-    seen = merged["text"].keys() | {problem.key for problem in problems}
+    read = set().union(*(lists.keys_read for lists in all_lists))
+    _check_counts(directory, read, merged, problems)
+    n_other = sum(lists.n_other_languages for lists in all_lists)
     return MergedLists(merged["wav.scp"], merged["text"],
                        merged.get("utt2spk") or {key: key for key in merged["text"]},
-                       seconds, problems, len(seen))
+                       seconds, problems, len(read) + n_other, n_other)
+
+
+def _check_counts(directory: Path, read: set[str], merged: dict[str, dict[str, str]], problems: list[Problem]) -> None:
+    """Every key that was read is in all merged lists, or there is a reason in dropped.tsv.
+
+    Raises:
+        RuntimeError: one got lost, which would be a mistake of this program.
+    """
+    kept = merged["text"].keys()
+    unexplained = read - kept - {problem.key for problem in problems}
+    unequal = [key for items in merged.values() for key in kept ^ items.keys()]
+    if lost := [*unexplained, *unequal, *(kept - read)]:
+        raise RuntimeError(f"{directory}: {len(lost)} keys got lost in merging, the first: {min(lost)}")
 
 
 def write_data_directory(directory: Path, merged: MergedLists) -> None:
@@ -121,7 +142,7 @@ def write_data_directory(directory: Path, merged: MergedLists) -> None:
     files are complete before the old ones go, so that an interruption leaves the old files, the new files, or too
     few of either: never a mixture.
     """
-    beside = directory / f".merge.{os.getpid()}"
+    beside = directory / f".merge.{os.getpid()}.partial"
     beside.mkdir()
     try:
         write_list(beside / "wav.scp", merged.wav_scp, verbatim=True)
@@ -181,4 +202,6 @@ def summary(merged: MergedLists) -> str:
     rows += [(*group, str(targets[group]), hours(seconds[group])) for group in sorted(targets)]
     table = [f"{language:<10}{task:<12}{n:>9}{h:>9}" for language, task, n, h in rows]
     total = hours(sum(merged.seconds.get(source, 0.0) for source in sources))
-    return "\n".join([*table, f"{len(sources)} audio files, {len(merged.wav_scp)} targets, {total} hours"])
+    return "\n".join([*table, f"{len(sources)} audio files, {len(merged.wav_scp)} targets, {total} hours",
+                      f"{merged.n_seen} targets read = {len(merged.text)} kept + {merged.n_dropped} dropped + "
+                      f"{merged.n_other_languages} of other languages"])

@@ -16,7 +16,11 @@ FRAMES_PER_SECOND = 100
 
 
 def write_decode_directory(directory: Path, hypotheses: Mapping[str, str], info: Mapping[str, Any]) -> None:
-    """Write ``text`` (sorted as Kaldi does; an empty hypothesis is a key alone), then ``decode.json``."""
+    """Write ``text`` (sorted as Kaldi does; an empty hypothesis is a key alone), then ``decode.json``.
+
+    What was found out about earlier hypotheses (parity.json) goes.
+    """
+    (directory / "parity.json").unlink(missing_ok=True)
     write_list(directory / "text", hypotheses)
     with atomic_open(directory / "decode.json") as stream:
         json.dump(dict(info), stream, indent=2)

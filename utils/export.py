@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from transformers import GenerationConfig, WhisperConfig
-
 from utils.cli import log
+from utils.ct2_check import check_ct2
 from utils.errors import UserError
 from utils.filesystem import atomic_directory
 from utils.modeling import load_tuned_model
@@ -18,7 +16,8 @@ from utils.window import write_window
 
 # What CTranslate2 can store weights as; "" keeps the checkpoint's own precision.
 QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32", "")
-_COPIED = ("tokenizer.json", "preprocessor_config.json")  # what faster-whisper looks for beside the weights
+_COPIED = (  # what runtimes look for beside the weights, and the settings that the model was tuned with
+    "tokenizer.json", "preprocessor_config.json", "generation_config.json")
 
 
 def merge(tuned: str | Path, base_dir: str | Path, directory: str | Path) -> None:
@@ -71,38 +70,6 @@ def _refuse_other_contents(directory: Path, mark: str, sources: Sequence[str | P
         raise UserError(f"{directory} would take the place of what it is made from; name another directory")
     if directory.exists() and not (directory / mark).is_file() and any(directory.iterdir()):
         raise UserError(f"{directory} is not empty and no earlier export (it has no {mark}); name another directory")
-
-
-def check_ct2(ct2_dir: Path, merged_dir: Path) -> None:
-    """Compare the ids that a runtime relies on with the checkpoint's.
-
-    Raises:
-        UserError: the vocabulary, a special token, a suppressed token, a language or the mel count differs.
-    """
-    model = WhisperConfig.from_pretrained(merged_dir, local_files_only=True)
-    generation = GenerationConfig.from_pretrained(merged_dir, local_files_only=True)
-    tokenizer = load_tokenizer(merged_dir)
-    written = json.loads((ct2_dir / "config.json").read_text())
-    vocabulary = json.loads((ct2_dir / "vocabulary.json").read_text())
-    features = json.loads((ct2_dir / "preprocessor_config.json").read_text())
-    special = ["<|startoftranscript|>", "<|endoftext|>", "<|transcribe|>", "<|translate|>", "<|notimestamps|>",
-               "<|0.00|>"]
-    ids = tokenizer.convert_tokens_to_ids(special)
-    pairs = {
-        "vocabulary size": (len(vocabulary), model.vocab_size),
-        "special tokens": ([vocabulary[index] for index in ids if index < len(vocabulary)], special),
-        "start and end token": ([model.decoder_start_token_id, model.eos_token_id], ids[:2]),
-        "suppress_ids": (sorted(written["suppress_ids"]), sorted(generation.suppress_tokens or [])),
-        "suppress_ids_begin": (written["suppress_ids_begin"], generation.begin_suppress_tokens or []),
-        "mel bins": (features["feature_size"], model.num_mel_bins),
-    }
-    if hasattr(generation, "lang_to_id"):
-        pairs["lang_ids"] = (sorted(written["lang_ids"]), sorted(generation.lang_to_id.values()))
-    if hasattr(generation, "alignment_heads"):
-        pairs["alignment_heads"] = (written["alignment_heads"], generation.alignment_heads)
-    for what, (found, expected) in pairs.items():
-        if found != expected:
-            raise UserError(f"{ct2_dir}: {what} would be wrong there: {str(found)[:80]}, not {str(expected)[:80]}")
 
 
 def convert_finetuning_peft_model_into_whisper(peft_model_path: str, whisper_model_path: str,

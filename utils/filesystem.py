@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -29,8 +31,69 @@ def require_free_bytes(path: Path, n_bytes: int, what: str) -> None:
                         "Make room, or choose another disk: --download-dir")
 
 
+_LEFTOVER = re.compile(r"\..+\.(partial|old)")
+_MANY_FILES = 1000  # so many are brought to the disk with everything else on it, instead of one by one
+# What the user can remedy when something cannot be written.
+_UNWRITABLE = {errno.ENOSPC: "Make room", errno.EDQUOT: "Make room, or ask for a higher quota",
+               errno.EFBIG: "The largest file allowed here is too small: see ulimit -f",
+               errno.EROFS: "Make it writable, or work in another directory",
+               errno.EACCES: "Give yourself permission, or work in another directory",
+               errno.EPERM: "Give yourself permission, or work in another directory",
+               errno.EIO: "The disk is failing, or the network to it: look at the system's log"}
+
+
+def disk_fault(error: BaseException | None) -> str | None:
+    """One line for a disk that does not take what is written; None if this is another error.
+
+    Libraries wrap what the system said, so causes are searched, and words.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+            where = f"{error.filename}: " if error.filename is not None else ""
+            return f"{where}{error.strerror}. {_UNWRITABLE[error.errno]}, then give the same command again"
+        for number in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
+            if f"{os.strerror(number)} (os error {number})" in str(error):  # how Rust says it: safetensors, tokenizers
+                return f"{os.strerror(number)}. {_UNWRITABLE[number]}, then give the same command again"
+        if "PytorchStreamWriter failed writing" in str(error):  # PyTorch does not say why
+            return "a checkpoint cannot be written: is the disk full? Make room, then give the same command again"
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def _partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def remove_leftovers(directories: Iterable[Path]) -> None:
+    """Remove what the functions below had not finished when they were killed; nobody else may be writing there."""
+    for directory in directories:
+        for path in directory.iterdir():
+            if _LEFTOVER.fullmatch(path.name):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
+
+def sync_directory(directory: Path) -> None:
+    """Bring all files under ``directory`` to the disk, so that a power cut cannot empty them after a rename."""
+    paths = [path for path in directory.rglob("*") if path.is_file() and not path.is_symlink()]
+    if len(paths) > _MANY_FILES:
+        os.sync()
+        return
+    for path in [*paths, directory]:
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # some network disks cannot do it
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -50,6 +113,7 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
+        _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -67,10 +131,32 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
+        sync_directory(partial)
         old = path.with_name(f".{path.name}.{os.getpid()}.old")
         if path.exists():
             path.replace(old)
         partial.replace(path)
+        _sync(path.parent)
         shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def atomic_files(directory: str | Path) -> Iterator[Path]:
+    """Yield an empty directory inside ``directory`` whose files go there, each whole, when the block ends well.
+
+    For files of a library that saves several at once, beside others that stay. On an exception nothing changes.
+    """
+    directory = Path(directory)
+    partial = _partial(directory / "files")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        sync_directory(partial)
+        for path in sorted(partial.iterdir()):
+            path.replace(directory / path.name)
+        _sync(directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -25,6 +25,7 @@ from utils.comparison import (
     main_figures,
     shown_rows,
 )
+from utils.export_report import EXPLANATION
 from utils.report_plots import colours, language_plot, length_plot
 from utils.report_words import MEANINGS, TITLES, difference, plain_words, significance, verdict
 from utils.score_files import read_suspects
@@ -68,6 +69,8 @@ class Report:
     losses: Sequence[str]
     sets: Sequence[SetReport]
     loss_plot: str | None
+    exports: Sequence[tuple[str, list[list[str]], list[str]]] = ()  # see utils.export_report.export_tables
+    word_times: str = ""
     utterances: Sequence[ListedUtterance] = ()
     n_utterances: int = 0  # there are, listed or not
     audio: Mapping[str, str] = field(default_factory=dict)  # addresses by wav.scp value
@@ -132,6 +135,7 @@ def render_html(report: Report) -> str:
     systems = list(dict.fromkeys(system for one in report.sets for system in one.systems))
     context: dict[str, Any] = {
         "report": report, "style": Markup(style), "script": Markup(script), "digest": digest, "kinds": KINDS,
+        "export_explanation": EXPLANATION,
         "meanings": MEANINGS, "audio_numbers": numbers, "audio_json": _json([*report.audio.values()]),
         "systems": systems, "colours": colours(systems),
         "languages": sorted({utt.language for utt in report.utterances}),

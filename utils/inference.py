@@ -18,6 +18,7 @@ from utils.features import LogMel
 from utils.lists import write_list
 from utils.modeling import is_adapter, load_tuned_model
 from utils.multitask_data import open_set
+from utils.process_memory import peak_mb, resident_mb
 from utils.prompts import load_tokenizer
 
 
@@ -45,13 +46,14 @@ def predict(config: Config, decode_dir: Path | None = None, system: str = "", se
         UserError: a path is missing or a part does not fit.
     """
     _need_output(decode_dir, config.predict.result_file, "predict.result_file")
+    memory_before = resident_mb()
     model_path = require_file(config.predict.model_path, "predict.model_path")
     base_dir = require_file(config.model.model_path, "model.model_path") if is_adapter(model_path) else model_path
     device, dtype = best_device()
     model = load_tuned_model(model_path, base_dir, dtype).to(device)
     decoder = TransformersDecoder(model, load_tokenizer(base_dir), config.predict.beam_size)
     info = {"system": system, "set": set_name, "model": str(model_path), "backend": "transformers",
-            "device": device.type, "compute_type": str(dtype).removeprefix("torch.")}
+            "device": device.type, "compute_type": str(dtype).removeprefix("torch."), "memory_before_mb": memory_before}
     return _decode(decoder, config.predict.eval, "predict.eval", config, base_dir, info, decode_dir,
                    config.predict.result_file, share)
 
@@ -67,12 +69,13 @@ def predict_ct2(config: Config, decode_dir: Path | None = None, system: str = ""
         UserError: a path is missing, or the machine lacks dev_env.conf's device or compute type.
     """
     _need_output(decode_dir, config.dev_env.result_file, "dev_env.result_file")
+    memory_before = resident_mb()
     model_dir = require_file(config.dev_env.ctranslate_model_path, "dev_env.ctranslate_model_path")
     runtime = config.dev_env.conf
     decoder = Ct2Decoder(model_dir, load_tokenizer(model_dir), beam_size=config.predict.beam_size,
                          device=runtime.device, compute_type=runtime.compute_type)
     info = {"system": system, "set": set_name, "model": str(model_dir), "backend": "ctranslate2",
-            "device": decoder.device, "compute_type": decoder.compute_type}
+            "device": decoder.device, "compute_type": decoder.compute_type, "memory_before_mb": memory_before}
     return _decode(decoder, config.dev_env.dev, "dev_env.dev", config, model_dir, info, decode_dir,
                    config.dev_env.result_file, share)
 
@@ -93,12 +96,17 @@ def _decode(decoder: Decoder, lists: Lists, section: str, config: Config, featur
     options = config.predict
     everything, read_feats = open_set(lists, section, LogMel(features_of))
     # Whole batches are shared out: padding, and so the last digit of a score, depends on a batch's other utterances.
-    batches = plan_batches(everything, min(options.max_frames, decoder.max_frames), options.window,
+    max_frames = min(options.max_frames, decoder.max_frames)
+    batches = plan_batches(everything, max_frames, options.window,
                            options.tail_frames)[share.job - 1::share.num_jobs]
     utterances = [utterance for batch in batches for utterance in batch.utterances]
     hypotheses, seconds = decode_set(decoder, read_feats, batches)
+    keys = {key for utterance in utterances for key in utterance.keys}
+    if lost := keys ^ hypotheses.keys():  # a mistake of this program
+        raise RuntimeError(f"{section}: {len(lost)} targets got lost in decoding, the first: {min(lost)}")
     audio_seconds = sum(utterance.num_frames for utterance in utterances) / FRAMES_PER_SECOND
-    log(f"{len(hypotheses)} targets of {len(utterances)} utterances, {audio_seconds:.0f} s of audio in {seconds:.0f} s")
+    log(f"{len(keys)} targets = {len(hypotheses)} hypotheses; {len(utterances)} utterances, "
+        f"{audio_seconds:.0f} s of audio in {seconds:.0f} s")
     if decode_dir:
         if share != WHOLE:
             decode_dir = part_directory(decode_dir, share.job)
@@ -106,7 +114,8 @@ def _decode(decoder: Decoder, lists: Lists, section: str, config: Config, featur
             info = {**info, "num_jobs": share.num_jobs, "n_keys": n_keys}
         write_decode_directory(decode_dir, hypotheses, {
             **info, "seconds": round(seconds, 2), "audio_seconds": round(audio_seconds, 2),
-            "beam_size": options.beam_size, "window": options.window})
+            "peak_memory_mb": peak_mb(), "beam_size": options.beam_size,
+            "window": options.window, "max_frames": max_frames, "tail_frames": options.tail_frames})
     else:
         write_list(result_file, hypotheses)
     return hypotheses

@@ -22,7 +22,8 @@ TASKS = ("transcribe", "translate")
 
 # Both `id|language|task value` and the parent project's `id | language | task -> value`.
 _LINE = re.compile(r"\s*([^\s|]+)\s*\|\s*([^\s|]+)\s*\|\s*([^\s|]+?)(?:\s*->\s*|\s+|$)(.*)", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")  # all but white space
+# All but white space, and a carriage return inside a line: with old Macs' line ends a file would be one long line.
+_CONTROL = re.compile(r"[\x00-\x08\r\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _FORM = "Write id|language|task value, with no space inside the three names"
 
 
@@ -107,7 +108,9 @@ def _split(line: str) -> tuple[str, str, str, str]:
 
 
 def _best_key(line: str) -> str:
-    """What is best called the key of a line that has none."""
+    """The key of a line that cannot be used, or what is best called so where it has none."""
+    if match := _LINE.match(line):
+        return "|".join(match.groups()[:3])
     spaced, arrow, _ = line.partition("->")
     return spaced.strip() if arrow else line.split(maxsplit=1)[0]
 
@@ -120,6 +123,9 @@ def _parse_line(line: str, allow_empty: bool, verbatim: bool) -> tuple[str, str]
     utterance, language, task, value = _split(line)
     _check_names(language, task)
     key = f"{utterance}|{language}|{task}"
+    if not key.isprintable():  # a byte order mark, a zero-width space
+        unseen = next(char for char in key if not char.isprintable())
+        raise ValueError(f"invisible character U+{ord(unseen):04X} in the key {key!r}. Delete it")
     if not value and not allow_empty:
         raise ValueError(f"nothing after key {key}. Add the value or delete the line")
     return key, value if verbatim else " ".join(value.split())
@@ -228,4 +234,5 @@ def write_list(path: str | Path, items: Mapping[str, str], *, verbatim: bool = F
             value = items[key] if verbatim else " ".join(items[key].split())
             if "\n" in value:
                 raise ValueError(f"{path}: the value of {key} has a line end in it")
-            stream.write(f"{key} {value}\n" if value else f"{key}\n")
+            arrow = "-> " if value.startswith("->") else ""  # or it would be read as the other form's
+            stream.write(f"{key} {arrow}{value}\n" if value else f"{key}\n")

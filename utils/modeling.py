@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,7 @@ def load_tuned_model(path: str | Path, base_dir: str | Path, dtype: torch.dtype 
         return load_base_model(path, dtype)
     from peft import PeftModel, get_peft_model_state_dict
 
+    _require_plain_lora(Path(path) / "adapter_config.json")
     base = load_base_model(base_dir, torch.float32)  # merging in less precision would lose the update's small parts
     try:
         with safe_open(Path(path) / "adapter_model.safetensors", "pt") as stored:
@@ -148,6 +150,17 @@ def load_tuned_model(path: str | Path, base_dir: str | Path, dtype: torch.dtype 
     if different:  # PEFT leaves out what does not fit, and what is missing
         raise UserError(f"{path}: the adapter is of another model than {base_dir}: {min(different)} is in one only")
     return tuned.merge_and_unload().to(dtype)
+
+
+def _require_plain_lora(config_file: Path) -> None:
+    """Refuse what PEFT would load by importing a module that the file names (``megatron_core``)."""
+    try:
+        config = json.loads(config_file.read_text(encoding="utf-8"))
+        plain = config["peft_type"] == "LORA" and not config.get("megatron_config")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        plain = False
+    if not plain:
+        raise UserError(f"{config_file}: not of a plain LoRA adapter, as this recipe trains them. Name another adapter")
 
 
 def add_lora(model: WhisperForConditionalGeneration, options: LoraOptions) -> nn.Module:

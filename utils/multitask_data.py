@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from kaldiio.matio import read_kaldi
 from torch.utils.data import Dataset
 from transformers import WhisperTokenizerFast
 
+from utils.ark import read_ark
 from utils.audio import audio_seconds, load_audio
 from utils.config import Lists, require_file
 from utils.errors import UserError
@@ -24,7 +23,6 @@ from utils.lists import keys_by_audio, read_list
 from utils.prompts import MAX_TARGET_TOKENS, prompt_ids, text_ids
 
 IGNORED = -100  # labels that do not count, as everywhere in PyTorch
-_BINARY = b"\0B"  # what every binary object of Kaldi's begins with
 
 
 @dataclass
@@ -34,29 +32,6 @@ class Utterance:
     source: str
     num_frames: int
     keys: list[str] = field(default_factory=list)
-
-
-def read_ark(source: str, num_mels: int) -> np.ndarray:
-    """One (frames, num_mels) matrix from ``file.ark:offset``; the rest of the ark is not read.
-
-    Only Kaldi's binary matrices: kaldiio itself would also run a command or load a pickle that an scp names.
-
-    Raises:
-        UserError: there is no matrix with ``num_mels`` columns at that place.
-    """
-    path, _, offset = source.rpartition(":")
-    try:
-        with Path(path).open("rb") as stream:
-            stream.seek(int(offset))
-            if stream.read(2) != _BINARY:
-                raise ValueError("not Kaldi's binary form")
-            stream.seek(-len(_BINARY), os.SEEK_CUR)
-            feats = np.asarray(read_kaldi(stream), dtype=np.float32)
-        if feats.ndim != 2 or not len(feats) or feats.shape[1] != num_mels:
-            raise ValueError(f"its shape is {feats.shape}, the model takes (frames, {num_mels})")
-    except Exception as error:  # kaldiio raises whatever a broken header leads to
-        raise UserError(f"{source}: no feature matrix there ({error}); run stage 2 again") from None
-    return feats
 
 
 def open_set(lists: Lists, section: str, log_mel: LogMel) -> tuple[list[Utterance], Callable[[str], np.ndarray]]:

@@ -9,7 +9,7 @@
 # options in "$@". The semantics are Kaldi's:
 #   * `--config FILE` (may be repeated) is read first, then the command line wins. A file holds lines
 #     `name=value`, `# comments` and blank lines; it is read, never executed, so `$` and backticks stay what they are;
-#   * an option whose default is true or false takes only these;
+#   * an option whose default is true or false takes only these, and `--skip-bad` alone is `--skip-bad true`;
 #   * an unknown option, a missing value, a bad line in a file: one line that names it, exit 1;
 #   * `--help` prints $help_message or else the comment that heads the script, then its options: each line
 #     `name=default  # what it is` above the line that sources this file. `--` ends the options.
@@ -22,6 +22,12 @@
 _po_known() {
   local _po_name=${1//-/_}
   [[ $_po_name =~ ^[a-zA-Z][a-zA-Z0-9_]*$ && -v $_po_name ]]
+}
+
+# _po_is_flag NAME: is the option true or false?
+_po_is_flag() {
+  local _po_name=${1//-/_}
+  [[ $1 != config && (${!_po_name} == true || ${!_po_name} == false) ]]
 }
 
 # _po_set WHERE NAME VALUE: give option NAME its VALUE; WHERE ("x.conf:3: " or nothing) is part of an error.
@@ -108,7 +114,8 @@ _po_parse() {
         [[ $1 == --config ]] || _po_known "${1#--}" || die "unknown option '$1' (--help lists them all)"
         # `--nj --stage 3` forgot a value; `--decode-opts "--beam 5"` did not.
         if (($# < 2)) || { [[ $2 == --* ]] && _po_known "${2#--}"; }; then
-          die "option '$1' needs a value"
+          _po_is_flag "${1#--}" || die "option '$1' needs a value"
+          set -- "$1" true "${@:2}"
         fi
         ;;
       *) break ;;
@@ -129,6 +136,25 @@ _po_parse() {
   for _po_index in "${!_po_names[@]}"; do
     _po_set "" "${_po_names[_po_index]}" "${_po_values[_po_index]}"
   done
+}
+
+# save_options SCRIPT FILE: write the options of SCRIPT, as they are now, to FILE, which --config reads again. Passwords
+# in addresses are left out, and values of several lines.
+save_options() {
+  local _po_line _po_value _po_quote _po_partial
+  _po_partial=$(dirname -- "$2")/.$(basename -- "$2").$$.partial
+  {
+    printf '# Written by %s at %(%Y-%m-%d %H:%M:%S)T: the options of this run, for --config\n' "${1##*/}" -1
+    while IFS= read -r _po_line && [[ $_po_line != *parse_options.sh* || $_po_line == \#* ]]; do
+      [[ $_po_line =~ ^([a-zA-Z][a-zA-Z0-9_]*)=[^#]*[[:space:]]#[[:space:]] && -v ${BASH_REMATCH[1]} ]] || continue
+      _po_value=${!BASH_REMATCH[1]}
+      [[ $_po_value != *$'\n'* ]] || continue
+      _po_quote='"'
+      [[ $_po_value != *'"'* ]] || _po_quote="'"
+      printf '%s=%s%s%s\n' "${BASH_REMATCH[1]}" "$_po_quote" "$_po_value" "$_po_quote"
+    done <"$1" | sed -E 's#://[^/@ ]+@#://#g'
+  } >"$_po_partial" || die "$2 cannot be written"
+  mv -- "$_po_partial" "$2"
 }
 
 _po_parse "${BASH_SOURCE[1]}" "$@"

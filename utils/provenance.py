@@ -1,14 +1,27 @@
-"""Where figures come from: date, commit, versions and machine."""
+"""Where figures come from: date, commit, command, versions and machine."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import re
+import shlex
+import socket
 import subprocess
+import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
+from typing import Any
 
+from utils.filesystem import atomic_open
+from utils.masking import mask_secrets
+
+ENVIRONMENT = "environment.json"
+# Environment variables that change results or speed; never all of them, for some hold passwords.
+_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "LC_ALL",
+              "PYTHONHASHSEED", "SLURM_JOB_ID", "SLURM_JOB_NODELIST", "JOB_ID", "HF_HUB_OFFLINE", "cmd_backend")
 PACKAGES = ("torch", "transformers", "peft", "ctranslate2", "jiwer", "sacrebleu")
 
 
@@ -50,12 +63,52 @@ def _cpu_model() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def _code_span(text: str) -> str:
+    """``text`` as Markdown shows it letter by letter, on one line."""
+    text = " ".join(text.splitlines())
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{text}{fence}" if fence == "`" else f"{fence} {text} {fence}"
+
+
 def provenance(command: str) -> dict[str, str]:
-    """What a report is headed by, in this order."""
+    """What a report is headed by, in this order; secrets in the command are masked."""
     return {
         "date": time.strftime("%Y-%m-%d %H:%M %Z"),
         "commit": git_commit(Path(__file__).resolve().parents[1]),
-        "command": f"`{command}`" if command else "not given",
+        "command": _code_span(mask_secrets(command)) if command else "not given",
         "versions": versions(),
         "machine": machine(),
     }
+
+
+def environment() -> dict[str, Any]:
+    """All that a process runs in: its command, every package, the system and the hardware."""
+    import torch
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M:%S %Z"),
+        "commit": git_commit(Path(__file__).resolve().parents[1]),
+        "command": mask_secrets(shlex.join(sys.argv)),
+        "directory": str(Path.cwd()),
+        "host": socket.gethostname(),
+        "system": platform.platform(),
+        "python": sys.version,
+        "machine": machine(),
+        "memory_gb": round(memory / 1e9, 1),
+        "torch": {"threads": torch.get_num_threads(), "cuda": torch.version.cuda,
+                  "cudnn": torch.backends.cudnn.version(), "cpu_capability": torch.backends.cpu.get_cpu_capability()},
+        "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
+        "packages": dict(sorted((one.name, one.version) for one in distributions() if one.name)),
+    }
+
+
+def record_environment(path: Path) -> None:
+    """Add this process's environment to the JSON list in ``path``: a training may go on on another machine."""
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        earlier = []
+    with atomic_open(path) as stream:
+        json.dump([*earlier, environment()], stream, indent=1, ensure_ascii=False)
+        stream.write("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -9,6 +10,7 @@ from collections.abc import Collection, Sequence
 from tabulate import tabulate
 
 from utils.comparison import SHOWN_METRICS, Comparison, Decode, Row, figure, main_figures, shown_rows
+from utils.export_report import export_sections
 from utils.report_words import TITLES, by_set, difference, findings, forgotten, significance, verdict
 from utils.score_files import read_suspects
 from utils.suspects import KINDS
@@ -20,9 +22,22 @@ Per cent; lower WER, CER, MER and TER, higher BLEU and chrF are better. In brack
 resampled by utterance, or by speaker where utt2spk names at least 5."""
 
 
+def plain(text: str) -> str:
+    """Text whose names may come from anywhere, on one line and without HTML; code spans stay as they are."""
+    parts = re.split("(`+)", " ".join(text.splitlines()))
+    fence = ""
+    for index, part in enumerate(parts):
+        if index % 2:
+            fence = part if not fence else "" if part == fence else fence
+        elif not fence:
+            parts[index] = part.replace("<", "&lt;")
+    return "".join(parts)
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """A Markdown table with aligned columns: the first ``left`` ones to the left, the others to the right."""
     align = ["left"] * left + ["right"] * (len(header) - left)
+    header, *rows = [[plain(cell).replace("|", "\\|") for cell in row] for row in (header, *rows)]
     return tabulate(rows, headers=header, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
@@ -124,16 +139,17 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
         comparisons: see utils.comparison.compare.
         forget_sets: sets that show what tuning cost elsewhere.
     """
-    heading = "\n".join(f"- {fact}" for fact in header)  # not wrapped: a command is to be copied
-    parts = [f"# {title}", heading, "## Scores", _NOTE]
+    heading = "\n".join(f"- {plain(fact)}" for fact in header)  # not wrapped: a command is to be copied
+    parts = [f"# {plain(title)}", heading, "## Scores", _NOTE]
     for name, systems in by_set(decodes):
-        parts += [f"### {name}: {_kind(main_figures(systems))} text", _main_table(systems)]
+        parts += [f"### {plain(name)}: {_kind(main_figures(systems))} text", _main_table(systems)]
     if comparisons:
         parts += ["## Differences", bullets(findings(comparisons) or ["no figure got worse; all are clear"]),
                   comparison_table(comparisons)]
     if sentences := forgotten(comparisons, forget_sets):
         parts += ["## What was forgotten", f"On {', '.join(forget_sets)}, which nothing was tuned for:",
                   bullets(sentences)]
+    parts += export_sections(decodes)
     if table := suspects_table(decodes):
         parts += ["## Suspicious outputs", "Outputs that are wrong as a whole; decode_*/suspects.tsv names them.",
                   table]
@@ -152,7 +168,7 @@ def _other_tables(name: str, decodes: Sequence[Decode]) -> list[str]:
         shown = [row for decode in decodes for row in shown_rows(decode.rows, metrics, normalized)]
         if shown and not is_main:
             titles = ", ".join(dict.fromkeys(TITLES[row["metric"]] for row in shown))
-            parts += [f"### {name}: {titles} on {_kind(normalized)} text",
+            parts += [f"### {plain(name)}: {titles} on {_kind(normalized)} text",
                       score_table(decodes, metrics, normalized)]
     return parts
 
@@ -163,5 +179,5 @@ def _kind(normalized: bool) -> str:
 
 def bullets(sentences: Sequence[str]) -> str:
     """A Markdown list of sentences, wrapped."""
-    return "\n".join(textwrap.fill(sentence, SCREEN_COLUMNS, initial_indent="- ", subsequent_indent="  ",
+    return "\n".join(textwrap.fill(plain(sentence), SCREEN_COLUMNS, initial_indent="- ", subsequent_indent="  ",
                                    break_long_words=False, break_on_hyphens=False) for sentence in sentences)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from multiprocessing.pool import ThreadPool
 from os.path import exists, isabs
 from pathlib import Path
@@ -25,6 +26,8 @@ class TaskLists:
     lists: dict[str, ScannedList]
     problems: list[Problem] = field(default_factory=list)
     bad_keys: set[str] = field(default_factory=set)
+    n_other_languages: int = 0  # keys passed over
+    keys_read: set[str] = field(default_factory=set)  # of all lines, good or bad, but for those passed over
 
     @property
     def task(self) -> str:
@@ -63,10 +66,18 @@ def read_task_lists(directory: Path, tasks: Sequence[str],
     read = []
     for task in directories:
         lists = {name: scan_list(task / name, verbatim=name == "wav.scp") for name in names}
+        everything = _keys(lists)
         if languages:
             lists = {name: _of_languages(scanned, languages) for name, scanned in lists.items()}
-        read.append(TaskLists(task, lists, [p for scanned in lists.values() for p in scanned.problems]))
+        keys = _keys(lists)
+        problems = [problem for scanned in lists.values() for problem in scanned.problems]
+        read.append(TaskLists(task, lists, problems, n_other_languages=len(everything - keys), keys_read=keys))
     return read
+
+
+def _keys(lists: Mapping[str, ScannedList]) -> set[str]:
+    """What stands at the beginning of every line, good or bad."""
+    return {key for scanned in lists.values() for key in chain(scanned.items, (p.key for p in scanned.problems))}
 
 
 def _of_languages(scanned: ScannedList, languages: Collection[str]) -> ScannedList:

@@ -141,9 +141,9 @@ def refuse_untrained(directory: Path) -> None:
         UserError: it is one of these, or no Whisper at all.
     """
     if is_ct2_directory(directory):
-        from utils.ct2_binary import read_ct2_names
+        from utils.ct2_binary import read_ct2_shapes
 
-        found = re.findall(r"(encoder|decoder)/layer_(\d+)/", "\n".join(read_ct2_names(directory / "model.bin")))
+        found = re.findall(r"(encoder|decoder)/layer_(\d+)/", "\n".join(read_ct2_shapes(directory / "model.bin")))
         layers = {side: len({number for of, number in found if of == side}) for side in ("encoder", "decoder")}
     else:
         config = read_json(directory / "config.json", "Name a directory of Hugging Face's or of CTranslate2's")

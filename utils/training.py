@@ -14,7 +14,7 @@ from transformers import Seq2SeqTrainer, TrainerCallback, TrainerControl, Traine
 from utils.batching import FrameBatchSampler
 from utils.config import ModelConfig, PaddingOptions
 from utils.encoder_cache import EncoderCache
-from utils.filesystem import atomic_open
+from utils.filesystem import atomic_open, sync_directory
 from utils.modeling import ShortContextEncoder
 from utils.multitask_data import MultitaskCollator, MultitaskDataset
 
@@ -110,6 +110,16 @@ class EpochSetter(TrainerCallback):
         self.trainer.train_sampler.set_epoch(int((state.epoch or 0.0) + 1e-6))
 
 
+class CheckpointSync(TrainerCallback):
+    """Brings checkpoints to the disk: after a power cut one that seems complete must be."""
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Called by the trainer."""
+        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if state.is_world_process_zero and checkpoint.is_dir():
+            sync_directory(checkpoint)
+
+
 class LossCurve(TrainerCallback):
     """Keeps ``loss.png`` and what it shows, ``train_history.json``, up to date in the output directory."""
 
@@ -169,4 +179,5 @@ def make_trainer(model: torch.nn.Module, train: MultitaskDataset, dev: Multitask
                                max_utterances=max_utterances)
     trainer.add_callback(EpochSetter(trainer))
     trainer.add_callback(LossCurve())
+    trainer.add_callback(CheckpointSync())
     return trainer

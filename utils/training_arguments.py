@@ -51,6 +51,9 @@ def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTraini
             near = difflib.get_close_matches(str(name), [*fields, *RENAMED], n=1)
             raise UserError(f"model.model_train_argv: unknown argument {name}"
                             + (f"; did you mean {near[0]}?" if near else ""))
+        if name.endswith("_token") and argv[name]:
+            raise UserError(f"model.model_train_argv.{name}: a secret has no place in a configuration, which is kept "
+                            "with the results. Set HF_TOKEN in the environment instead")
     given = {RENAMED.get(name, name): _value(RENAMED.get(name, name), value)
              for name, value in argv.items() if value is not None}
     if not given.get("output_dir"):

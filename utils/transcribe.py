@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--nj", type=int, default=2, help="recordings at once")
     parser.add_argument("--beam-size", type=int, default=1, help="1 is greedy search")
     parser.add_argument("--hotwords", default="",
-                        help="names and products that may be said, spelled and separated as in text; a hint, no promise")
+                        help="names and products that may be said, written as in a text; a hint, no promise")
     parser.add_argument("--window", choices=["auto", "short", "full"], default="auto",
                         help="short: encode what is there; full: pad to 30 s; auto: short if the model was tuned so")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,32 +14,41 @@ from transformers.trainer_utils import set_seed
 
 from utils.cli import log
 from utils.config import Config, Lists, load_config, require_file, save_config
+from utils.download import sha256_of
 from utils.encoder_cache import require_frozen_encoder
 from utils.errors import UserError
 from utils.features import LogMel
-from utils.filesystem import atomic_open
+from utils.filesystem import atomic_files
 from utils.fused_lora import fuse_lora
 from utils.lists import read_list
 from utils.machine_made import read_record
 from utils.modeling import MultitaskWhisper, add_lora, count_parameters, load_base_model
 from utils.multitask_data import MultitaskDataset, describe, open_set
 from utils.prompts import load_tokenizer
+from utils.provenance import ENVIRONMENT, record_environment
+from utils.score_files import read_json, write_json
 from utils.training import HISTORY, LOSS_PLOT, MultitaskTrainer, last_complete_checkpoint, make_trainer, write_history
 from utils.training_arguments import training_arguments
 from utils.whole_model import save_whole_model
 
 SUMMARY = "train_summary.json"
 CONFIG = "config.yaml"
+DATA = "data.json"  # checksums of the lists and features trained on
+_WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
 # What a training leaves, in the order in which it can be removed and an interruption does no harm.
-_WRITTEN = (SUMMARY, "checkpoint-*", "runs", "adapter_*", "model*.safetensors*", LOSS_PLOT, HISTORY, CONFIG)
+_WRITTEN = (SUMMARY, "checkpoint-*", "runs", "adapter_*", "model*.safetensors*", LOSS_PLOT, HISTORY, ENVIRONMENT, DATA,
+            CONFIG)
 
 
 def tune(config: Config, overwrite: bool = False) -> None:
     """Train as ``config`` says; continue an interrupted run; do nothing if that training is complete.
 
     Writes to ``model_train_argv.out_model_path``: the adapter (or the whole model), config.yaml as it was run,
-    loss.png and train_history.json, TensorBoard events in runs/, checkpoint-N directories, and last of all
-    train_summary.json.
+    data.json and environment.json (of what and where), loss.png and train_history.json, TensorBoard events in runs/,
+    checkpoint-N directories, and last of all train_summary.json.
+
+    Args:
+        overwrite: throw away what the directory holds if that is another training, or a complete one.
 
     Raises:
         UserError: something in the configuration or the data does not fit, or the directory holds another training.
@@ -70,7 +78,9 @@ def tune(config: Config, overwrite: bool = False) -> None:
     trainer = make_trainer(model, train, dev, tokenizer.eos_token_id, arguments, config.model, max_utterances)
     checkpoint = _checkpoint_to_continue(config.model.model_train_argv.get("resume_from_checkpoint"), output_dir)
     if trainer.is_world_process_zero():
+        write_json(output_dir / DATA, _checksums(config))
         save_config(config, output_dir / CONFIG)
+        record_environment(output_dir / ENVIRONMENT)
     if checkpoint:
         log(f"continuing from {checkpoint}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -80,19 +90,49 @@ def tune(config: Config, overwrite: bool = False) -> None:
 
 def _already_trained(config: Config, output_dir: Path, overwrite: bool) -> bool:
     """Whether ``output_dir`` holds this training, complete; what is left of it is kept for resuming or removed."""
-    if overwrite:
+    fault, complete = _other_training(config, output_dir), False
+    if not fault and (output_dir / SUMMARY).exists():
+        fault, complete = _changed_weights(output_dir), any((output_dir / name).exists() for name in _WEIGHTS)
+    if overwrite and (fault or complete):
         for stale in (path for pattern in _WRITTEN for path in output_dir.glob(pattern)):
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-    if not (output_dir / CONFIG).exists():
-        if checkpoint := last_complete_checkpoint(output_dir):
-            raise UserError(f"{checkpoint} is of an unknown training: there is no {CONFIG} beside it; choose another "
-                            "directory (run.sh: --tag) or throw that training away with --overwrite true")
         return False
-    difference = _first_difference(_flat(load_config(output_dir / CONFIG)), _flat(config))
-    if difference:
-        raise UserError(f"{output_dir} holds a training with other settings ({difference}); choose another directory "
-                        "(run.sh: --tag) or throw that training away with --overwrite true")
-    return (output_dir / SUMMARY).exists()
+    if fault:
+        raise UserError(f"{fault}; choose another directory (run.sh: --tag) or throw that training away with "
+                        "--overwrite true")
+    return complete
+
+
+def _other_training(config: Config, output_dir: Path) -> str:
+    """What shows that ``output_dir`` holds another training; empty if it holds this one or none."""
+    if not (output_dir / CONFIG).exists():
+        checkpoint = last_complete_checkpoint(output_dir)
+        return f"{checkpoint} is of an unknown training: there is no {CONFIG} beside it" if checkpoint else ""
+    if difference := _first_difference(_flat(load_config(output_dir / CONFIG)), _flat(config)):
+        return f"{output_dir} holds a training with other settings ({difference})"
+    data = output_dir / DATA
+    then = read_json(data, "Delete it to have it written again") if data.exists() else {}
+    now = _checksums(config)
+    changed = [name for name, checksum in then.items() if now.get(name) != checksum]
+    return f"{output_dir} holds a training on other data ({', '.join(changed)} changed since)" if changed else ""
+
+
+def _changed_weights(output_dir: Path) -> str:
+    """What shows that the result of a complete training is not what it was; weights that are gone are made again."""
+    for name, checksum in read_json(output_dir / SUMMARY, "Delete it to train again").get("checksums", {}).items():
+        if (output_dir / name).exists() and sha256_of(output_dir / name) != checksum:
+            return f"{output_dir / name} was changed since its training ended: put the old one back if you have it"
+    return ""
+
+
+def _checksums(config: Config) -> dict[str, str]:
+    """Checksums of the lists and features to train on, by path; of audio that is read itself only its list's."""
+    names = []
+    for lists in (config.data.train, config.data.test):
+        digests = str(Path(lists.feats_scp).parent / "utt2digest") if lists.feats_scp else ""
+        features = digests if Path(digests).is_file() else lists.feats_scp or lists.wav_scp
+        names += [lists.text, features]
+    return {name: sha256_of(Path(name)) for name in names if name and Path(name).is_file()}
 
 
 def _checkpoint_to_continue(named: str | bool | None, output_dir: Path) -> Path | None:
@@ -163,10 +203,11 @@ def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[st
 def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokenizerFast,
             summary: dict[str, Any]) -> None:
     output_dir = Path(trainer.args.output_dir)
-    if isinstance(trainer.model, MultitaskWhisper):
-        save_whole_model(trainer.model, base_dir, tokenizer, output_dir)
-    else:
-        trainer.model.save_pretrained(output_dir)
+    with atomic_files(output_dir) as partial:
+        if isinstance(trainer.model, MultitaskWhisper):
+            save_whole_model(trainer.model, base_dir, tokenizer, partial)
+        else:
+            trainer.model.save_pretrained(partial)
     history = trainer.state.log_history
     write_history(history, output_dir)
     best = trainer.state.best_model_checkpoint
@@ -180,8 +221,8 @@ def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokeniz
         "n_train_audios": len(trainer.train_dataset),
         "torch_threads": torch.get_num_threads(),
         "processes": trainer.args.world_size,
+        "checksums": {name: sha256_of(output_dir / name) for name in _WEIGHTS if (output_dir / name).exists()},
     }
-    with atomic_open(output_dir / SUMMARY) as stream:
-        json.dump(summary, stream, indent=2)
+    write_json(output_dir / SUMMARY, summary)
     log(f"{summary['steps']} steps in {summary['train_seconds']:.0f} s; best on the development set: "
         f"step {summary['best_step']}; written to {output_dir}")

@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Write model cards: README.md in EXP_DIR (the adapter), EXP_DIR/merged and every EXP_DIR/ct2_TYPE (stage 5).
+
+    pyscripts/write_model_cards.py --base-dir download/whisper-base --train-text data/train/text exp/lora
+    pyscripts/write_model_cards.py --repo me/whisper-prompts ... exp/lora
+
+A card has the YAML header that the Hugging Face hub reads (base model, languages, scores with intervals, licence), and
+says how to use the files. With --repo its code names the repositories that pyscripts/push_to_hub.py makes, without it
+the directories. The adapter's configuration gets the base model's name on the hub, so that PEFT finds it anywhere.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.cli import log, make_parser, run_main
+
+
+def main() -> None:
+    """Parse the command line and write."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--base-dir", type=Path, required=True, help="the base model that was tuned")
+    parser.add_argument("--base-model", default="", help="its name on the hub, if stage 0 did not take it from there")
+    parser.add_argument("--train-text", type=Path, required=True, help="what it was tuned on: languages and tasks")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="holds the sets' directories")
+    parser.add_argument("--license", default="", help="of what is published, as the hub spells it; "
+                        "empty: the base weights', or other")
+    parser.add_argument("--corpus-name", default="", help="of this recipe's corpora, whose licence is known")
+    parser.add_argument("--data-license", default="", help="the training data's licence, for other corpora")
+    parser.add_argument("--repo", default="", metavar="USER/NAME", help="on the hub, if it shall be published")
+    parser.add_argument("exp_dir", type=Path, help="the experiment")
+    args = parser.parse_args()
+
+    from utils.model_card import KNOWN_DATA, Origin, base_model_name, open_experiment, write_cards
+
+    data, data_licence = KNOWN_DATA.get(args.corpus_name, (args.corpus_name, ""))
+    origin = Origin(args.base_model or base_model_name(args.base_dir), args.license, data,
+                    args.data_license or data_licence)
+    experiment = open_experiment(args.exp_dir, args.base_dir, origin, args.train_text, args.data, args.repo)
+    for path in write_cards(experiment):
+        log(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,146 @@
+"""Word times: the reference they are measured by, and heads that are chosen anew."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from exported_tiny import ExportedTiny
+
+from utils.alignment_heads import choose_heads, head_distances, heads_of, write_heads
+from utils.ct2_check import check_ct2
+from utils.errors import UserError
+from utils.word_time_check import check_word_times
+from utils.word_times import Clip, WordTimes, join_recordings, measure, onset_errors
+
+RATE = 16_000
+LEAD, TAIL = 0.3, 0.2  # seconds of silence around the speech of a recording
+
+
+def loud(samples: np.ndarray) -> tuple[int, int] | None:
+    """Where the made speech is: silero knows that tones are none."""
+    found = np.flatnonzero(np.abs(samples) > 0.05)
+    return (int(found[0]), int(found[-1]) + 1) if len(found) else None
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """16 recordings each in French and Russian, their translations, one silent recording and a command."""
+    directory = tmp_path_factory.mktemp("data") / "test"
+    directory.mkdir()
+    wavs, texts = {}, {}
+    rng = np.random.default_rng(0)
+    for index in range(16):
+        for language in ("fr", "ru"):
+            seconds = 0.5 + 0.05 * index
+            tone = 0.3 * np.sin(np.arange(round(seconds * RATE)) * rng.uniform(0.1, 0.3))
+            quiet = [np.zeros(round(part * RATE)) for part in (LEAD, TAIL)]
+            path = directory / f"{language}{index:02}.wav"
+            soundfile.write(path, np.concatenate([quiet[0], tone, quiet[1]]), RATE)
+            for task in ("transcribe", "translate"):
+                wavs[f"u{index:02}|{language}|{task}"] = str(path)
+                texts[f"u{index:02}|{language}|{task}"] = f"un {index}"
+    soundfile.write(directory / "silent.wav", np.zeros(RATE), RATE)
+    wavs |= {"v1|fr|transcribe": str(directory / "silent.wav"), "v2|fr|transcribe": "touch ran |"}
+    texts |= {"v1|fr|transcribe": "rien", "v2|fr|transcribe": "rien"}
+    for name, lines in (("wav.scp", wavs), ("text", texts)):
+        (directory / name).write_text("".join(f"{key} {value}\n" for key, value in sorted(lines.items())))
+    return directory
+
+
+def test_recordings_begin_where_it_is_said(data_dir: Path) -> None:
+    clips = join_recordings(data_dir, 100, bounds=loud)
+    assert len({clip.key.split("|")[1] for clip in clips[:2]}) == 2  # the languages in turn
+    for clip in clips:
+        assert clip.key.endswith("|transcribe") and "rien" not in clip.texts
+        assert 2 <= len(clip.texts) == len(clip.onsets) and len(clip.samples) <= 30 * RATE
+        for onset in clip.onsets:
+            at = round(onset * RATE)
+            assert np.abs(clip.samples[at - RATE // 4:at]).max() == 0  # at least 0.4 s of silence before
+            assert np.abs(clip.samples[at:at + 200]).max() > 0.05
+    assert sum(len(clip.texts) for clip in clips) > 20
+    again = join_recordings(data_dir, 100, bounds=loud)
+    assert [clip.onsets for clip in again] == [clip.onsets for clip in clips]
+    assert len(join_recordings(data_dir, 3, bounds=loud)) == 3
+
+
+def test_onsets_are_read_off_the_path() -> None:
+    """Two tokens, three, and one; their first ones are found at 1.0 s and 2.2 s."""
+    path = [(0, 0), (1, 10), (1, 49), (2, 50), (2, 60), (3, 70), (4, 80), (5, 110), (6, 150)]
+    assert onset_errors(path, [2, 3, 1], [0.5, 1.2, 2.1]) == pytest.approx([-0.2, 0.1])
+    times = WordTimes(np.array([-0.1, 0.2, 0.5, -1.0]))
+    assert times.share_close == 0.5 and times.median == pytest.approx(0.35)
+
+
+def test_heads_that_follow_the_audio_are_told_from_others() -> None:
+    clip = Clip("a|fr|transcribe", np.zeros(4 * RATE, np.float32), ["", ""], [1.0, 3.0])
+    weights = np.zeros((2, 2, 3, 1500))
+    follows = [int(second * 50) for second in (1.5, 2.5, 3.5)]
+    for row, position in enumerate(follows):
+        weights[1, 0, row, position] = 1  # in step
+        weights[0, 1, row, position + 20] = 1  # 0.4 s late
+        weights[0, 0, row, 0] = 1  # the beginning, always
+        weights[1, 1, row, 1400 - row] = 1  # far away
+    distances = head_distances(weights, [2, 1], clip)
+    assert distances[1, 0] == pytest.approx(0) and distances[0, 1] == pytest.approx(0.4)
+    assert distances[0, 0] > 1 and distances[1, 1] == 2.0
+
+
+@pytest.fixture
+def exports(exported_tiny: ExportedTiny, tmp_path: Path) -> ExportedTiny:
+    """Copies whose settings may be changed."""
+    for name in ("merged", "ct2_int8"):
+        shutil.copytree(exported_tiny.adapter / name, tmp_path / name)
+    return ExportedTiny(exported_tiny.base, tmp_path, tmp_path / "merged", tmp_path / "ct2_int8")
+
+
+def test_heads_are_chosen_and_written_everywhere(exports: ExportedTiny, data_dir: Path) -> None:
+    heads = choose_heads(exports.merged, join_recordings(data_dir, 2, bounds=loud), 1)
+    assert len(heads) == 1 and all(0 <= index < 2 for index in heads[0])
+    assert heads_of(exports.merged) == [[0, 0], [0, 1]]
+    write_heads([[1, 1]], exports.merged, [exports.ct2_int8])
+    assert heads_of(exports.merged) == [[1, 1]]
+    assert json.loads((exports.ct2_int8 / "config.json").read_text())["alignment_heads"] == [[1, 1]]
+    check_ct2(exports.ct2_int8, exports.merged)
+
+
+def check(exports: ExportedTiny, data_dir: Path, tolerance: float) -> dict:
+    return check_word_times(exports.base, exports.merged, [exports.ct2_int8], data_dir, data_dir,
+                            tolerance=tolerance, n_clips=100, bounds=loud)
+
+
+def test_an_export_that_is_as_good_keeps_its_heads(exports: ExportedTiny, data_dir: Path) -> None:
+    found = check(exports, data_dir, tolerance=100)
+    assert found["sentence"].startswith(f"Word times are as good as the base model's: of {found['n_words']} words")
+    assert found["n_words"] >= 20 and "heads" not in found
+    assert heads_of(exports.merged) == [[0, 0], [0, 1]]
+
+
+def test_a_worse_export_gets_other_heads_only_if_they_are_better(exports: ExportedTiny, data_dir: Path) -> None:
+    """A tolerance that nothing can meet: what is chosen must be measured better, or the sentence warns."""
+    found = check(exports, data_dir, tolerance=-101)
+    assert found["sentence"].startswith("WORD TIMES ARE WORSE than the base model's, do not rely on them")
+    better = found["chosen"]["per_cent_close"] > found["tuned"]["per_cent_close"]
+    assert ("heads" in found) == better
+    assert heads_of(exports.merged) == (found["heads"] if better else [[0, 0], [0, 1]])
+    check_ct2(exports.ct2_int8, exports.merged)
+    assert sorted(path.name for path in exports.adapter.iterdir()) == ["ct2_int8", "merged"]  # nothing left behind
+
+
+def test_too_little_speech_is_said(exports: ExportedTiny, data_dir: Path) -> None:
+    found = check_word_times(exports.base, exports.merged, [exports.ct2_int8], data_dir, data_dir, tolerance=5,
+                             n_clips=2, bounds=loud)
+    assert found["sentence"].startswith("Word times were not checked: ") and found["n_words"] < 20
+    with pytest.raises(UserError, match=r"wav\.scp"):
+        join_recordings(data_dir / "none", 2, bounds=loud)
+
+
+def test_measured_are_all_words_but_the_first_of_a_clip(exports: ExportedTiny, data_dir: Path) -> None:
+    clips = join_recordings(data_dir, 3, bounds=loud)
+    times = measure(exports.ct2_int8, clips)
+    assert len(times.errors) == sum(len(clip.onsets) - 1 for clip in clips)
+    assert np.isfinite(times.errors).all() and not (data_dir / "ran").exists()

@@ -1,0 +1,103 @@
+"""Stage 5's question about word times: as good as the base model's? If not, with other heads?"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from utils.cli import log
+from utils.word_times import CLOSE, Bounds, Clip, WordTimes, join_recordings, measure, speech_bounds
+
+if TYPE_CHECKING:
+    from utils.alignment_heads import Heads
+
+MIN_WORDS = 20
+
+
+def check_word_times(base_dir: Path, merged_dir: Path, ct2_dirs: Sequence[Path], test: Path, dev: Path, *,
+                     tolerance: float, n_clips: int, bounds: Bounds = speech_bounds) -> dict[str, Any]:
+    """Compare word times of the first export with the base model's, and put better heads into all if it is worse.
+
+    Args:
+        base_dir, merged_dir: base and tuned model, Hugging Face directories.
+        ct2_dirs: exports of the tuned model, named ct2_TYPE.
+        test, dev: data directories to measure on, and to choose other heads on.
+        tolerance: points of words within CLOSE seconds that the export may lose.
+
+    Returns:
+        ``sentence`` for people; ``n_words`` and, where there were enough, ``base``, ``tuned`` and perhaps ``chosen``,
+        each with ``median_seconds`` and ``per_cent_close``; ``heads`` if they were replaced.
+
+    Raises:
+        UserError: a directory is incomplete.
+    """
+    clips = join_recordings(test, n_clips, bounds=bounds)
+    n_words = sum(len(clip.onsets) - 1 for clip in clips)
+    if n_words < MIN_WORDS:
+        return {"n_words": n_words, "sentence": f"Word times were not checked: {test} has too little transcribed "
+                f"speech to join ({n_words} words, {MIN_WORDS} are needed)."}
+    from utils.alignment_heads import write_heads
+    from utils.export import convert
+
+    with tempfile.TemporaryDirectory(prefix=".word_times.", dir=merged_dir.parent) as temporary:
+        reference = Path(temporary) / "base"
+        convert(base_dir, reference, ct2_dirs[0].name.removeprefix("ct2_"))
+        base, tuned = measure(reference, clips), measure(ct2_dirs[0], clips)
+        found = {"n_words": len(base.errors), "base": _figures(base), "tuned": _figures(tuned)}
+        if not _is_worse(tuned, base, tolerance):
+            found["sentence"] = f"Word times are as good as the base model's: {_words(tuned, base, len(base.errors))}."
+            return found
+        log("word times are worse than the base model's: choosing other alignment heads")
+        heads = _other_heads(merged_dir, join_recordings(dev, n_clips, bounds=bounds))
+        chosen = measure(_with_heads(ct2_dirs[0], heads, Path(temporary) / "chosen"), clips) if heads else tuned
+    found["chosen"] = _figures(chosen)
+    better = chosen.share_close > tuned.share_close
+    if better:
+        write_heads(heads, merged_dir, ct2_dirs)
+        found["heads"] = heads
+    final = chosen if better else tuned
+    replaced = "after tuning other alignment heads follow the audio better and were put in" if better else \
+        "other alignment heads are no better"
+    if _is_worse(final, base, tolerance):
+        found["sentence"] = ("WORD TIMES ARE WORSE than the base model's, do not rely on them "
+                             f"(word_timestamps=False): {_words(final, base, len(base.errors))}; {replaced}.")
+    else:
+        found["sentence"] = f"Word times: {replaced}: {_words(final, base, len(base.errors))}."
+    return found
+
+
+def _is_worse(times: WordTimes, base: WordTimes, tolerance: float) -> bool:
+    return 100 * (base.share_close - times.share_close) > tolerance
+
+
+def _other_heads(merged_dir: Path, clips: Sequence[Clip]) -> Heads:
+    from utils.alignment_heads import choose_heads, heads_of
+
+    return choose_heads(merged_dir, clips, len(heads_of(merged_dir)) or 8) if clips else []
+
+
+def _with_heads(ct2_dir: Path, heads: Heads, target: Path) -> Path:
+    """The same export with other heads; its weights are not copied."""
+    from utils.alignment_heads import write_heads
+
+    target.mkdir()
+    for path in ct2_dir.iterdir():
+        if path.name == "model.bin":
+            (target / path.name).symlink_to(path.resolve())
+        elif path.is_file():
+            shutil.copyfile(path, target / path.name)
+    write_heads(heads, target, [target])
+    return target
+
+
+def _figures(times: WordTimes) -> dict[str, float]:
+    return {"median_seconds": round(times.median, 3), "per_cent_close": round(100 * times.share_close, 1)}
+
+
+def _words(times: WordTimes, base: WordTimes, n_words: int) -> str:
+    return (f"of {n_words} words whose beginning is known, {100 * times.share_close:.0f} % are found within {CLOSE} s "
+            f"(base model: {100 * base.share_close:.0f} %), half of them within {times.median:.2f} s "
+            f"({base.median:.2f} s)")
