@@ -61,7 +61,8 @@ def main() -> None:
             adapter = Path(directory) / way
             seconds = train(args.model, load_config(args.config, WAYS[way]), subset, adapter)
             log(f"{way}: trained {seconds:.0f} s")
-            figures = {window: score(args.model, adapter, args.test, window, args.quantization) for window in ("short", "full")}
+            figures = {window: score(args.model, adapter, args.test, window, args.quantization)
+                       for window in ("short", "full")}
             timings.append(Timing(way, [seconds], figures))
             rows.append([way, round(seconds), *(f"{value:.1f} [{low:.1f}, {high:.1f}]"
                                                 for found in figures.values() for value, low, high in found.values())])
