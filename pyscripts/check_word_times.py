@@ -4,10 +4,9 @@
     pyscripts/check_word_times.py --base-dir download/whisper-base --merged-dir exp/lora/merged \\
         --test data/test --dev data/dev --output exp/lora/word_times.json exp/lora/ct2_int8
 
-Recordings of --test are joined with silence between, so that it is known where each begins; base model and export say
-where they find its first word. If the export finds fewer of them in time, heads that follow the audio are chosen on
---dev and put into the settings of all exports, where that helps. The outcome is one sentence, on the screen and in
---output.
+Recordings of --test are joined with silence between: there the last word of one and the first of the next must meet.
+If they do so less often with the export, heads that follow the audio are chosen on --dev and put into the settings of
+all exports, where that helps. The outcome is one sentence, on the screen and in --output.
 """
 
 import sys
@@ -26,8 +25,8 @@ def main() -> None:
     parser.add_argument("--test", type=Path, required=True, help="data directory to measure on")
     parser.add_argument("--dev", type=Path, required=True, help="data directory to choose heads on")
     parser.add_argument("--tolerance", type=float, default=5.0,
-                        help="points of words found within 0.2 s that an export may lose")
-    parser.add_argument("--clips", type=int, default=24, help="of up to 30 s; about three words each")
+                        help="points of per cent of such places that an export may lose")
+    parser.add_argument("--clips", type=int, default=24, help="of up to 30 s; about three places each")
     parser.add_argument("--output", type=Path, required=True, help="JSON file for the outcome")
     parser.add_argument("exports", type=Path, nargs="+", help="exports, named ct2_TYPE; the first is measured")
     args = parser.parse_args()

@@ -251,7 +251,8 @@ def test_names_of_utterances_and_files_are_names_only(log_mel: LogMel, tmp_path:
     for place in read_list("dump/feats.scp", verbatim=True).values():
         assert len(read_ark(place, 80)) > 40
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "dump", "wav"]
-    assert sorted(path.name for path in Path("dump").iterdir()) == ["feats.1.ark", "feats.scp", "utt2num_frames"]
+    assert sorted(path.name for path in Path("dump").iterdir()) == ["feats.1.ark", "feats.scp", "utt2digest",
+                                                               "utt2num_frames"]
 
 
 def test_bad_audio_is_named_with_its_list_and_key(data: Path, log_mel: LogMel, tmp_path: Path) -> None:

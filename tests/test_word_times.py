@@ -14,8 +14,9 @@ from exported_tiny import ExportedTiny
 from utils.alignment_heads import choose_heads, head_distances, heads_of, write_heads
 from utils.ct2_check import check_ct2
 from utils.errors import UserError
+from utils.export import convert
 from utils.word_time_check import check_word_times
-from utils.word_times import Clip, WordTimes, join_recordings, measure, onset_errors
+from utils.word_times import Clip, WordTimes, boundary_errors, join_recordings, measure
 
 RATE = 16_000
 LEAD, TAIL = 0.3, 0.2  # seconds of silence around the speech of a recording
@@ -58,9 +59,9 @@ def test_recordings_begin_where_it_is_said(data_dir: Path) -> None:
     for clip in clips:
         assert clip.key.endswith("|transcribe") and "rien" not in clip.texts
         assert 2 <= len(clip.texts) == len(clip.onsets) and len(clip.samples) <= 30 * RATE
-        for onset in clip.onsets:
+        for onset, pause in zip(clip.onsets, clip.pauses, strict=True):
             at = round(onset * RATE)
-            assert np.abs(clip.samples[at - RATE // 4:at]).max() == 0  # at least 0.4 s of silence before
+            assert 0.4 <= pause <= 1.2 and np.abs(clip.samples[at - round(pause * RATE):at]).max() == 0
             assert np.abs(clip.samples[at:at + 200]).max() > 0.05
     assert sum(len(clip.texts) for clip in clips) > 20
     again = join_recordings(data_dir, 100, bounds=loud)
@@ -68,16 +69,23 @@ def test_recordings_begin_where_it_is_said(data_dir: Path) -> None:
     assert len(join_recordings(data_dir, 3, bounds=loud)) == 3
 
 
-def test_onsets_are_read_off_the_path() -> None:
-    """Two tokens, three, and one; their first ones are found at 1.0 s and 2.2 s."""
+@pytest.mark.parametrize(("onsets", "pauses", "expected"), [
+    ([0.5, 1.2, 2.1], [0.5, 0.1, 0.4], [-0.1, 0.1]),  # before the silence, and after it
+    ([0.5, 1.1, 2.5], [0.5, 0.4, 0.4], [0, 0])])
+def test_boundaries_are_read_off_the_path(onsets: list[float], pauses: list[float], expected: list[float]) -> None:
+    """Two tokens, three, and one; the second and the third recording's words are met at 1.0 s and 2.2 s."""
     path = [(0, 0), (1, 10), (1, 49), (2, 50), (2, 60), (3, 70), (4, 80), (5, 110), (6, 150)]
-    assert onset_errors(path, [2, 3, 1], [0.5, 1.2, 2.1]) == pytest.approx([-0.2, 0.1])
+    clip = Clip("a|fr|transcribe", np.zeros(4 * RATE, np.float32), ["", "", ""], onsets, pauses)
+    assert boundary_errors(path, [2, 3, 1], clip) == pytest.approx(expected)
+
+
+def test_errors_are_summed_up() -> None:
     times = WordTimes(np.array([-0.1, 0.2, 0.5, -1.0]))
-    assert times.share_close == 0.5 and times.median == pytest.approx(0.35)
+    assert times.share_close == 0.5 and times.mean == pytest.approx(0.45)
 
 
 def test_heads_that_follow_the_audio_are_told_from_others() -> None:
-    clip = Clip("a|fr|transcribe", np.zeros(4 * RATE, np.float32), ["", ""], [1.0, 3.0])
+    clip = Clip("a|fr|transcribe", np.zeros(4 * RATE, np.float32), ["", ""], [1.0, 3.0], [1.0, 0.5])
     weights = np.zeros((2, 2, 3, 1500))
     follows = [int(second * 50) for second in (1.5, 2.5, 3.5)]
     for row, position in enumerate(follows):
@@ -115,9 +123,21 @@ def check(exports: ExportedTiny, data_dir: Path, tolerance: float) -> dict:
 
 def test_an_export_that_is_as_good_keeps_its_heads(exports: ExportedTiny, data_dir: Path) -> None:
     found = check(exports, data_dir, tolerance=100)
-    assert found["sentence"].startswith(f"Word times are as good as the base model's: of {found['n_words']} words")
-    assert found["n_words"] >= 20 and "heads" not in found
+    assert found["sentence"].startswith("Word times are as good as the base model's: at ")
+    assert f"of {found['n_places']} places" in found["sentence"]
+    assert found["n_places"] >= 20 and "heads" not in found
     assert heads_of(exports.merged) == [[0, 0], [0, 1]]
+
+
+def test_a_new_export_gets_the_heads_that_were_chosen_for_the_first(exports: ExportedTiny,
+                                                                    data_dir: Path) -> None:
+    write_heads([[1, 1]], exports.ct2_int8, [exports.ct2_int8])
+    check_ct2(exports.ct2_int8, exports.merged)  # before word times are checked again
+    convert(exports.merged, exports.adapter / "ct2_float32", "float32")
+    new = [exports.ct2_int8, exports.adapter / "ct2_float32"]
+    check_word_times(exports.base, exports.merged, new, data_dir, data_dir, tolerance=100, n_clips=100, bounds=loud)
+    assert heads_of(exports.merged) == heads_of(new[1]) == [[1, 1]]
+    check_ct2(new[1], exports.merged)
 
 
 def test_a_worse_export_gets_other_heads_only_if_they_are_better(exports: ExportedTiny, data_dir: Path) -> None:
@@ -134,12 +154,12 @@ def test_a_worse_export_gets_other_heads_only_if_they_are_better(exports: Export
 def test_too_little_speech_is_said(exports: ExportedTiny, data_dir: Path) -> None:
     found = check_word_times(exports.base, exports.merged, [exports.ct2_int8], data_dir, data_dir, tolerance=5,
                              n_clips=2, bounds=loud)
-    assert found["sentence"].startswith("Word times were not checked: ") and found["n_words"] < 20
+    assert found["sentence"].startswith("Word times were not checked: ") and found["n_places"] < 20
     with pytest.raises(UserError, match=r"wav\.scp"):
         join_recordings(data_dir / "none", 2, bounds=loud)
 
 
-def test_measured_are_all_words_but_the_first_of_a_clip(exports: ExportedTiny, data_dir: Path) -> None:
+def test_measured_are_all_places_between_recordings(exports: ExportedTiny, data_dir: Path) -> None:
     clips = join_recordings(data_dir, 3, bounds=loud)
     times = measure(exports.ct2_int8, clips)
     assert len(times.errors) == sum(len(clip.onsets) - 1 for clip in clips)

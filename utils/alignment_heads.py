@@ -82,5 +82,6 @@ def write_heads(heads: Heads, merged_dir: Path, ct2_dirs: Iterable[Path]) -> Non
     """Put heads into a Hugging Face directory's settings and into those of its CTranslate2 exports."""
     for path in (merged_dir / "generation_config.json",
                  *(ct2_dir / name for ct2_dir in ct2_dirs for name in ("config.json", "generation_config.json"))):
-        if path.exists():
-            write_json(path, {**read_json(path, "Export again: ./run.sh --stage 5"), "alignment_heads": heads})
+        settings = read_json(path, "Export again: ./run.sh --stage 5") if path.exists() else {}
+        if settings and settings.get("alignment_heads") != heads:
+            write_json(path, {**settings, "alignment_heads": heads})

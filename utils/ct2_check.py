@@ -56,7 +56,9 @@ def _settings(files: dict[str, Any], generation: GenerationConfig, model: Whispe
     if languages := getattr(generation, "lang_to_id", None):
         yield "lang_ids", sorted(written.get("lang_ids") or []), sorted(languages.values())
         yield "languages", [vocabulary[index] for index in languages.values()], [*languages]
-    if heads := getattr(generation, "alignment_heads", None):
+    # The check of word times may have put other heads into all files of an export.
+    if getattr(generation, "alignment_heads", None):
+        heads = files["generation_config.json"].get("alignment_heads") or []
         yield "alignment_heads", written.get("alignment_heads"), heads
         layers, per_layer = model.decoder_layers, model.decoder_attention_heads
         yield "alignment_heads", [head for head in heads if head[0] < layers and head[1] < per_layer], heads

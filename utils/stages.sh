@@ -156,7 +156,7 @@ describe_exports() {
   local exports=("${quantization[@]/#/$exp/ct2_}")
   step "$exp" word_times --costly --code "$py/check_word_times.py" \
     --from "$model_dir" "${exports[@]/%//model.bin}" {"data/${test_sets[0]}","data/$dev_set"}/{wav.scp,text} \
-    --to "$exp/word_times.json" -- \
+    --to "$exp/word_times.json" "${exports[@]/%//config.json}" -- \
     check_word_times --test "data/${test_sets[0]}" --dev "data/$dev_set" "${exports[@]}"
   step "$exp" model_cards --code "$py/write_model_cards.py" \
     --from "data/$train_set/text" "$exp/word_times.json" "$exp"/decode_*/{scores,parity}.json \

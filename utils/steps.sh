@@ -15,7 +15,7 @@
 
 _step_py=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../pyscripts" && pwd -P)/step.py
 : "${force:=false}" "${status:=false}"
-declare -A _step_fd=() _step_mode=()
+declare -A _step_fd=() _step_mode=() _step_shown=()
 resumed=false  # for a step's command: it was interrupted, and nothing that it is made from has changed since
 
 # lock_steps DIRECTORY write|read|any: keep others from writing in DIRECTORY until this script ends, however it ends.
@@ -41,7 +41,8 @@ step() {
   local facts=("$1/.steps/$2.json" "${@:3}") lock=$1/.steps/lock
   ! $force || facts=(--force "${facts[@]}")
   if $status; then
-    "$_step_py" status "${facts[@]}"
+    [[ -n ${_step_shown["$1/$2"]:-} ]] || "$_step_py" status "${facts[@]}"
+    _step_shown["$1/$2"]=true
     return
   fi
   shift 2
@@ -59,5 +60,7 @@ step() {
   if ((code == 11)); then resumed=true; else resumed=false; fi
   : "$resumed"  # the command may look at it
   "$@"
+  code=$?  # of a step in a condition, where a failure does not end the script; its command should be a single one
+  ((code == 0)) || return "$code"
   "$_step_py" finish "${facts[@]}"
 }

@@ -14,7 +14,7 @@ from utils.word_times import CLOSE, Bounds, Clip, WordTimes, join_recordings, me
 if TYPE_CHECKING:
     from utils.alignment_heads import Heads
 
-MIN_WORDS = 20
+MIN_PLACES = 20
 
 
 def check_word_times(base_dir: Path, merged_dir: Path, ct2_dirs: Sequence[Path], test: Path, dev: Path, *,
@@ -25,29 +25,30 @@ def check_word_times(base_dir: Path, merged_dir: Path, ct2_dirs: Sequence[Path],
         base_dir, merged_dir: base and tuned model, Hugging Face directories.
         ct2_dirs: exports of the tuned model, named ct2_TYPE.
         test, dev: data directories to measure on, and to choose other heads on.
-        tolerance: points of words within CLOSE seconds that the export may lose.
+        tolerance: points of per cent of places within CLOSE seconds that the export may lose.
 
     Returns:
-        ``sentence`` for people; ``n_words`` and, where there were enough, ``base``, ``tuned`` and perhaps ``chosen``,
-        each with ``median_seconds`` and ``per_cent_close``; ``heads`` if they were replaced.
+        ``sentence`` for people; ``n_places`` and, where there were enough, ``base``, ``tuned`` and perhaps ``chosen``,
+        each with ``mean_seconds`` outside the silence and ``per_cent_close``; ``heads`` if they were replaced.
 
     Raises:
         UserError: a directory is incomplete.
     """
     clips = join_recordings(test, n_clips, bounds=bounds)
-    n_words = sum(len(clip.onsets) - 1 for clip in clips)
-    if n_words < MIN_WORDS:
-        return {"n_words": n_words, "sentence": f"Word times were not checked: {test} has too little transcribed "
-                f"speech to join ({n_words} words, {MIN_WORDS} are needed)."}
-    from utils.alignment_heads import write_heads
+    n_places = sum(len(clip.onsets) - 1 for clip in clips)
+    if n_places < MIN_PLACES:
+        return {"n_places": n_places, "sentence": f"Word times were not checked: {test} has too little transcribed "
+                f"speech to join ({n_places} places, {MIN_PLACES} are needed)."}
+    from utils.alignment_heads import heads_of, write_heads
     from utils.export import convert
 
     with tempfile.TemporaryDirectory(prefix=".word_times.", dir=merged_dir.parent) as temporary:
         reference = Path(temporary) / "base"
         convert(base_dir, reference, ct2_dirs[0].name.removeprefix("ct2_"))
         base, tuned = measure(reference, clips), measure(ct2_dirs[0], clips)
-        found = {"n_words": len(base.errors), "base": _figures(base), "tuned": _figures(tuned)}
+        found = {"n_places": len(base.errors), "base": _figures(base), "tuned": _figures(tuned)}
         if not _is_worse(tuned, base, tolerance):
+            write_heads(heads_of(ct2_dirs[0]), merged_dir, ct2_dirs)  # a new export beside one that got other heads
             found["sentence"] = f"Word times are as good as the base model's: {_words(tuned, base, len(base.errors))}."
             return found
         log("word times are worse than the base model's: choosing other alignment heads")
@@ -94,10 +95,10 @@ def _with_heads(ct2_dir: Path, heads: Heads, target: Path) -> Path:
 
 
 def _figures(times: WordTimes) -> dict[str, float]:
-    return {"median_seconds": round(times.median, 3), "per_cent_close": round(100 * times.share_close, 1)}
+    return {"mean_seconds": round(times.mean, 3), "per_cent_close": round(100 * times.share_close, 1)}
 
 
-def _words(times: WordTimes, base: WordTimes, n_words: int) -> str:
-    return (f"of {n_words} words whose beginning is known, {100 * times.share_close:.0f} % are found within {CLOSE} s "
-            f"(base model: {100 * base.share_close:.0f} %), half of them within {times.median:.2f} s "
-            f"({base.median:.2f} s)")
+def _words(times: WordTimes, base: WordTimes, n_places: int) -> str:
+    return (f"at {100 * times.share_close:.1f} % of {n_places} places where recordings were joined, words meet in the "
+            f"silence there, give or take {CLOSE} s (base model: {100 * base.share_close:.1f} %); mean distance "
+            f"{times.mean:.3f} s ({base.mean:.3f} s)")
