@@ -20,7 +20,8 @@ SECRET = "Xq7-vB2.longsecret"
     "./run.sh --download-args --url=https://host/12?token={}&x=1",
     "https://user:{}@host/path: cannot be reached",
     "https://{}@host/path", "https://host/a?x=1&X-Amz-Signature={}#end", "download --api-key {} fr",
-    "--hub-token={}", "HF_TOKEN={} ./run.sh", "MY_API_KEY='{}'", "--api-key 'two {} words' fr", "Authorization: Bearer {}", "password={};x",
+    "--hub-token={}", "HF_TOKEN={} ./run.sh", "MY_API_KEY='{}'", "--api-key 'two {} words' fr",
+    "Authorization: Bearer {}", "password={};x",
 ])
 def test_what_is_named_a_secret_is_masked(text: str) -> None:
     masked = mask_secrets(text.format(SECRET))

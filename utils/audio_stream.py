@@ -45,6 +45,8 @@ def read_blocks(stream: BinaryIO, raw: bool) -> Iterator[np.ndarray]:
         options = {"probesize": "4096", "analyzeduration": "0", "protocol_whitelist": "none"}
         with av.open(stream, options=options) as container:
             track = container.streams.audio[0]
+            if track.codec_context is None:  # PyAV would crash
+                raise UserError("standard input: its audio is in a code that FFmpeg does not know. Convert it to flac")
             resampler = soxr.ResampleStream(track.rate, SAMPLE_RATE, 1, "float32")
             for frame in container.decode(track):
                 mono = frame_samples(frame).mean(axis=1, dtype=np.float32)
