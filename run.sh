@@ -154,7 +154,7 @@ if in_stage 5; then
     log "Stage 5: export to $exp/ct2_$type"
     exported=("$exp/ct2_$type"/{model.bin,vocabulary.json,tokenizer.json})
     step "$exp" "export_$type" --costly --code "$py/export_ct2.py" --from "${tuned[@]}" "$model_dir" \
-      --to "${exported[@]}" "$exp/merged/model.safetensors" -- \
+      --to "${exported[@]}" "$exp/merged/config.json" -- \
       export_ct2 "$type" --set "predict.model_path=$exp" --set "dev_env.ori_model_path=$model_dir"
     for set in "${test_sets[@]}"; do
       log "Stage 5: decode $set with $exp/ct2_$type"

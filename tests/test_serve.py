@@ -94,10 +94,9 @@ def test_a_stopped_server_answers_what_is_in_flight_and_then_ends(exported):
 
 def test_what_cannot_be_served_is_one_clear_line(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "WHISPER_API_KEY"}
-    for options, words in ((["--host", "0.0.0.0"], "an API key is needed"), ([], "no CTranslate2 model there")):
-        done = subprocess.run([ROOT / "tools/serve.sh", "--model", tmp_path, "--port", "0", *options], env=environment,
-                              capture_output=True, text=True, check=False)
-        assert done.returncode == 1 and words in done.stderr and done.stderr.count("\n") == 1
+    done = subprocess.run([ROOT / "tools/serve.sh", "--model", tmp_path, "--port", "0", "--host", "0.0.0.0"],
+                          env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "an API key is needed" in done.stderr and done.stderr.count("\n") == 1
 
 
 @pytest.mark.programs(*browser.PROGRAMS)

@@ -144,6 +144,17 @@ def test_a_step_that_fails_or_is_killed_runs_again(run: Run, folder: Path) -> No
     assert said(run()) == UP_TO_DATE
 
 
+def test_a_step_in_a_condition_that_fails_is_not_done(run: Run, folder: Path) -> None:
+    script = folder / "run.sh"
+    script.write_text(script.read_text() + 'step "$where" gate -- grep -q x "in put" || echo "kept out"\n')
+    for _ in range(2):
+        done = run()
+        assert done.returncode == 0 and "kept out" in done.stdout
+    (folder / "in put").write_text("x\n")
+    assert "kept out" not in run().stdout
+    assert said(run())[-1] == "gate: up to date"
+
+
 def test_status_is_a_table_and_changes_nothing(run: Run, folder: Path) -> None:
     assert run("--status").stdout == f"{'double':<28} {'-':<19}  never made\n{'copy':<28} {'-':<19}  never made\n"
     run()

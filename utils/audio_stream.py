@@ -41,8 +41,9 @@ def read_blocks(stream: BinaryIO, raw: bool) -> Iterator[np.ndarray]:
 
     waiting = np.zeros(0, np.float32)
     try:
-        # Little is read ahead to find out the format: the first words must not wait for it.
-        with av.open(stream, options={"probesize": "4096", "analyzeduration": "0"}) as container:
+        # Little is read ahead to find out the format: the first words must not wait for it. Playlists open nothing.
+        options = {"probesize": "4096", "analyzeduration": "0", "protocol_whitelist": "none"}
+        with av.open(stream, options=options) as container:
             track = container.streams.audio[0]
             resampler = soxr.ResampleStream(track.rate, SAMPLE_RATE, 1, "float32")
             for frame in container.decode(track):

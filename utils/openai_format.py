@@ -1,4 +1,4 @@
-"""What OpenAI's audio endpoints answer: a recognition in each of their formats, and their error object."""
+"""What OpenAI's audio endpoints answer: a recognition in each of their formats."""
 
 from __future__ import annotations
 
@@ -11,13 +11,6 @@ from utils.recognizer import Recognition, Segment
 from utils.subtitles import make_cues, to_srt, to_vtt
 
 FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
-_ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
-
-
-def error_body(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
-    """OpenAI's error object, which its clients turn into their exceptions."""
-    kind = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def format_recognition(recognition: Recognition, task: str, response_format: str) -> dict[str, Any] | str:

@@ -20,11 +20,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from utils.errors import UserError
-from utils.openai_format import error_body
 from utils.work_queue import QueueFullError, WorkQueue
 
 KEY_VARIABLE = "WHISPER_API_KEY"
 _MIN_KEY_LENGTH = 16
+_ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 _OPEN_PATHS = ("/", "/health")  # the page has to load before it can ask for the key
 _PAGE_HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "x-frame-options": "DENY"}
 
@@ -157,8 +157,9 @@ class Guard:
 
 def refuse(status: int, message: str, code: str | None = None, headers: Any = None,
            param: str | None = None) -> JSONResponse:
-    """The answer to a request that is refused."""
-    return JSONResponse(error_body(status, message, param, code), status, headers)
+    """The answer to a request that is refused: OpenAI's error object, which its clients turn into their exceptions."""
+    kind = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return JSONResponse({"error": {"message": message, "type": kind, "param": param, "code": code}}, status, headers)
 
 
 def _is_local(host: str) -> bool:

@@ -60,5 +60,7 @@ step() {
   if ((code == 11)); then resumed=true; else resumed=false; fi
   : "$resumed"  # the command may look at it
   "$@"
+  code=$?  # of a step in a condition, where a failure does not end the script; its command should be a single one
+  ((code == 0)) || return "$code"
   "$_step_py" finish "${facts[@]}"
 }

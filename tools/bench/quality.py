@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--test", type=Path, default=Path("data/test"), help="data directory that is scored")
     parser.add_argument("--model", type=Path, default=Path("download/whisper-base"), help="Hugging Face directory")
     parser.add_argument("--config", type=Path, default=ROOT / "conf/whisper_multitask.yaml", help="what is trained")
+    parser.add_argument("--quantization", default="int8", help="of the exports that are scored")
     parser.set_defaults(utterances=200)
     args = parser.parse_args()
 
@@ -60,7 +61,8 @@ def main() -> None:
             adapter = Path(directory) / way
             seconds = train(args.model, load_config(args.config, WAYS[way]), subset, adapter)
             log(f"{way}: trained {seconds:.0f} s")
-            figures = {window: score(args.model, adapter, args.test, window) for window in ("short", "full")}
+            figures = {window: score(args.model, adapter, args.test, window, args.quantization)
+                       for window in ("short", "full")}
             timings.append(Timing(way, [seconds], figures))
             rows.append([way, round(seconds), *(f"{value:.1f} [{low:.1f}, {high:.1f}]"
                                                 for found in figures.values() for value, low, high in found.values())])
@@ -79,12 +81,14 @@ def _write_subset(data: Path, n_utterances: int, subset: Path) -> int:
     return len(sources)
 
 
-def score(model: Path, adapter: Path, data: Path, window: str) -> dict[str, tuple[float, float, float]]:
+def score(model: Path, adapter: Path, data: Path, window: str,
+          quantization: str) -> dict[str, tuple[float, float, float]]:
     """WER and BLEU over all languages of a data directory, each with its 95 % interval.
 
     Args:
         model: the adapter's base.
         window: ``short`` or ``full``.
+        quantization: of the export that is decoded with.
     """
     from utils.config import Lists, PredictConfig
     from utils.ct2_decoding import Ct2Decoder
@@ -98,7 +102,7 @@ def score(model: Path, adapter: Path, data: Path, window: str) -> dict[str, tupl
     exported = adapter / "ct2"
     if not exported.exists():
         merge(adapter, model, adapter / "merged")
-        convert(adapter / "merged", exported, "float32")
+        convert(adapter / "merged", exported, quantization)
     utterances, read_feats = open_set(Lists(wav_scp=str(data / "wav.scp")), "test", LogMel(exported))
     decoder = Ct2Decoder(exported, load_tokenizer(exported), device="cpu")
     batches = plan_batches(utterances, decoder.max_frames, window, PredictConfig.tail_frames)
