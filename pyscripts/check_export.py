@@ -62,7 +62,7 @@ def _compare(exported: Path, args: argparse.Namespace) -> "Parity":
     if args.merged_dir:
         check_ct2(model_of(exported), args.merged_dir)
     parity = compare(args.tuned, exported, args.merged_dir)
-    if (chosen := parity.differences[:args.examine]) and args.merged_dir and args.feats_scp:
+    if (chosen := parity.spread(args.examine)) and args.merged_dir and args.feats_scp:
         from utils.config import Lists
         from utils.parity_causes import examine
 

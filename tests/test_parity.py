@@ -68,6 +68,16 @@ def test_hypotheses_and_tokens_are_compared(exp_dir: Path) -> None:
     assert parity.same_tokens == pytest.approx(100 * (1 - 9 / n_tokens))
 
 
+def test_examined_are_differences_from_everywhere(exp_dir: Path) -> None:
+    parity = compare(scored(exp_dir, "lora"), scored(exp_dir, "ct2-int8", **{
+        key.replace("|", "_"): "autre chose" for key in REFERENCES}))
+    keys = [one.key for one in parity.differences]
+    assert [one.key for one in parity.spread(2)] == [keys[0], keys[2]]
+    assert parity.spread(20) == parity.differences and parity.spread(0) == []
+    parity.differences[3].cause = QUANTIZATION
+    assert [one.key for one in parity.examples()] == [keys[3]]
+
+
 def test_the_table_has_every_quantization_and_picks_none(exp_dir: Path) -> None:
     tuned = scored(exp_dir, "lora", seconds=10)
     exports = [scored(exp_dir, "ct2-int8", "int8_float32", b_fr_transcribe="cinq six sept neuf"),

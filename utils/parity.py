@@ -70,6 +70,15 @@ class Parity:
             return "" if taken.startswith("int8") else taken
         return "" if taken == asked else taken
 
+    def spread(self, count: int) -> list[Difference]:
+        """``count`` differences from all over the list, so that every language and task has its share."""
+        total = len(self.differences)
+        return [self.differences[index * total // count] for index in range(count)] if count < total else self.differences
+
+    def examples(self) -> list[Difference]:
+        """The first differences, those that were examined if any were."""
+        return ([one for one in self.differences if one.cause] or self.differences)[:SHOWN_DIFFERENCES]
+
     def lost(self, tolerance: float) -> list[str]:
         """Figures over all languages that are worse by more than ``tolerance`` points."""
         return [f"{metric.upper()} {before:.2f} -> {after:.2f}" for metric, language, before, after in self.figures
@@ -162,7 +171,7 @@ def _compare_tokens(tokenizer: WhisperTokenizerFast, tuned: dict[str, str],
 
 def write_record(parity: Parity, exported: Path) -> None:
     """Write parity.json: all but the differences that were not examined."""
-    known = [one for one in parity.differences if one.cause] or parity.differences[:SHOWN_DIFFERENCES]
+    known = [one for one in parity.differences if one.cause] or parity.examples()
     write_json(exported / RECORD, {**asdict(parity), "differences": [asdict(one) for one in known]})
 
 
@@ -231,8 +240,8 @@ def difference_lines(parity: Parity) -> list[str]:
     counted = "; ".join(f"{count} x {cause}" for cause, count in sorted(causes.items()))
     lines = [f"{parity.exported} on {parity.set}: {n_different} of {parity.n_hypotheses} hypotheses differ"
              + (f"; {sum(causes.values())} examined: {counted}" if counted else "")]
-    for one in parity.differences[:SHOWN_DIFFERENCES]:
-        where = f"token {one.position}: {one.tokens[0]!r} / {one.tokens[1]!r}"
+    for one in parity.examples():
+        where = f"token {one.position}: " + " / ".join(repr(token) if token else "the end" for token in one.tokens)
         if one.probabilities:
             where += ", to the tuned model of probability {:.2f} / {:.2f}".format(*one.probabilities)
         lines += [f"  {one.key}: {where}{': ' + one.cause if one.cause else ''}",
