@@ -73,7 +73,9 @@ class Parity:
     def spread(self, count: int) -> list[Difference]:
         """``count`` differences from all over the list, so that every language and task has its share."""
         total = len(self.differences)
-        return [self.differences[index * total // count] for index in range(count)] if count < total else self.differences
+        if count >= total:
+            return self.differences
+        return [self.differences[index * total // count] for index in range(count)]
 
     def examples(self) -> list[Difference]:
         """The first differences, those that were examined if any were."""
