@@ -191,7 +191,7 @@ def test_stage_five_alone_with_two_quantizations_and_a_gate_that_closes(finished
         shutil.rmtree(exp / "decode_test_lora")
         (finished / "kept").rename(exp / "decode_test_lora")
     assert result.returncode == 1
-    assert "the exports are not let through" in result.stderr and (exp / "RESULTS.md").is_file()
+    assert (exp / "RESULTS.md").is_file()
     assert re.search(r"is worse than .*decode_test_lora by more than 1\.0: .*WER 0\.00 -> ", result.stderr)
 
 
