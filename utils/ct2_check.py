@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ def check_ct2(ct2_dir: Path, merged_dir: Path) -> None:
     generation = GenerationConfig.from_pretrained(merged_dir, local_files_only=True)
     tokenizer = load_tokenizer(merged_dir)
     files = {name: read_json(ct2_dir / name, "Export again: ./run.sh --stage 5") for name in _FILES}
-    for what, found, expected in [*_ids(ct2_dir, files["vocabulary.json"], tokenizer, model),
-                                  *_settings(files, generation, model), *_weights(ct2_dir, model)]:
+    # One after the other: what comes later relies on what was compared before.
+    for what, found, expected in chain(_ids(ct2_dir, files["vocabulary.json"], tokenizer, model),
+                                       _settings(files, generation, model), _weights(ct2_dir, model)):
         if found != expected:
             raise UserError(f"{ct2_dir}: {what} would be wrong there: {str(found)[:80]}, not {str(expected)[:80]}")
 
