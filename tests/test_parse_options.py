@@ -81,6 +81,7 @@ def test_what_follows_the_options_stays_in_place(train):
 def test_the_command_line_wins_over_a_config_wherever_it_stands(train):
     (train.folder / "my.conf").write_text("nj=7\nstop-stage=1\n")
     assert values(train("--nj", "3", "--config", "my.conf")) == ["3", "1", "false", ""]
+    assert values(train("--skip-bad", "--config", "my.conf")) == ["7", "1", "true", ""]
 
 
 def test_a_config_is_read_like_a_shell_would_but_never_run(train):

@@ -12,17 +12,15 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from utils.cmd_common import Request, SignalNote, failure_report, parse_request
 from utils.cmd_progress import ProgressLine
+from utils.cmd_scheduler import JobState, Scheduler, SilentSchedulerError, ask
 from utils.errors import UserError
 from utils.scheduler_conf import find_conf, read_conf
 
@@ -33,68 +31,6 @@ _END_SECONDS = 120.0  # that jobs may take to end when they are cancelled
 _PATIENCE = 60.0  # seconds after which a waiting job's reason is shown
 # What path.sh sets, Kaldi's too: a job script says its whole environment, whatever the scheduler hands over.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONUTF8", "LC_ALL", "LD_LIBRARY_PATH", "KALDI_ROOT")
-
-
-class SilentSchedulerError(Exception):
-    """The scheduler cannot be asked at the moment."""
-
-
-@dataclass(frozen=True)
-class JobState:
-    """What the scheduler says about a job that has not ended."""
-
-    running: bool
-    reason: str = ""  # why it waits
-    hopeless: bool = False  # the scheduler keeps it but it will not end: it could not start, its node is gone
-
-
-class Scheduler(ABC):
-    """What differs between cluster engines."""
-
-    driver: str  # the driver's name, for messages
-    conf_name: str  # its file under conf/
-    task_variable: str  # environment variable with the id of an array's job
-
-    @abstractmethod
-    def job_flags(self, name: str, output: Path) -> list[str]:
-        """Flags that name the job and say where what it prints goes (errors before its own log is open)."""
-
-    @abstractmethod
-    def array_flags(self, jobs: range, limit: int | None) -> list[str]:
-        """Flags for an array of jobs, at most ``limit`` of them running at once."""
-
-    @abstractmethod
-    def read_id(self, output: str) -> str:
-        """The cluster's id of a job, from what the submit command printed."""
-
-    @abstractmethod
-    def unfinished(self, cluster_id: str, jobs: range) -> dict[int, JobState]:
-        """The jobs that the scheduler still holds.
-
-        Raises:
-            SilentSchedulerError: it does not answer.
-        """
-
-    @abstractmethod
-    def cancel(self, cluster_id: str) -> list[str]:
-        """The command that cancels all jobs of a submission."""
-
-    @abstractmethod
-    def fate(self, cluster_id: str, job: int | None) -> str:
-        """What the scheduler remembers about the end of a job; empty if nothing. ``None``: it was no array."""
-
-
-def ask(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a scheduler's command, shielded from the terminal's Ctrl-C.
-
-    Raises:
-        SilentSchedulerError: it is not there or hangs.
-    """
-    try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=120,
-                              stdin=subprocess.DEVNULL, start_new_session=True)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SilentSchedulerError(str(error)) from None
 
 
 class ClusterRunner:

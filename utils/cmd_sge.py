@@ -28,7 +28,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cmd_cluster import JobState, Scheduler, SilentSchedulerError, ask, run_driver
+from utils.cmd_cluster import run_driver
+from utils.cmd_scheduler import JobState, Scheduler, SilentSchedulerError, ask
 
 
 class GridEngine(Scheduler):

@@ -26,7 +26,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cmd_cluster import JobState, Scheduler, SilentSchedulerError, ask, run_driver
+from utils.cmd_cluster import run_driver
+from utils.cmd_scheduler import JobState, Scheduler, SilentSchedulerError, ask
 
 # Reasons of a waiting job that nothing but a person's hand will change.
 _HOPELESS = re.compile(r"launch failed|JobHoldMaxRequeue|DependencyNeverSatisfied|RequeueHold|BadConstraints")

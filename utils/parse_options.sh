@@ -113,7 +113,7 @@ _po_parse() {
         _po_option=$1
         [[ $1 == --config ]] || _po_known "${1#--}" || die "unknown option '$1' (--help lists them all)"
         # `--nj --stage 3` forgot a value; `--decode-opts "--beam 5"` did not.
-        if (($# < 2)) || { [[ $2 == --* ]] && _po_known "${2#--}"; }; then
+        if (($# < 2)) || { [[ $2 == --* ]] && { [[ $2 == --config ]] || _po_known "${2#--}"; }; }; then
           _po_is_flag "${1#--}" || die "option '$1' needs a value"
           set -- "$1" true "${@:2}"
         fi

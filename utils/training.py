@@ -52,6 +52,16 @@ class MultitaskTrainer(Seq2SeqTrainer):
         """The development set as it is: no padding drawn, nothing shuffled."""
         return self._dataloader(eval_dataset or self.eval_dataset, PaddingOptions(policy="none"), shuffle=False)
 
+    def _run_epoch(self, **state: Any) -> None:
+        """An epoch; none if a training that was killed after its last checkpoint has only to be finished.
+
+        The trainer would take one step too many: it looks whether all are done after a step, not before.
+        """
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(**state)
+        else:
+            self.control.should_training_stop = True
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the seconds trained so far, earlier runs of a resumed training included."""
         if not hasattr(self, "_clock"):
@@ -150,7 +160,8 @@ def plot_losses(history: list[dict[str, float]], path: Path) -> None:
             axis.plot(*zip(*points, strict=True), style, label=label)
     losses.set_ylabel("cross entropy per token")
     losses.set_ylim(bottom=0)
-    losses.legend()
+    if losses.lines:
+        losses.legend()
     rates.set_ylabel("learning rate")
     rates.set_xlabel("step")
     for axis in (losses, rates):
