@@ -26,13 +26,14 @@ ARGV = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0
         "logging_steps": 1, "eval_strategy": "steps", "eval_steps": 1, "use_cpu": True}
 
 
-def write_config(path: Path, corpus: Path, model: Path, *, is_large_model: bool = True, **argv: Any) -> Path:
+def write_config(path: Path, corpus: Path, model: Path, *, is_large_model: bool = True, padding: str = "none",
+                 **argv: Any) -> Path:
     lists = {name: {"wav_scp": str(corpus / name / "wav.scp"), "text": str(corpus / name / "text")}
              for name in ("train", "dev")}
     values = {"data": {"train": lists["train"], "test": lists["dev"]},
               "predict": {"model_path": str(model), "eval": lists["train"], "max_frames": 100},
               "model": {"model_path": str(model), "is_large_model": is_large_model, "lora": {"r": 4, "alpha": 8},
-                        "padding": {"policy": "none"},
+                        "padding": {"policy": padding},
                         "model_train_argv": {"out_model_path": str(path.with_suffix("")), **ARGV, **argv}}}
     path.write_text(json.dumps(values), encoding="utf-8")
     return path
@@ -61,12 +62,13 @@ run_main(main)
 
 @pytest.mark.slow
 def test_two_processes_make_the_update_of_one_with_the_same_global_batch(corpus, tiny_whisper, tmp_path):
-    """With LoRA, and with all weights."""
-    kinds = {"lora": "adapter_model.safetensors", "full": "model.safetensors"}
+    """With LoRA, with all weights, and with batches so long that one process computes its own in more parts."""
+    kinds = {"lora": "adapter_model.safetensors", "full": "model.safetensors", "parts": "adapter_model.safetensors"}
 
     def configs(number: int) -> list[Path]:
-        return [write_config(tmp_path / f"{kind}-{number}.yaml", corpus, tiny_whisper, is_large_model=kind == "lora",
-                             per_device_train_batch_size=8 // number) for kind in kinds]
+        return [write_config(tmp_path / f"{kind}-{number}.yaml", corpus, tiny_whisper, is_large_model=kind != "full",
+                             padding="full" if kind == "parts" else "none",
+                             per_device_train_batch_size=8 if number == 1 else 5) for kind in kinds]
 
     for config in configs(1):
         tune(load_config(config))

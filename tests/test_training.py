@@ -346,16 +346,38 @@ def test_gradient_checkpointing_saves_memory_and_changes_nothing(recipe: Any, en
         torch.testing.assert_close(left[name], right[name], rtol=1e-4, atol=1e-6)
 
 
-def test_a_frozen_encoder_runs_once_for_each_batch_of_all_epochs(recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    passes: list[int] = []
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many utterances each encoder pass takes."""
+    counted: list[int] = []
     forward = ShortContextEncoder.forward
 
-    def counted(self: ShortContextEncoder, features: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        passes.append(len(features))
+    def count(self: ShortContextEncoder, features: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        counted.append(len(features))
         return forward(self, features, *args, **kwargs)
 
-    monkeypatch.setattr(ShortContextEncoder, "forward", counted)
-    options = {"lora": {"r": 4, "alpha": 8, "encoder": False}, "cache_encoder": True}
+    monkeypatch.setattr(ShortContextEncoder, "forward", count)
+    return counted
+
+
+def test_a_batch_at_the_full_window_is_computed_in_parts(recipe: Any, passes: list[int]) -> None:
+    adapters = []
+    for budget, expected in ((60000, [4, 4]), (4000, [2, 2, 2, 2])):  # twice 4000 frames are two full windows
+        passes.clear()
+        config = recipe(f"budget{budget}", {"padding": {"policy": "full"}, "batch": {"max_frames": budget}},
+                        max_steps=2, per_device_train_batch_size=4, eval_strategy="no", optim="sgd",
+                        learning_rate=0.1)
+        tune(config)
+        assert passes == expected
+        adapters.append(load_file(out(config) / ADAPTER))
+    for name, weight in adapters[0].items():
+        torch.testing.assert_close(adapters[1][name], weight, rtol=1e-4, atol=1e-6)
+
+
+def test_a_frozen_encoder_runs_once_for_each_batch_of_all_epochs(recipe: Any, passes: list[int],
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"lora": {"r": 4, "alpha": 8, "encoder": False}, "cache_encoder": True,
+               "padding": {"full_window_share": 0.5}}
     argv = {"max_steps": 12, "eval_strategy": "no"}
     kept = recipe("kept", options, **argv)
     tune(kept)

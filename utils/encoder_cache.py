@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import torch
 from torch import nn
 
@@ -14,9 +16,9 @@ class EncoderCache:
 
     def __init__(self, encoder: nn.Module) -> None:
         self._encoder = encoder
-        self._outputs: dict[int, torch.Tensor] = {}
+        self._outputs: dict[Hashable, torch.Tensor] = {}
 
-    def __call__(self, batch_id: int, input_features: torch.Tensor) -> torch.Tensor:
+    def __call__(self, batch_id: Hashable, input_features: torch.Tensor) -> torch.Tensor:
         """Encoder outputs (batch, ceil(frames / 2), d_model) of (batch, num_mels, frames) features."""
         if batch_id not in self._outputs:
             with torch.no_grad():

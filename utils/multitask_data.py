@@ -159,6 +159,18 @@ class MultitaskCollator:
         return inputs, positions, segments, labels
 
 
+def split_batch(batch: dict[str, Any], max_frames: int) -> list[dict[str, Any]]:
+    """A collated batch in parts of at most ``max_frames`` feature frames, padding counted, or of one utterance each."""
+    rows, _, frames = batch["input_features"].shape
+    size = max(1, max_frames // frames)
+    if size >= rows:
+        return [batch]
+    tensors = {name: value for name, value in batch.items() if name != "batch_id"}
+    return [{"batch_id": (batch["batch_id"], first),
+             **{name: tensor[first:first + size] for name, tensor in tensors.items()}}
+            for first in range(0, rows, size)]
+
+
 def describe(dataset: MultitaskDataset) -> str:
     """One line for the log: how many targets of how many utterances, and how long they are."""
     minutes = math.fsum(dataset.num_frames) / 6000

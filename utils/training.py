@@ -16,10 +16,11 @@ from utils.config import ModelConfig, PaddingOptions
 from utils.encoder_cache import EncoderCache
 from utils.filesystem import atomic_open, sync_directory
 from utils.modeling import ShortContextEncoder
-from utils.multitask_data import MultitaskCollator, MultitaskDataset
+from utils.multitask_data import MultitaskCollator, MultitaskDataset, split_batch
 
 HISTORY = "train_history.json"
 LOSS_PLOT = "loss.png"
+_MOST_PADDING = 2  # a batch whose padding makes it more than twice its budget of frames is computed in parts
 
 
 class MultitaskTrainer(Seq2SeqTrainer):
@@ -68,6 +69,20 @@ class MultitaskTrainer(Seq2SeqTrainer):
             earlier = max((entry.get("seconds", 0.0) for entry in self.state.log_history), default=0.0)
             self._clock = time.monotonic() - earlier
         super().log({**logs, "seconds": round(time.monotonic() - self._clock, 1)}, start_time)
+
+    def training_step(self, model: torch.nn.Module, inputs: dict[str, Any],
+                      num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
+        """Forward and backward. A batch that is padded to the full window takes no more memory than others.
+
+        The loss is a sum over tokens, so the gradients of its parts add up to its own. Several processes average them
+        with the last part, however many parts each has.
+        """
+        *parts, last = split_batch(inputs, _MOST_PADDING * self.options.batch.max_frames)
+        losses = []
+        for part in parts:
+            with self.accelerator.no_sync(model):
+                losses.append(super().training_step(model, part, num_items_in_batch))
+        return sum(losses, start=super().training_step(model, last, num_items_in_batch))
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool = False,
                      num_items_in_batch: torch.Tensor | None = None) -> Any:
