@@ -27,7 +27,7 @@ get_model() {
 run_corpus() {
   local words
   mapfile -d '' -t words < <(xargs -r printf '%s\0' <<<"$3")
-  wait "$!" || die "$1: its options have an open quote: $3"
+  wait "$!" || die "$1: its options have an open quote"
   "$corpus/$1_$corpus_name.py" --languages "$2" "${words[@]}" "${@:4}"
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Is the fast way as good? The same utterances, seed and epochs, trained in several ways, then scored.
 
-    tools/bench/quality.py --ways uniform stock --utterances 200       # one pass and no padding, beside the usual way
-    tools/bench/quality.py --ways none uniform log-uniform mixed --utterances 1000000 --test data/dev
+    tools/bench/quality.py --ways shipped stock --utterances 200       # one pass and no padding, beside the usual way
+    tools/bench/quality.py --ways none uniform-100 shipped log-uniform --utterances 1000000 --test data/dev
 
 A way is a policy of padding in our training, or ``stock``: transformers' trainer with one padded example a key, which
 takes some 2.4 s a target on two CPU cores. Each is decoded unpadded and at the 30-s window, greedily, by CTranslate2 in
@@ -25,12 +25,14 @@ from utils.lists import read_list, write_list
 ROOT = Path(__file__).resolve().parents[2]
 
 
+_PADDING = "model.padding."
 WAYS = {
-    "none": ["model.padding.policy=none"],
-    "uniform": ["model.padding.policy=uniform", "model.padding.max_frames=300"],
-    "uniform-100": ["model.padding.policy=uniform", "model.padding.max_frames=100"],
-    "log-uniform": ["model.padding.policy=log-uniform", "model.padding.max_frames=2700"],
-    "mixed": ["model.padding.policy=uniform", "model.padding.max_frames=300", "model.padding.full_window_share=0.05"],
+    "shipped": [],
+    "none": [f"{_PADDING}policy=none", f"{_PADDING}full_window_share=0"],
+    "uniform-100": [f"{_PADDING}max_frames=100", f"{_PADDING}full_window_share=0"],
+    "uniform-300": [f"{_PADDING}max_frames=300", f"{_PADDING}full_window_share=0"],
+    "mixed-300": [f"{_PADDING}max_frames=300", f"{_PADDING}full_window_share=0.05"],
+    "log-uniform": [f"{_PADDING}policy=log-uniform", f"{_PADDING}max_frames=2700", f"{_PADDING}full_window_share=0"],
     "stock": [],
 }
 
@@ -38,7 +40,7 @@ WAYS = {
 def main() -> None:
     """Parse the options, train, decode, score."""
     parser = bench_parser(__doc__, repetitions=1)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["uniform", "stock"])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["shipped", "stock"])
     parser.add_argument("--train", type=Path, default=Path("data/train"), help="utterances are taken from it")
     parser.add_argument("--test", type=Path, default=Path("data/test"), help="data directory that is scored")
     parser.add_argument("--model", type=Path, default=Path("download/whisper-base"), help="Hugging Face directory")
