@@ -35,10 +35,18 @@ def recipe_copy(directory: Path, corpus: str) -> Path:
     return egs
 
 
-def run_corpus(egs: Path, model: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def start_corpus(egs: Path, model: Path, *arguments: str | Path) -> subprocess.Popen[str]:
     """The run.sh of ``egs``, which ``recipe_copy`` made, called from another directory as users may."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         environment.pop(name, None)
-    return subprocess.run([egs / "run.sh", "--model", model, *_OPTIONS, *arguments], cwd=egs.parent, env=environment,
-                          capture_output=True, text=True, encoding="utf-8", timeout=1800)
+    return subprocess.Popen([egs / "run.sh", "--model", model, *_OPTIONS, *arguments], cwd=egs.parent, env=environment,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+                            start_new_session=True)
+
+
+def run_corpus(egs: Path, model: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The same, until it ends."""
+    with start_corpus(egs, model, *arguments) as process:
+        stdout, stderr = process.communicate(timeout=1800)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)

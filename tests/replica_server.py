@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ class ReplicaServer:
         ranges: whether the Range header is heeded.
         statuses: for each coming request, instead of an answer; then answers.
         bytes_before_drop: for each coming request; then whole answers.
+        seconds: that every answer takes.
         asked: path and Range header of each request.
         close: goes away; from then on connections are refused.
     """
@@ -32,6 +34,7 @@ class ReplicaServer:
     ranges: bool = True
     statuses: list[int] = field(default_factory=list)
     bytes_before_drop: list[int] = field(default_factory=list)
+    seconds: float = 0.0
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     close: Callable[[], None] = lambda: None
 
@@ -59,7 +62,10 @@ def _handler(state: ReplicaServer) -> type[BaseHTTPRequestHandler]:
             self._head(206 if start else 200, len(content) - start,
                        f"bytes {start}-{len(content) - 1}/{len(content)}" if start else None)
             limit = state.bytes_before_drop.pop(0) if state.bytes_before_drop else len(content)
-            self.wfile.write(content[start:][:limit])
+            body = content[start:][:limit]
+            self.wfile.write(body[:len(body) // 2])
+            time.sleep(state.seconds)
+            self.wfile.write(body[len(body) // 2:])
 
         def _head(self, status: int, length: int, content_range: str | None) -> None:
             self.send_response(status)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
+import random
+import signal
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from egs_run import load_script, recipe_copy, run_corpus
+from egs_run import load_script, recipe_copy, run_corpus, start_corpus
 from replica_server import ReplicaServer, forget_proxies, serve
 
 from utils.corpus_download import Places
@@ -134,3 +138,34 @@ def test_the_whole_recipe_runs_on_the_replica(server: ReplicaServer, tiny_whispe
     report = (egs / "exp/tiny/RESULTS.md").read_text(encoding="utf-8")
     assert "WER" in report and "BLEU" in report
     assert "Stage 5" in finished.stderr and (egs / "exp/tiny/ct2_int8/model.bin").is_file()
+
+
+@pytest.mark.kill
+def test_killed_while_it_downloads_or_writes_lists_it_finishes_the_same(server: ReplicaServer, tiny_whisper: Path,
+                                                                        tmp_path: Path) -> None:
+    def lists(egs: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(egs)): path.read_bytes().replace(os.fsencode(egs), b"")
+                for path in egs.glob("data/**/*") if path.is_file() and ".steps" not in path.parts}
+
+    whole, killed = (recipe_copy(tmp_path / name, "fleurs") for name in ("whole", "killed"))
+    options = ("--stop-stage", "1", "--languages", "fr", "--download-args", f"--url '{server.url}'")
+    undisturbed = run_corpus(whole, tiny_whisper, *options)
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    server.seconds, seed, kills = 0.3, random.randrange(10_000), 0
+    rng = random.Random(seed)
+    while True:
+        process = start_corpus(killed, tiny_whisper, *options)
+        deadline = time.monotonic() + rng.uniform(0.5, 6)
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        _, said = process.communicate()
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, f"seed {seed}: {said}"
+        kills += 1
+    assert kills > 0 and lists(killed) == lists(whole) and lists(whole)
+    unpacked, again = (sorted(str(path.relative_to(egs)) for path in egs.glob("download/fleurs/**/*"))
+                       for egs in (whole, killed))
+    assert unpacked == again
