@@ -110,7 +110,7 @@ def _train(num_keys: int, args: argparse.Namespace) -> dict[str, float]:
     from utils.training_arguments import training_arguments
 
     torch.set_num_threads(args.threads)
-    config = load_config(args.config, ["model.padding.policy=none"])
+    config = load_config(args.config, ["model.padding.policy=none", "model.padding.full_window_share=0"])
     tokenizer = load_tokenizer(args.model)
     with tempfile.TemporaryDirectory() as folder:
         _write_set(Path(folder), num_keys, args.model)
