@@ -10,7 +10,7 @@
 # The same command again does what is left to do. Steps that run as several jobs are functions in utils/stages.sh.
 # Own lists: put data/{train,dev,test}/{transcribe,translate}/{wav.scp,text} in place and start at stage 1.
 set -euo pipefail
-command_line="$0 $*"
+command_line="$0${*:+ $*}"
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 
 stage=0                             # first stage to run

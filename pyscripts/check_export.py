@@ -46,7 +46,8 @@ def main() -> None:
             raise UserError(f"{exported}: was not compared; leave --recorded out")
         records.append(record)
     print(parity_table(records))
-    for line in [*fallback_notes(records), *(line for one in records for line in difference_lines(one))]:
+    differences = [line for one in records for line in difference_lines(one)]  # recorded ones are in the report
+    for line in fallback_notes(records) + ([] if args.recorded else differences):
         print(line)
     losses = [f"{exported} is worse than {args.tuned} by more than {args.tolerance}: {', '.join(lost)}"
               for exported, one in zip(args.exported, records, strict=True) if (lost := one.lost(args.tolerance))]
