@@ -77,23 +77,23 @@ class Counter:
 
 
 def measure_training(name: str, args: argparse.Namespace) -> dict[str, float]:
-    """Train ``args.steps`` steps after one that is not counted; ``ours`` an epoch after one.
+    """Train ``args.steps`` steps after one that is not counted; ours an epoch after one.
 
     Returns:
         seconds, targets and audio_seconds (each target's audio counts) of the counted steps, and peak_gb.
     """
     torch.set_num_threads(args.threads)
-    config = load_config(args.config)
+    config = load_config(args.config, ["model.padding.full_window_share=0"] if name == "ours-short" else [])
     tokenizer = load_tokenizer(args.model)
     utterances, feats = _utterances(args)
     texts = read_list(args.data / "text")
     with tempfile.TemporaryDirectory() as directory:
         epoch = _steps_of_an_epoch(utterances, config)
-        steps, before = (epoch, epoch) if name == "ours" else (args.steps, 1)
+        steps, before = (epoch, epoch) if name != "stock" else (args.steps, 1)
         argv = {**config.model.model_train_argv, "out_model_path": directory, "max_steps": before + steps,
                 "eval_strategy": "no", "save_strategy": "no", "report_to": "none", "disable_tqdm": True,
                 "use_cpu": args.device == "cpu"}
-        if name == "ours":
+        if name != "stock":
             dataset = MultitaskDataset(utterances, feats.__getitem__, texts, tokenizer)
             model = add_lora(load_base_model(args.model), config.model.lora)
             fuse_lora(model)
