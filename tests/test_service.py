@@ -174,6 +174,13 @@ def test_openais_client_sees_models_and_mistakes(address, recognizer):
     refusal(httpx2.get(f"{address}/recognize"), 405)
 
 
+def test_raw_g722_is_known_by_its_name(address, recognizer):
+    for name, status in (("A.G722", 200), ("a.wav", 400)):
+        answer = httpx2.post(f"{address}/recognize", files={"file": (name, bytes(4000))}, timeout=60)
+        assert answer.status_code == status, answer.text
+        assert status != 200 or answer.json()["transcribe"].startswith("transcribe 0.5")
+
+
 def test_a_failure_inside_tells_nothing_and_the_next_request_is_served(address, recognizer):
     message = refusal(post(address, audio=wav(4.25)), 500)
     assert "secret" not in message and "Traceback" not in message

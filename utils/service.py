@@ -55,11 +55,13 @@ class Service:
             AbandonedError: the client hung up.
         """
         code = _checked_language(language)
+        # The one format without a header is known by its name; nothing else of a client's name is used.
+        source = "the uploaded file" + (".g722" if (file.filename or "").lower().endswith(".g722") else "")
         began = monotonic()
 
         def work(check: Progress) -> Recognition:
             check(0.0)
-            audio = read_audio(io.BytesIO(file.file.read()), "the uploaded file", self.limits.audio_seconds)
+            audio = read_audio(io.BytesIO(file.file.read()), source, self.limits.audio_seconds)
             check(0.0)
             return self.recognize(audio, tasks=tasks, language=code, on_progress=check)
 
