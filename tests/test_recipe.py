@@ -171,6 +171,7 @@ def test_stage_five_alone_with_two_quantizations_and_a_gate_that_closes(finished
     exp = finished / EXP
     result = run(finished, tiny_whisper, "--stage", "5", "--quantization", "int8 float16", "--push-to-hub", "me/tiny")
     assert result.returncode == 0, result.stderr
+    assert re.search(r"compare_exports_test: .*decode_test_ct2-float16 is given now", result.stderr)
     # No CPU here has float16: that is said, and the export is there.
     assert re.search(r"^\| ct2-float16 +\| float32 \(!\) ", result.stdout, re.MULTILINE)
     assert "(!) ct2-float16 was written and checked as files" in result.stdout

@@ -82,20 +82,24 @@ def state_of(step: Step, made_from: Mapping[str, Any]) -> State:
         return State("never made")
     changes = _changes(marker, made_from)
     if marker["state"] != "made":
-        changed = f"; since then {'; '.join(changes)}" if changes else ""
+        changed = f"; since then {_in_short(changes, '; ')}" if changes else ""
         return State(f"begun {marker['begun']}, not finished{changed}", resumable=not changes)
     for name, found in _fingerprints(step.outputs).items():
         if found != marker["outputs"].get(name, found):
             changes.append(f"its output {name} {'is gone' if found == fingerprints.ABSENT else 'was changed'}")
     code = ""
     if newer := _different(marker["code"], made_from["code"]):
-        code = f"other code now: {', '.join(newer[:2])}{f' and {len(newer) - 2} more' if len(newer) > 2 else ''}"
+        code = f"other code now: {_in_short(newer, ', ')}"
     if code and not step.costly:
         changes.append(code)
     if changes:
-        return State("; ".join(changes), made=marker["made"])
+        return State(_in_short(changes, "; "), made=marker["made"])
     remark = f" ({code}; --force true makes it again)" if code else ""
     return State(remark=f"up to date{remark}", made=marker["made"])
+
+
+def _in_short(items: Sequence[str], comma: str, most: int = 2) -> str:
+    return comma.join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
 
 
 def _changes(marker: Mapping[str, Any], made_from: Mapping[str, Any]) -> list[str]:
@@ -115,8 +119,14 @@ def _different(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
 def _changed_words(old: Sequence[str], new: Sequence[str]) -> list[str]:
     """Differences of two command lines, in the terms of their options."""
     before, now = _options(old), _options(new)
-    return [f"{name} was {before.get(name, 'not given')!s}, is {now.get(name, 'not given')!s}"
-            for name in _different(before, now)]
+    changes = []
+    for name in _different(before, now):
+        was, is_now = before.get(name), now.get(name)
+        if name.startswith("argument ") and None in (was, is_now):
+            changes.append(f"{is_now} is given now" if was is None else f"{was} is not given now")
+        else:
+            changes.append(f"{name} was {was or 'not given'}, is {is_now or 'not given'}")
+    return changes
 
 
 def _options(words: Sequence[str]) -> dict[str, str]:
