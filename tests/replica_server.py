@@ -64,7 +64,8 @@ def _handler(state: ReplicaServer) -> type[BaseHTTPRequestHandler]:
             limit = state.bytes_before_drop.pop(0) if state.bytes_before_drop else len(content)
             body = content[start:][:limit]
             self.wfile.write(body[:len(body) // 2])
-            time.sleep(state.seconds)
+            if state.seconds:
+                time.sleep(state.seconds)
             self.wfile.write(body[len(body) // 2:])
 
         def _head(self, status: int, length: int, content_range: str | None) -> None:
