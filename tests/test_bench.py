@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from made_corpus import write_set
 
-from tools.bench import bench_scale, contestants, quality
+from tools.bench import bench_scale, contestants, measure_scale, quality
 from tools.bench.measure import Timing, report, spread, spread_audio, take_turns
 from tools.bench.trainers import measure_training, train_ours, train_stock
 from utils.config import load_config
@@ -83,3 +83,9 @@ def test_what_a_list_costs_is_measured_on_lists_that_merge_and_train(tiny_whispe
     assert min(found.values()) > 0
     bench_scale._plot([1000, 2000], [["1,000", *range(1, 7)], ["2,000", *range(2, 8)]], tmp_path / "scale.png")
     assert (tmp_path / "scale.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_made_set_of_any_size_is_scored(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    measure_scale.scoring(300, data / "text", nj=2)
+    shown = capfd.readouterr()
+    assert "300 references = 300 hypotheses scored" in shown.err and "scoring 300 keys, 2 jobs: " in shown.out

@@ -5,6 +5,7 @@
     tools/bench/measure_scale.py lists 1000000     # opening a made training set of so many keys, two an utterance
     tools/bench/measure_scale.py batches 5000000   # drawing an epoch's batches of so many utterances
     tools/bench/measure_scale.py operations        # by arithmetic: what an utterance costs in training
+    tools/bench/measure_scale.py scoring 1000000 data/train/text    # score.py on a made set of so many keys
 
 Seconds are this process's CPU seconds, so a busy machine does not change them much; memory is its peak. The numbers in
 conf/README.md come from here.
@@ -12,6 +13,7 @@ conf/README.md come from here.
 
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +21,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
 
 from tools.bench.shapes import SIZES
 from utils.cli import make_parser, run_main
@@ -116,6 +119,41 @@ def operations(seconds: float, tokens: int, targets: int) -> None:
               f"cross-attention's keys and values {cross_keys / 1e9:.0f}, decoder {decoder / 1e9:.0f}")
 
 
+def scoring(num_keys: int, text: Path, nj: int) -> None:
+    """Scoring a made set: words of a merged text at random, an eighth of them wrong, in languages with spaces."""
+    import random
+    from collections import defaultdict
+
+    from utils.languages import is_spaceless
+    from utils.lists import parse_key, read_list, write_list
+    from utils.score_files import write_json
+
+    words: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for key, value in read_list(text).items():
+        parsed = parse_key(key)
+        if not is_spaceless(parsed.language):
+            words[parsed.language, parsed.task].extend(value.split())
+    rng, kinds = random.Random(0), sorted(words)
+    references, hypotheses = {}, {}
+    for number in range(num_keys):
+        language, task = kind = kinds[number % len(kinds)]
+        key, said = f"u{number:07}|{language}|{task}", rng.choices(words[kind], k=rng.randint(4, 16))
+        references[key] = " ".join(said)
+        hypotheses[key] = " ".join(word if rng.random() > 0.08 else rng.choice(words[kind])
+                                   for word in said if rng.random() > 0.04)
+    with tempfile.TemporaryDirectory() as folder:
+        decode_dir = Path(folder) / "decode"
+        write_list(Path(folder) / "text", references)
+        write_list(decode_dir / "text", hypotheses)
+        write_json(decode_dir / "decode.json", {"system": "made", "set": "made", "seconds": 1.0, "audio_seconds": 1.0})
+        began = time.monotonic()
+        subprocess.run([ROOT / "pyscripts/score.py", "--nj", str(nj), "--ref", Path(folder) / "text", decode_dir],
+                       check=True)
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print(f"scoring {num_keys} keys, {nj} jobs: {time.monotonic() - began:.0f} s; "
+          f"the largest process {peak / 1e6:.2f} GB")
+
+
 def main() -> None:
     """Parse the command line and measure."""
     parser = make_parser(__doc__)
@@ -130,9 +168,13 @@ def main() -> None:
     of_operations.add_argument("--seconds", type=float, default=7.2, help="of the utterance")
     of_operations.add_argument("--tokens", type=int, default=30, help="of a target")
     of_operations.add_argument("--targets", type=int, default=2, help="of an utterance")
+    of_scoring = commands.add_parser("scoring", help=scoring.__doc__)
+    of_scoring.add_argument("num_keys", type=int)
+    of_scoring.add_argument("text", type=Path, help="merged text of a data directory")
+    of_scoring.add_argument("--nj", type=int, default=2, help="processes that count errors")
     arguments = vars(parser.parse_args())
-    {"features": features, "lists": lists, "batches": batches, "operations": operations}[arguments.pop("command")](
-        **arguments)
+    {"features": features, "lists": lists, "batches": batches, "operations": operations,
+     "scoring": scoring}[arguments.pop("command")](**arguments)
 
 
 if __name__ == "__main__":
