@@ -83,9 +83,12 @@ def results(work: Path) -> dict[str, Any]:
     return found
 
 
+MEASURED = {"seconds", "speed", "tuned_speed", "memory_before_mb", "peak_memory_mb", "memory_mb", "tuned_memory_mb"}
+
+
 def without_times(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: without_times(one) for key, one in value.items() if key != "seconds"}
+        return {key: without_times(one) for key, one in value.items() if key not in MEASURED}
     return [without_times(one) for one in value] if isinstance(value, list) else value
 
 
