@@ -24,6 +24,9 @@ _po_known() {
   [[ $_po_name =~ ^[a-zA-Z][a-zA-Z0-9_]*$ && -v $_po_name ]]
 }
 
+# _po_is_option WORD: does it name an option of the script, or the one that all have?
+_po_is_option() { [[ $1 == --config ]] || { [[ $1 == --* ]] && _po_known "${1#--}"; }; }
+
 # _po_is_flag NAME: is the option true or false?
 _po_is_flag() {
   local _po_name=${1//-/_}
@@ -111,9 +114,9 @@ _po_parse() {
       --*=*) _po_option=${1%%=*}; set -- "$_po_option" "${1#*=}" "${@:2}" ;;
       --*)
         _po_option=$1
-        [[ $1 == --config ]] || _po_known "${1#--}" || die "unknown option '$1' (--help lists them all)"
+        _po_is_option "$1" || die "unknown option '$1' (--help lists them all)"
         # `--nj --stage 3` forgot a value; `--decode-opts "--beam 5"` did not.
-        if (($# < 2)) || { [[ $2 == --* ]] && { [[ $2 == --config ]] || _po_known "${2#--}"; }; }; then
+        if (($# < 2)) || _po_is_option "$2"; then
           _po_is_flag "${1#--}" || die "option '$1' needs a value"
           set -- "$1" true "${@:2}"
         fi
