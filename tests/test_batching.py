@@ -75,21 +75,17 @@ def test_the_development_set_keeps_its_order_and_length() -> None:
 
 
 @quick
-@given(st.sampled_from(PADDING_POLICIES), st.integers(1, WINDOW), st.integers(0, 5000), st.floats(0, 1),
-       st.integers(0, 1000))
-def test_padding_stays_within_policy_and_window(policy: str, longest: int, most: int, share: float,
-                                                seed: int) -> None:
-    options = PaddingOptions(policy=policy, max_frames=most, full_window_share=share)
-    drawn = draw_padding(options, np.random.default_rng(seed), longest, WINDOW)
+@given(st.sampled_from(PADDING_POLICIES), st.integers(1, WINDOW), st.integers(0, 5000), st.integers(0, 1000))
+def test_padding_stays_within_policy_and_window(policy: str, longest: int, most: int, seed: int) -> None:
+    drawn = draw_padding(PaddingOptions(policy=policy, max_frames=most), np.random.default_rng(seed), longest, WINDOW)
     room = WINDOW - longest
-    allowed = {"none": 0, "full": room}.get(policy, min(most, room))
-    assert 0 <= drawn <= max(allowed, room if share else 0)
+    assert 0 <= drawn <= {"none": 0, "full": room}.get(policy, min(most, room))
     assert drawn == room or policy != "full"
 
 
 def test_padding_is_drawn_over_the_whole_range() -> None:
     rng = np.random.default_rng(0)
-    drawn = {policy: [draw_padding(PaddingOptions(policy, 400), rng, 500, WINDOW) for _ in range(2000)]
+    drawn = {policy: [draw_padding(PaddingOptions(policy, 400), rng, 500, WINDOW) for _ in range(10_000)]
              for policy in ("uniform", "log-uniform")}
     assert (min(drawn["uniform"]), max(drawn["uniform"])) == (0, 400)
     assert 190 < np.mean(drawn["uniform"]) < 210
@@ -98,11 +94,39 @@ def test_padding_is_drawn_over_the_whole_range() -> None:
     assert 15 < np.median(drawn["log-uniform"]) < 25  # sqrt(401) - 1 = 19
 
 
-def test_a_share_of_batches_gets_the_full_window() -> None:
-    sampler = FrameBatchSampler([500] * 2000, 500, PaddingOptions("none", full_window_share=0.25))
-    padded = [batch[0][1] for batch in sampler.batches(0)]
-    assert set(padded) == {500, WINDOW}
-    assert 0.2 < padded.count(WINDOW) / len(padded) < 0.3
+@pytest.mark.parametrize(("budget", "batches"), [(2500, 20), (9000, 7)])  # one and three full windows fit
+def test_a_share_of_utterances_of_all_lengths_comes_at_the_full_window(budget: int, batches: int) -> None:
+    lengths = np.random.default_rng(0).integers(100, 900, 2000)
+    sampler = FrameBatchSampler(lengths, budget, PaddingOptions("none", full_window_share=0.01))
+    padded = [batch for batch in sampler.batches(0) if batch[0][1] == WINDOW]
+    chosen = [index for batch in padded for index, _ in batch]
+    assert len(chosen) == 20
+    assert len(padded) == batches
+    assert abs(lengths[chosen].mean() - lengths.mean()) < 30
+    assert set(chosen) != {index for batch in sampler.batches(1) if batch[0][1] == WINDOW for index, _ in batch}
+
+
+def test_batches_at_the_full_window_come_at_even_distances() -> None:
+    sampler = FrameBatchSampler([500] * 2000, 2500, PaddingOptions("none", full_window_share=0.01))
+    places = [place for place, batch in enumerate(sampler.batches(3)) if batch[0][1] == WINDOW]
+    assert set(np.diff(places)) <= {25, 26}
+
+
+@quick
+@given(LENGTHS, st.integers(100, 9000), st.integers(0, 5), st.integers(1, 3), st.floats(0, 1))
+def test_with_a_share_at_the_full_window_nothing_is_lost(lengths: list[int], budget: int, most: int, ranks: int,
+                                                         share: float) -> None:
+    sampler = FrameBatchSampler(lengths, budget, PaddingOptions(full_window_share=share), max_utterances=most,
+                                num_ranks=ranks)
+    epochs = [sampler.batches(epoch) for epoch in range(3)]
+    assert {len(batches) for batches in epochs} == {len(epochs[0])}
+    for batches in epochs:
+        items = [index for batch in batches for index, _ in batch]
+        assert set(items) == set(range(len(lengths)))
+        assert len(batches) % ranks == 0
+        assert len(items) - len(lengths) <= 2 * (ranks - 1)  # where batches of one cannot be divided, some come again
+        for step in zip(*(batches[rank::ranks] for rank in range(ranks)), strict=True):
+            assert len({padded for batch in step for _, padded in batch}) == 1
 
 
 def test_an_items_frames_are_the_batchs_longest_plus_its_padding() -> None:

@@ -95,7 +95,7 @@ class PaddingOptions:
 
     policy: str = "uniform"
     max_frames: int = 400
-    full_window_share: float = 0.0  # this share of batches is padded to Whisper's whole 30 s window
+    full_window_share: float = 0.0  # of the utterances; they come at Whisper's whole 30 s window
 
 
 @dataclass
