@@ -79,9 +79,16 @@ def heads_of(hf_dir: Path) -> Heads:
 
 
 def write_heads(heads: Heads, merged_dir: Path, ct2_dirs: Iterable[Path]) -> None:
-    """Put heads into a Hugging Face directory's settings and into those of its CTranslate2 exports."""
+    """Put heads into a Hugging Face directory's settings and into those of its CTranslate2 exports.
+
+    No heads: word times are switched off. CTranslate2 refuses to align with an empty list (without any it would take
+    heads of its own choice), transformers where generation_config.json names none.
+    """
     for path in (merged_dir / "generation_config.json",
                  *(ct2_dir / name for ct2_dir in ct2_dirs for name in ("config.json", "generation_config.json"))):
         settings = read_json(path, "Export again: ./run.sh --stage 5") if path.exists() else {}
-        if settings and settings.get("alignment_heads") != heads:
-            write_json(path, {**settings, "alignment_heads": heads})
+        changed = {**settings, "alignment_heads": heads}
+        if not heads and path.name == "generation_config.json":
+            del changed["alignment_heads"]
+        if settings and settings != changed:
+            write_json(path, changed)
