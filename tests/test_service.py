@@ -107,8 +107,8 @@ def wait_until(condition: Callable[[], Any]) -> None:
 
 
 def post(url: str, path: str = "/recognize", audio: bytes | None = None, headers: dict[str, str] | None = None,
-         **fields: Any) -> httpx2.Response:
-    files = {"file": ("../../etc/passwd", wav(0.5) if audio is None else audio)}
+         name: str = "../../etc/passwd", **fields: Any) -> httpx2.Response:
+    files = {"file": (name, wav(0.5) if audio is None else audio)}
     return httpx2.post(url + path, data=fields, files=files, headers=headers, timeout=60)
 
 
@@ -176,7 +176,7 @@ def test_openais_client_sees_models_and_mistakes(address, recognizer):
 
 def test_raw_g722_is_known_by_its_name(address, recognizer):
     for name, status in (("A.G722", 200), ("a.wav", 400)):
-        answer = httpx2.post(f"{address}/recognize", files={"file": (name, bytes(4000))}, timeout=60)
+        answer = post(address, name=name, audio=bytes(4000))
         assert answer.status_code == status, answer.text
         assert status != 200 or answer.json()["transcribe"].startswith("transcribe 0.5")
 

@@ -67,7 +67,7 @@ def read_audio(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> 
 
     Args:
         stream: can be sought in.
-        source: what messages call it.
+        source: what messages call it; raw G.722, which has no header, is known by its ending ``.g722``.
         max_seconds: longer audio is refused before it fills memory, a small file that unfolds into hours, too.
     """
     import soxr
