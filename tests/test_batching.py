@@ -94,39 +94,33 @@ def test_padding_is_drawn_over_the_whole_range() -> None:
     assert 15 < np.median(drawn["log-uniform"]) < 25  # sqrt(401) - 1 = 19
 
 
-@pytest.mark.parametrize(("budget", "batches"), [(2500, 20), (9000, 7)])  # one and three full windows fit
-def test_a_share_of_utterances_of_all_lengths_comes_at_the_full_window(budget: int, batches: int) -> None:
+def test_a_share_of_utterances_comes_at_the_full_window_evenly_over_the_epoch() -> None:
     lengths = np.random.default_rng(0).integers(100, 900, 2000)
-    sampler = FrameBatchSampler(lengths, budget, PaddingOptions("none", full_window_share=0.01))
-    padded = [batch for batch in sampler.batches(0) if batch[0][1] == WINDOW]
-    chosen = [index for batch in padded for index, _ in batch]
-    assert len(chosen) == 20
-    assert len(padded) == batches
-    assert abs(lengths[chosen].mean() - lengths.mean()) < 30
-    assert set(chosen) != {index for batch in sampler.batches(1) if batch[0][1] == WINDOW for index, _ in batch}
-
-
-def test_batches_at_the_full_window_come_at_even_distances() -> None:
-    sampler = FrameBatchSampler([500] * 2000, 2500, PaddingOptions("none", full_window_share=0.01))
-    places = [place for place, batch in enumerate(sampler.batches(3)) if batch[0][1] == WINDOW]
-    assert set(np.diff(places)) <= {25, 26}
+    sampler = FrameBatchSampler(lengths, 2500, PaddingOptions("none", full_window_share=0.01))
+    at_full_window = [[(place, index) for place, batch in enumerate(sampler.batches(epoch))
+                       for index, frames in batch if frames == WINDOW] for epoch in (0, 1)]
+    assert [len(found) for found in at_full_window] == [20, 20]
+    places = [place for place, _ in at_full_window[0]]
+    distance = len(sampler) / 20
+    assert all(0.5 * distance < gap < 1.5 * distance for gap in np.diff(places))
+    assert {index for _, index in at_full_window[0]} != {index for _, index in at_full_window[1]}
 
 
 @quick
 @given(LENGTHS, st.integers(100, 9000), st.integers(0, 5), st.integers(1, 3), st.floats(0, 1))
-def test_with_a_share_at_the_full_window_nothing_is_lost(lengths: list[int], budget: int, most: int, ranks: int,
-                                                         share: float) -> None:
-    sampler = FrameBatchSampler(lengths, budget, PaddingOptions(full_window_share=share), max_utterances=most,
-                                num_ranks=ranks)
-    epochs = [sampler.batches(epoch) for epoch in range(3)]
-    assert {len(batches) for batches in epochs} == {len(epochs[0])}
-    for batches in epochs:
-        items = [index for batch in batches for index, _ in batch]
-        assert set(items) == set(range(len(lengths)))
-        assert len(batches) % ranks == 0
-        assert len(items) - len(lengths) <= 2 * (ranks - 1)  # where batches of one cannot be divided, some come again
-        for step in zip(*(batches[rank::ranks] for rank in range(ranks)), strict=True):
-            assert len({padded for batch in step for _, padded in batch}) == 1
+def test_ranks_have_as_many_utterances_at_the_full_window(lengths: list[int], budget: int, most: int, ranks: int,
+                                                          share: float) -> None:
+    """And the others are padded alike, whatever the share; all of them at the full window if it is 1."""
+    options = PaddingOptions(full_window_share=share)
+    batches = FrameBatchSampler(lengths, budget, options, max_utterances=most, num_ranks=ranks).batches(0)
+    plain = FrameBatchSampler(lengths, budget, PaddingOptions(), max_utterances=most, num_ranks=ranks).batches(0)
+    assert len(batches) == len(plain)
+    assert {index for batch in batches for index, _ in batch} == set(range(len(lengths)))
+    for step in zip(*(batches[rank::ranks] for rank in range(ranks)), strict=True):
+        counts = [sum(frames == WINDOW for _, frames in batch) for batch in step]
+        assert all(count == max(counts) or count == len(batch) for count, batch in zip(counts, step, strict=True))
+        assert len({frames for batch in step for _, frames in batch} - {WINDOW}) <= 1
+    assert share < 1 or {frames for batch in batches for _, frames in batch} == {WINDOW}
 
 
 def test_an_items_frames_are_the_batchs_longest_plus_its_padding() -> None:

@@ -21,6 +21,7 @@ from utils.multitask_data import (
     Utterance,
     describe,
     open_set,
+    split_batch,
     stack_feats,
 )
 from utils.prompts import load_tokenizer
@@ -134,3 +135,21 @@ def test_rows_hold_targets_one_after_the_other() -> None:
     assert batch["labels"].tolist() == [[*ignored, 1, 2, END, *ignored, 3, END], [*ignored, END, *[IGNORED] * 7]]
     counted = batch["labels"] != IGNORED
     assert not np.isin(batch["labels"][counted], prompt).any()
+
+
+def test_utterances_at_the_full_window_are_a_part_of_their_own() -> None:
+    examples = [{"index": index, "feats": feats_of(5 + index), "padded_frames": frames,
+                 "targets": [([50258, 50259, 50359, 50363], list(range(index + 1)))]}
+                for index, frames in enumerate((9, 30, 9, 30, 9))]
+    collate = MultitaskCollator(end_token=END)
+    batch = collate(examples)
+    parts = split_batch(batch, max_frames=40)
+    assert [tuple(part["input_features"].shape) for part in parts] == [(3, 80, 9), (1, 80, 30), (1, 80, 30)]
+    assert len({part["batch_id"] for part in parts}) == 3
+    for part, members in zip(parts, ([0, 2, 4], [1], [3]), strict=True):
+        alone = collate([examples[index] for index in members])
+        assert part["input_features"].equal(alone["input_features"])
+        length = alone["labels"].shape[1]
+        for name in ("labels", "decoder_input_ids", "decoder_position_ids", "decoder_segments"):
+            assert part[name][:, :length].equal(alone[name])
+    assert sum((part["labels"] != IGNORED).sum() for part in parts) == (batch["labels"] != IGNORED).sum()

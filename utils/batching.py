@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
-from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -72,17 +69,6 @@ def make_divisible(batches: list[list[int]], divisor: int) -> list[list[int]]:
     return batches
 
 
-def pad_to(num_frames: int, batches: list[list[int]]) -> list[list[Item]]:
-    """Batches of utterances as the items of a dataset."""
-    return [[(index, num_frames) for index in batch] for batch in batches]
-
-
-def spread(some: Sequence[Any], others: Sequence[Any]) -> list[Any]:
-    """Both in their order, merged so that ``some`` come at even distances."""
-    placed = [((place + 0.5) / len(items), item) for items in (some, others) for place, item in enumerate(items)]
-    return [item for _, item in sorted(placed, key=itemgetter(0))]
-
-
 class FrameBatchSampler(Sampler[list[Item]]):
     """Batches of ``(utterance index, frames to pad to)``; the same for the same (seed, epoch), whatever reads them.
 
@@ -90,8 +76,8 @@ class FrameBatchSampler(Sampler[list[Item]]):
     every epoch draws new neighbours. Packing counts an utterance as long as its bucket, so every epoch has the same
     number of batches: the trainer's schedule and its resume rely on that.
 
-    ``padding.full_window_share`` of the utterances, of all lengths alike, come at the full window: in batches of their
-    own, as few as the budget of frames allows then, evenly over the epoch.
+    ``padding.full_window_share`` of the utterances are padded to the full window: one here, one there, evenly over the
+    epoch, for a batch of nothing else would be a step of its own kind.
 
     Several processes (ranks) that train together draw the same epoch and take every ``num_ranks``-th batch. All have as
     many, and those of one step are of like length, padded alike: no process waits long for another. Without
@@ -134,38 +120,26 @@ class FrameBatchSampler(Sampler[list[Item]]):
         rng = np.random.default_rng([self.seed, epoch])
         tie_break = rng.random(len(self.num_frames)) if self.shuffle else np.arange(len(self.num_frames))
         order = np.lexsort((tie_break, self._bucket)).tolist()
-        at_full_window, others = self._divide(order)
-        packed = pack(others, self._packed_length.tolist(), self.max_frames, self.max_utterances)
-        steps = []
-        for step in self._group(packed, rng):
-            longest = max(int(self.num_frames[batch].max()) for batch in step)
-            steps.append(pad_to(longest + draw_padding(self.padding, rng, longest, self.window), step))
-        return spread([pad_to(self.window, step) for step in self._group(at_full_window, rng)], steps)
-
-    def _divide(self, order: list[int]) -> tuple[list[list[int]], list[int]]:
-        """Batches for the full window and the remaining utterances of ``order``, which is by length.
-
-        Places in the order are chosen, not utterances: what remains then fills as many batches in every epoch.
-        """
-        count = round(self.padding.full_window_share * len(order))
-        if not count:
-            return [], order
-        together = max(1, min(self.max_frames // self.window, self.max_utterances or count))
-        num_batches = math.ceil(count / together / self.num_ranks) * self.num_ranks
-        count = min(max(count, num_batches), len(order))  # one a process at least
-        places = ((np.arange(count) + 0.5) * len(order) / count).astype(int).tolist()
-        chosen = [order[place] for place in places]
-        rest = [order[place] for place in sorted(set(range(len(order))) - set(places))]
-        return [part.tolist() for part in np.array_split(chosen, min(num_batches, count))], rest
-
-    def _group(self, batches: list[list[int]], rng: np.random.Generator) -> list[list[list[int]]]:
-        """The batches of each step, the steps shuffled."""
-        step = self.num_ranks if self.shuffle else 1
-        batches = make_divisible(batches, step)
-        groups = [batches[first:first + step] for first in range(0, len(batches), step)]
+        packed = pack(order, self._packed_length.tolist(), self.max_frames, self.max_utterances)
+        ranks = self.num_ranks if self.shuffle else 1
+        packed = make_divisible(packed, ranks)
+        groups = [packed[first:first + ranks] for first in range(0, len(packed), ranks)]
         if self.shuffle:
             rng.shuffle(groups)
-        return groups
+        steps, seen, taken = [], 0, 0
+        for group in groups:
+            longest = max(int(self.num_frames[batch].max()) for batch in group)
+            padded = longest + draw_padding(self.padding, rng, longest, self.window)
+            seen += sum(map(len, group))
+            count = int(self.padding.full_window_share * seen / ranks + 0.5) - taken  # of each rank's batch
+            taken += count
+            steps.append([self._pad(batch, padded, count, rng) for batch in group])
+        return steps
+
+    def _pad(self, batch: list[int], num_frames: int, at_full_window: int, rng: np.random.Generator) -> list[Item]:
+        """The batch as items; that many of them, at random, are padded to the full window instead."""
+        full = set(rng.permutation(batch)[:at_full_window].tolist()) if at_full_window else ()
+        return [(index, self.window if index in full else num_frames) for index in batch]
 
     def __iter__(self) -> Iterator[list[Item]]:
         return iter(self.batches(self.epoch)[self.rank::self.num_ranks])

@@ -72,7 +72,8 @@ class MultitaskTrainer(Seq2SeqTrainer):
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any],
                       num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
-        """Forward and backward. A batch that is padded to the full window takes no more memory than others.
+        """Forward and backward. Utterances that are padded to the full window are a part of their own, and much padding
+        takes no more memory than little.
 
         The loss is a sum over tokens, so the gradients of its parts add up to its own. Several processes average them
         with the last part, however many parts each has.
@@ -83,6 +84,10 @@ class MultitaskTrainer(Seq2SeqTrainer):
             with self.accelerator.no_sync(model):
                 losses.append(super().training_step(model, part, num_items_in_batch))
         return sum(losses, start=super().training_step(model, last, num_items_in_batch))
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: transformers' estimate takes features for tokens."""
+        return 0
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool = False,
                      num_items_in_batch: torch.Tensor | None = None) -> Any:
