@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Both tasks of every utterance, from audio files: this recipe against faster-whisper and transformers.
+r"""Both tasks of every utterance, from audio files: this recipe against faster-whisper and transformers.
 
     tools/bench.sh decode
     tools/bench/bench_decode.py --merged exp/TAG/merged --ct2 exp/TAG/ct2_int8 --data data/test --beam-size 5
+    tools/bench/bench_decode.py --only ours-ct2 faster-whisper --utterances 1000000 --beam-size 1 \
+        --tasks transcribe --warm-up false --repetitions 1         # how many errors each makes on a whole test set
 
 All have the same weights and beam, those on CTranslate2 the same compute type. Audio is read and features are made
 within the time taken. faster-whisper's batched pipeline gets all utterances of a language and task in one call. The
@@ -19,9 +21,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.bench.measure import Timing, bench_parser, report, spread_audio, take_turns
-from utils.cli import run_main
+from utils.cli import boolean, run_main
 from utils.errors import UserError
-from utils.lists import read_list
+from utils.lists import TASKS, parse_key, read_list
 
 Hypotheses = dict[str, str]
 CONTESTANTS = ("ours-ct2", "ours-transformers", "faster-whisper", "faster-whisper-batched", "transformers")
@@ -36,6 +38,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data/test"), help="data directory with wav.scp and text")
     parser.add_argument("--beam-size", type=int, nargs="+", default=[1, 5], help="one or more; 1 is greedy")
     parser.add_argument("--batch-size", type=int, default=16, help="of the peers that have batches")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--warm-up", type=boolean, default=True, help="run each once before it is timed")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
     args = parser.parse_args()
@@ -48,7 +52,8 @@ def main() -> None:
     from tools.bench import contestants
 
     torch.set_num_threads(args.threads)
-    audio = spread_audio(args.data / "wav.scp", args.utterances)
+    audio = {source: [key for key in keys if parse_key(key).task in args.tasks]
+             for source, keys in spread_audio(args.data / "wav.scp", args.utterances).items()}
     references = read_list(args.data / "text")
     makers: dict[str, Callable[[int], Callable[[], Hypotheses]]] = {
         "ours-ct2": partial(contestants.ours_ct2, args, audio),
@@ -60,8 +65,10 @@ def main() -> None:
     timings: list[Timing] = []
     rows = []
     for beam_size in args.beam_size:
-        runs = {name: makers[name](beam_size) for name in args.only}
-        found = {name: run() for name, run in runs.items()}  # the first run warms up
+        found: dict[str, Hypotheses] = {}
+        runs = {name: partial(_keep, found, name, makers[name](beam_size)) for name in args.only}
+        for run in runs.values() if args.warm_up else ():
+            run()
         timed = take_turns(runs, args.repetitions)
         for timing in timed:
             timing.more = {"beam_size": beam_size, **contestants.figures(references, found[timing.name])}
@@ -69,10 +76,14 @@ def main() -> None:
                          timing.more.get("wer"), timing.more.get("bleu")])
         timings += timed
     n_keys = sum(map(len, audio.values()))
-    settings = {"files": len(audio), "targets": n_keys, "threads": args.threads, "device": args.device,
+    settings = {"files": len(audio), "targets": n_keys, "tasks": " ".join(args.tasks), "threads": args.threads, "device": args.device,
                 "repetitions": args.repetitions, "batch size of peers": args.batch_size, "model": args.ct2}
     report("Decoding, all tasks of each utterance, from audio files", {k: str(v) for k, v in settings.items()},
            ["", "beam", "seconds", "times ours", "WER", "BLEU"], rows, args.json, timings)
+
+
+def _keep(found: dict[str, Hypotheses], name: str, run: Callable[[], Hypotheses]) -> None:
+    found[name] = run()
 
 
 if __name__ == "__main__":

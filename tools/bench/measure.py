@@ -51,7 +51,7 @@ def take_turns(contestants: dict[str, Callable[[], Any]], repetitions: int) -> l
     """Run everyone once in each round: the machine's moods hit all alike.
 
     Args:
-        contestants: name -> what is timed. Each has run before, so that nobody's first call is counted.
+        contestants: name -> what is timed. Where first calls cost more, each has run before.
     """
     timings = [Timing(name, []) for name in contestants]
     for repetition in range(repetitions):
