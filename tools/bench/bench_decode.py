@@ -76,9 +76,10 @@ def main() -> None:
                          timing.more.get("wer"), timing.more.get("bleu")])
         timings += timed
     n_keys = sum(map(len, audio.values()))
-    settings = {"files": len(audio), "targets": n_keys, "tasks": " ".join(args.tasks), "threads": args.threads, "device": args.device,
-                "repetitions": args.repetitions, "batch size of peers": args.batch_size, "model": args.ct2}
-    report("Decoding, all tasks of each utterance, from audio files", {k: str(v) for k, v in settings.items()},
+    settings = {"files": len(audio), "targets": n_keys, "tasks": " ".join(args.tasks), "threads": args.threads,
+                "device": args.device, "repetitions": args.repetitions, "batch size of peers": args.batch_size,
+                "model": args.ct2}
+    report("Decoding, all of each utterance's tasks, from audio files", {k: str(v) for k, v in settings.items()},
            ["", "beam", "seconds", "times ours", "WER", "BLEU"], rows, args.json, timings)
 
 
