@@ -347,47 +347,59 @@ def test_gradient_checkpointing_saves_memory_and_changes_nothing(recipe: Any, en
 
 
 @pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many utterances each encoder pass takes."""
-    counted: list[int] = []
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, int, int]]:
+    """Of each encoder pass: whether it is one of training, how many utterances it takes, how many frames of each."""
+    seen: list[tuple[bool, int, int]] = []
     forward = ShortContextEncoder.forward
 
-    def count(self: ShortContextEncoder, features: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        counted.append(len(features))
+    def look(self: ShortContextEncoder, features: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        seen.append((self.training, len(features), features.shape[2]))
         return forward(self, features, *args, **kwargs)
 
-    monkeypatch.setattr(ShortContextEncoder, "forward", count)
-    return counted
+    monkeypatch.setattr(ShortContextEncoder, "forward", look)
+    return seen
 
 
-def test_a_batch_at_the_full_window_is_computed_in_parts(recipe: Any, passes: list[int]) -> None:
+def test_the_development_set_has_the_silence_that_decoding_adds(recipe: Any, encoded: list[Any]) -> None:
+    """A loss without it would tell of a regime that no hypothesis comes from."""
+    lengths = []
+    for tail_frames in (0, 40):
+        encoded.clear()
+        config = recipe(f"tail{tail_frames}", {"padding": {"policy": "none"}}, max_steps=1, eval_steps=1)
+        config.predict.tail_frames = tail_frames
+        tune(config)
+        lengths.append([frames for training, _, frames in encoded if not training])
+    assert lengths[0] and lengths[1] == [frames + 40 for frames in lengths[0]]
+
+
+def test_a_batch_at_the_full_window_is_computed_in_parts(recipe: Any, encoded: list[Any]) -> None:
     adapters = []
     for budget, expected in ((60000, [4, 4]), (4000, [2, 2, 2, 2])):  # twice 4000 frames are two full windows
-        passes.clear()
+        encoded.clear()
         config = recipe(f"budget{budget}", {"padding": {"policy": "full"}, "batch": {"max_frames": budget}},
                         max_steps=2, per_device_train_batch_size=4, eval_strategy="no", optim="sgd",
                         learning_rate=0.1)
         tune(config)
-        assert passes == expected
+        assert [count for _, count, _ in encoded] == expected
         adapters.append(load_file(out(config) / ADAPTER))
     for name, weight in adapters[0].items():
         torch.testing.assert_close(adapters[1][name], weight, rtol=1e-4, atol=1e-6)
 
 
-def test_a_frozen_encoder_runs_once_for_each_batch_of_all_epochs(recipe: Any, passes: list[int],
+def test_a_frozen_encoder_runs_once_for_each_batch_of_all_epochs(recipe: Any, encoded: list[Any],
                                                                monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"lora": {"r": 4, "alpha": 8, "encoder": False}, "cache_encoder": True,
                "padding": {"full_window_share": 0.5}}
     argv = {"max_steps": 12, "eval_strategy": "no"}
     kept = recipe("kept", options, **argv)
     tune(kept)
-    assert sum(passes) == 8  # utterances, three epochs of them
+    assert sum(count for _, count, _ in encoded) == 8  # utterances, three epochs of them
     # The same batches with the encoder at work each time give the same adapter.
     monkeypatch.setattr(EncoderCache, "__call__",
                         lambda self, batch_id, features: self._encoder(features).last_hidden_state)
     anew = recipe("anew", options, **argv)
     tune(anew)
-    assert sum(passes) == 8 + 3 * 8
+    assert sum(count for _, count, _ in encoded) == 8 + 3 * 8
     assert_same_weights(out(kept) / ADAPTER, out(anew) / ADAPTER)
 
 

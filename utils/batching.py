@@ -24,6 +24,8 @@ def draw_padding(options: PaddingOptions, rng: np.random.Generator, longest: int
     most = min(options.max_frames, room)
     if options.policy == "full":
         return room
+    if options.policy == "constant":
+        return most
     if options.policy == "uniform":
         return int(rng.integers(0, most + 1))
     if options.policy == "log-uniform":

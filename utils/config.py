@@ -21,7 +21,7 @@ from utils.errors import UserError
 
 T = TypeVar("T")
 
-PADDING_POLICIES = ("none", "uniform", "log-uniform", "full")
+PADDING_POLICIES = ("none", "constant", "uniform", "log-uniform", "full")
 WINDOWS = ("short", "full")
 # PyYAML lets dates and numbers that are none (2001-99-99), and nesting without end, through as Python's own errors.
 _NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)

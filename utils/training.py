@@ -24,10 +24,15 @@ _MOST_PADDING = 2  # a batch whose padding makes it more than twice its budget o
 
 
 class MultitaskTrainer(Seq2SeqTrainer):
-    """Frame-budget batches, and a loss averaged over text tokens however they are spread over batches."""
+    """Frame-budget batches, and a loss averaged over text tokens however they are spread over batches.
 
-    def __init__(self, *args: Any, options: ModelConfig, max_utterances: int, **kwargs: Any) -> None:
+    Args:
+        tail_frames: silence after the longest utterance of a batch in evaluation, as decoding has it.
+    """
+
+    def __init__(self, *args: Any, options: ModelConfig, max_utterances: int, tail_frames: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.tail_frames = tail_frames
         self.options = options
         self.max_utterances = max_utterances
         encoder = next(module for module in self.model.modules() if isinstance(module, ShortContextEncoder))
@@ -50,8 +55,9 @@ class MultitaskTrainer(Seq2SeqTrainer):
         return loader
 
     def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
-        """The development set as it is: no padding drawn, nothing shuffled."""
-        return self._dataloader(eval_dataset or self.eval_dataset, PaddingOptions(policy="none"), shuffle=False)
+        """The development set as it will be decoded: no padding drawn, nothing shuffled."""
+        padding = PaddingOptions(policy="constant", max_frames=self.tail_frames)
+        return self._dataloader(eval_dataset or self.eval_dataset, padding, shuffle=False)
 
     def _run_epoch(self, **state: Any) -> None:
         """An epoch; none if a training that was killed after its last checkpoint has only to be finished.
@@ -203,11 +209,12 @@ def last_complete_checkpoint(output_dir: Path) -> Path | None:
 
 
 def make_trainer(model: torch.nn.Module, train: MultitaskDataset, dev: MultitaskDataset | None, end_token: int,
-                 arguments: TrainingArguments, options: ModelConfig, max_utterances: int) -> MultitaskTrainer:
-    """A trainer with this recipe's data path and callbacks."""
+                 arguments: TrainingArguments, options: ModelConfig, max_utterances: int,
+                 tail_frames: int = 0) -> MultitaskTrainer:
+    """A trainer with this recipe's data path and callbacks; its arguments are :class:`MultitaskTrainer`'s."""
     trainer = MultitaskTrainer(model=model, args=arguments, train_dataset=train, eval_dataset=dev,
                                data_collator=MultitaskCollator(end_token), options=options,
-                               max_utterances=max_utterances)
+                               max_utterances=max_utterances, tail_frames=tail_frames)
     trainer.add_callback(EpochSetter(trainer))
     trainer.add_callback(LossCurve())
     trainer.add_callback(CheckpointSync())

@@ -75,7 +75,8 @@ def tune(config: Config, overwrite: bool = False) -> None:
     summary["machine_made"] = _machine_made(config.data.train, config.data.test)
 
     max_utterances = int(config.model.model_train_argv.get("per_device_train_batch_size") or 0)
-    trainer = make_trainer(model, train, dev, tokenizer.eos_token_id, arguments, config.model, max_utterances)
+    trainer = make_trainer(model, train, dev, tokenizer.eos_token_id, arguments, config.model, max_utterances,
+                           config.predict.tail_frames)
     checkpoint = _checkpoint_to_continue(config.model.model_train_argv.get("resume_from_checkpoint"), output_dir)
     if trainer.is_world_process_zero():
         write_json(output_dir / DATA, _checksums(config))
