@@ -96,6 +96,7 @@ class PaddingOptions:
     policy: str = "uniform"
     max_frames: int = 400
     full_window_share: float = 0.0  # of the utterances; they come at Whisper's whole 30 s window
+    full_window_weight: float = 1.0  # of their tokens in the loss: they cost much, so a few must count for more
 
 
 @dataclass
@@ -253,7 +254,7 @@ def _check_values(config: Config, path: Path) -> None:
             raise UserError(f"{path}: {name} must be one of {', '.join(allowed)}, not {value!r}")
 
     def positive(value: float, name: str, least: float = 1) -> None:
-        if value < least:
+        if not value >= least:  # NaN, too
             raise UserError(f"{path}: {name} must be at least {least}, not {value}")
 
     model = config.model
@@ -268,5 +269,7 @@ def _check_values(config: Config, path: Path) -> None:
     positive(config.predict.beam_size, "predict.beam_size")
     if not 0 <= model.lora.dropout < 1 or not 0 <= model.padding.full_window_share <= 1:
         raise UserError(f"{path}: model.lora.dropout and model.padding.full_window_share must lie between 0 and 1")
+    if not model.padding.full_window_weight > 0:
+        raise UserError(f"{path}: model.padding.full_window_weight must be above 0; full_window_share: 0 leaves it out")
     if model.data_collator.forward_attention_mask:
         raise UserError(f"{path}: model.data_collator.forward_attention_mask must be false: the encoder has no mask")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +84,19 @@ class MultitaskTrainer(Seq2SeqTrainer):
 
         The loss is a sum over tokens, so the gradients of its parts add up to its own. Several processes average them
         with the last part, however many parts each has.
+
+        Returns:
+            the loss per token, weights left out.
         """
-        *parts, last = split_batch(inputs, _MOST_PADDING * self.options.batch.max_frames)
+        parts = split_batch(inputs, _MOST_PADDING * self.options.batch.max_frames)
+        shortest = min(part["input_features"].shape[2] for part in parts)
         losses = []
         for part in parts:
-            with self.accelerator.no_sync(model):
-                losses.append(super().training_step(model, part, num_items_in_batch))
-        return sum(losses, start=super().training_step(model, last, num_items_in_batch))
+            at_full_window = part["input_features"].shape[2] > shortest
+            part["weight"] = self.options.padding.full_window_weight if at_full_window else 1.0
+            with nullcontext() if part is parts[-1] else self.accelerator.no_sync(model):
+                losses.append(super().training_step(model, part, num_items_in_batch) / part["weight"])
+        return sum(losses)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: transformers' estimate takes features for tokens."""
@@ -102,14 +109,15 @@ class MultitaskTrainer(Seq2SeqTrainer):
         ``num_items_in_batch`` counts over all processes; gradients are averaged over them, so each gives its share
         times their number.
         """
-        batch_id = inputs.pop("batch_id")
+        batch_id, weight = inputs["batch_id"], inputs["weight"]
+        inputs = {name: value for name, value in inputs.items() if name not in ("batch_id", "weight")}
         if self.encoder_cache:
             inputs["encoder_hidden_states"] = self.encoder_cache(batch_id, inputs.pop("input_features"))
         outputs = model(**inputs, label_smoothing=self.args.label_smoothing_factor)
         if num_items_in_batch is None:
-            loss = outputs.loss / outputs.num_labels
+            loss = weight * outputs.loss / outputs.num_labels
         else:
-            loss = outputs.loss * self.args.world_size / num_items_in_batch
+            loss = weight * outputs.loss * self.args.world_size / num_items_in_batch
         return (loss, outputs) if return_outputs else loss
 
     @torch.inference_mode()
