@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import tarfile
 import warnings
 import zipfile
@@ -185,3 +186,22 @@ def test_nothing_of_any_archive_lands_outside(tmp_path_factory: pytest.TempPathF
     else:
         assert sorted(path.name for path in top.iterdir()) == sorted([archive.name, "in"])
         assert not any(path.is_symlink() for path in top.rglob("*"))
+
+
+def test_xz_of_several_streams_is_read_to_its_end(tmp_path: Path) -> None:
+    tar = gzip.decompress(tar_of(tmp_path / "a.tar.gz", tar_member("a"), tar_member("b")).read_bytes())
+    archive = tmp_path / "a.tar.xz"
+    archive.write_bytes(lzma.compress(tar[:700]) + bytes(8) + lzma.compress(tar[700:]) + bytes(4))
+    safe_extract(archive, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b"]
+    archive.write_bytes(archive.read_bytes()[:-40])
+    with pytest.raises(UserError, match=r"a\.tar\.xz: cannot be unpacked"):
+        safe_extract(archive, tmp_path / "again")
+
+
+def test_xz_that_asks_for_much_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_MAX_XZ_MEMORY", 1 << 20)
+    archive = tmp_path / "a.tar.xz"
+    archive.write_bytes(lzma.compress(bytes(10_240)))  # preset 6: a dictionary of 8 MB
+    with pytest.raises(UserError, match="Memory usage limit"):
+        safe_extract(archive, tmp_path / "out")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import shutil
 import stat
@@ -25,7 +26,7 @@ MARKER = ".complete"
 MAX_MEMBERS = 4_000_000  # Common Voice has 2 million clips in a language
 _SPARE_BYTES = 1 << 30  # a full disk harms others, too
 _CHUNK = 1 << 20
-_OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_MAX_XZ_MEMORY = 1 << 28  # xz -9 takes 65 MB to unpack; a dictionary may ask for 4 GB
 _MAX_HEADER = 1 << 20  # bytes of a name or of a pax header, which are read into memory
 _MAX_PADDING = 1 << 26  # zeros after a tar's end; GNU tar writes 10 kB
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError, RuntimeError,
@@ -87,6 +88,45 @@ class _ModestHeader(tarfile.TarInfo):
         if member.size > _MAX_HEADER and not (member.isfile() or member.isdir()):
             raise tarfile.ReadError(f"a header of {member.size} bytes")
         return member
+
+
+class _ModestXz(io.RawIOBase):
+    """The bytes of an xz file, as ``lzma.open`` reads them, which knows no limit of memory."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+        self._decompressor: lzma.LZMADecompressor | None = None
+        self._pending = b""  # read, and of the next of several streams
+
+    def readable(self) -> bool:
+        """It is all that it is."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """As many bytes as there are, up to the buffer's length; 0 at the end."""
+        data = b""
+        while not data:
+            if self._decompressor is None or self._decompressor.eof:
+                self._pending = (self._decompressor.unused_data if self._decompressor else b"").lstrip(b"\0")
+                self._pending = self._pending or self._source.read(_CHUNK).lstrip(b"\0")  # padding between streams
+                if not self._pending:
+                    return 0
+                self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MAX_XZ_MEMORY)
+            elif self._decompressor.needs_input:
+                self._pending = self._source.read(_CHUNK)
+                if not self._pending:
+                    raise EOFError("it ends in the middle")
+            data = self._decompressor.decompress(self._pending, len(buffer))
+            self._pending = b""
+        buffer[:len(data)] = data
+        return len(data)
+
+
+def _open_xz(source: IO[bytes]) -> IO[bytes]:
+    return io.BufferedReader(_ModestXz(source), _CHUNK)
+
+
+_OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": _open_xz}
 
 
 def _extract_tar(archive: Path, directory: Path, max_bytes: int, max_members: int) -> None:
