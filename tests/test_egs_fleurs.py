@@ -155,7 +155,7 @@ def test_killed_while_it_downloads_or_writes_lists_it_finishes_the_same(server: 
     rng = random.Random(seed)
     while True:
         process = start_corpus(killed, tiny_whisper, *options)
-        deadline = time.monotonic() + rng.uniform(0.5, 6)
+        deadline = time.monotonic() + rng.uniform(0.5, 6 + kills)  # ever later: a slow machine must end, too
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         if process.poll() is None:
