@@ -79,6 +79,8 @@ def results(work: Path) -> dict[str, Any]:
         content: Any = path.read_bytes()
         if path.suffix == ".json":
             content = without_times(json.loads(content))
+        elif path.name == "README.md":  # a model card
+            content = re.sub(rb"\| training time \|.*", b"", content)
         found[str(path.relative_to(work))] = content
     return found
 
