@@ -96,7 +96,6 @@ class _ModestXz(io.RawIOBase):
     def __init__(self, source: IO[bytes]) -> None:
         self._source = source
         self._decompressor: lzma.LZMADecompressor | None = None
-        self._pending = b""  # read, and of the next of several streams
 
     def readable(self) -> bool:
         """It is all that it is."""
@@ -106,18 +105,18 @@ class _ModestXz(io.RawIOBase):
         """As many bytes as there are, up to the buffer's length; 0 at the end."""
         data = b""
         while not data:
-            if self._decompressor is None or self._decompressor.eof:
-                self._pending = (self._decompressor.unused_data if self._decompressor else b"").lstrip(b"\0")
-                self._pending = self._pending or self._source.read(_CHUNK).lstrip(b"\0")  # padding between streams
-                if not self._pending:
+            read = b""
+            if self._decompressor is None or self._decompressor.eof:  # the first or the next of several streams
+                read = (self._decompressor.unused_data if self._decompressor else b"").lstrip(b"\0")
+                read = read or self._source.read(_CHUNK).lstrip(b"\0")  # padding between streams
+                if not read:
                     return 0
                 self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MAX_XZ_MEMORY)
             elif self._decompressor.needs_input:
-                self._pending = self._source.read(_CHUNK)
-                if not self._pending:
+                read = self._source.read(_CHUNK)
+                if not read:
                     raise EOFError("it ends in the middle")
-            data = self._decompressor.decompress(self._pending, len(buffer))
-            self._pending = b""
+            data = self._decompressor.decompress(read, len(buffer))
         buffer[:len(data)] = data
         return len(data)
 
