@@ -96,30 +96,27 @@ def test_padding_is_drawn_over_the_whole_range() -> None:
 
 def test_a_share_of_utterances_comes_at_the_full_window_evenly_over_the_epoch() -> None:
     lengths = np.random.default_rng(0).integers(100, 900, 2000)
-    sampler = FrameBatchSampler(lengths, 2500, PaddingOptions("none", full_window_share=0.01))
+    sampler = FrameBatchSampler(lengths, 2500, PaddingOptions("none", full_window_share=0.05))
     at_full_window = [[(place, index) for place, batch in enumerate(sampler.batches(epoch))
                        for index, frames in batch if frames == WINDOW] for epoch in (0, 1)]
-    assert [len(found) for found in at_full_window] == [20, 20]
-    places = [place for place, _ in at_full_window[0]]
-    distance = len(sampler) / 20
-    assert all(0.5 * distance < gap < 1.5 * distance for gap in np.diff(places))
+    assert all(abs(len(found) - 100) < 10 for found in at_full_window)
+    halves = [sum(place < len(sampler) / 2 for place, _ in found) for found in at_full_window]
+    assert all(abs(half - 50) < 10 for half in halves)
     assert {index for _, index in at_full_window[0]} != {index for _, index in at_full_window[1]}
 
 
 @quick
 @given(LENGTHS, st.integers(100, 9000), st.integers(0, 5), st.integers(1, 3), st.floats(0, 1))
-def test_ranks_have_as_many_utterances_at_the_full_window(lengths: list[int], budget: int, most: int, ranks: int,
-                                                          share: float) -> None:
-    """And the others are padded alike, whatever the share; all of them at the full window if it is 1."""
+def test_batches_of_a_step_are_padded_alike(lengths: list[int], budget: int, most: int, ranks: int,
+                                            share: float) -> None:
+    """Whatever the share at the full window; all batches are if it is 1, and none is lost."""
     options = PaddingOptions(full_window_share=share)
     batches = FrameBatchSampler(lengths, budget, options, max_utterances=most, num_ranks=ranks).batches(0)
     plain = FrameBatchSampler(lengths, budget, PaddingOptions(), max_utterances=most, num_ranks=ranks).batches(0)
     assert len(batches) == len(plain)
     assert {index for batch in batches for index, _ in batch} == set(range(len(lengths)))
     for step in zip(*(batches[rank::ranks] for rank in range(ranks)), strict=True):
-        counts = [sum(frames == WINDOW for _, frames in batch) for batch in step]
-        assert all(count == max(counts) or count == len(batch) for count, batch in zip(counts, step, strict=True))
-        assert len({frames for batch in step for _, frames in batch} - {WINDOW}) <= 1
+        assert len({frames for batch in step for _, frames in batch}) == 1
     assert share < 1 or {frames for batch in batches for _, frames in batch} == {WINDOW}
 
 

@@ -139,7 +139,7 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
     ("predict: {beam_size: 0}", "predict.beam_size must be at least 1, not 0"),
     ("model: {padding: {policy: some}}", "padding.policy must be one of none, constant, uniform, log-uniform, full"),
     ("model: {padding: {full_window_share: 1.5}}", "model.padding.full_window_share must lie between 0 and 1"),
-    ("model: {padding: {full_window_weight: .nan}}", "model.padding.full_window_weight must be above 0"),
+    ("model: {padding: {silence_positions: -1}}", "model.padding.silence_positions must be at least 0"),
     ("model: {lora: {dropout: .nan}}", "model.lora.dropout"),
     ("model: {data_collator: {forward_attention_mask: true}}", "forward_attention_mask must be false"),
     ("model: {lora: [", "not valid YAML"),

@@ -27,6 +27,7 @@ from utils.modeling import (
 )
 from utils.multitask_data import MultitaskCollator, MultitaskDataset, Utterance
 from utils.prompts import load_tokenizer
+from utils.sampled_silence import SampledSilence
 
 WINDOW = 3000
 # Audio of unlike lengths with one to three targets: rows of the batch end in padding.
@@ -118,6 +119,26 @@ def test_at_the_full_window_logits_are_the_stock_models(model: MultitaskWhisper,
     assert packed.num_labels == sum(len(text.encode()) + 1 + (key[2:4] != "zh") for key, text in TEXTS.items())
     assert torch.allclose(packed.logits, expected, atol=1e-4)
     assert torch.allclose(unpacked, expected, atol=1e-5)
+
+
+def test_a_sample_of_the_silence_stands_for_all_of_it(model: MultitaskWhisper,
+                                                       make_batch: Callable[..., Batch]) -> None:
+    """Exactly so where positions of the silence do not differ: nothing else is lost by the sample."""
+    encoder = model.double().model.encoder
+    with torch.no_grad():
+        encoder.conv1.bias.zero_()  # silence is then zero behind the stem, too, as what lies beyond the window
+        encoder.conv2.bias.zero_()
+        encoder.embed_positions.weight[20:] = encoder.embed_positions.weight[20]
+    whole, short = make_batch(UTTERANCES, WINDOW), make_batch(UTTERANCES, 54)
+    for batch in (whole, short):
+        batch["input_features"] = batch["input_features"].double()
+        batch["input_features"][..., 44:] = 0
+    sampled = short | {"silence": SampledSilence(WINDOW // 2, 10)}
+    expected, found, cut = (model(**batch, return_logits=True) for batch in (whole, sampled, short))
+    assert torch.allclose(found.logits, expected.logits, atol=1e-6)
+    assert not torch.allclose(cut.logits, expected.logits, atol=1e-2)
+    tuned = with_random_lora(model)
+    assert_same_gradients(gradients(tuned, tuned(**sampled).loss), gradients(tuned, tuned(**whole).loss))
 
 
 def test_the_stock_loss_is_there_for_those_who_want_it(model: MultitaskWhisper, stock: torch.nn.Module) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from utils.multitask_data import (
     stack_feats,
 )
 from utils.prompts import load_tokenizer
+from utils.sampled_silence import SampledSilence
 
 MakeWav = Callable[..., Path]
 END = 50257
@@ -137,18 +139,38 @@ def test_rows_hold_targets_one_after_the_other() -> None:
     assert not np.isin(batch["labels"][counted], prompt).any()
 
 
-def test_utterances_at_the_full_window_are_a_part_of_their_own() -> None:
-    examples = [{"index": index, "feats": feats_of(5 + index), "padded_frames": frames,
-                 "targets": [([50258, 50259, 50359, 50363], list(range(index + 1)))]}
-                for index, frames in enumerate((9, 30, 9, 30, 9))]
-    collate = MultitaskCollator(end_token=END)
+def examples_of(*lengths: int, padded_frames: int) -> list[dict[str, Any]]:
+    return [{"index": index, "feats": feats_of(frames), "padded_frames": padded_frames,
+             "targets": [([50258, 50259, 50359, 50363], list(range(index + 1)))]}
+            for index, frames in enumerate(lengths)]
+
+
+@pytest.mark.parametrize(("padded_frames", "count", "frames", "sampled"), [
+    (90, 0, 90, None), (90, 20, 90, None), (90, 9, 52, SampledSilence(45, 9)), (45, 10, 45, None)])
+def test_long_silence_comes_as_a_sample(padded_frames: int, count: int, frames: int,
+                                        sampled: SampledSilence | None) -> None:
+    """And enough of it to know what it sounds like; short silence comes whole."""
+    batch = MultitaskCollator(END, silence_positions=count)(examples_of(20, 43, 30, padded_frames=padded_frames))
+    assert batch["input_features"].shape == (3, 80, frames)
+    assert batch["silence"] == sampled
+
+
+@pytest.mark.parametrize(("count", "max_frames", "sizes"), [(0, 200, [2, 2, 1]), (0, 60, [1] * 5), (0, 500, [5]),
+                                                            (9, 200, [2, 2, 1])])
+def test_a_batch_that_is_too_large_for_the_memory_comes_in_parts(count: int, max_frames: int,
+                                                                 sizes: list[int]) -> None:
+    examples = examples_of(5, 6, 43, 30, 9, padded_frames=90)
+    collate = MultitaskCollator(END, silence_positions=count)
     batch = collate(examples)
-    parts = split_batch(batch, max_frames=40)
-    assert [tuple(part["input_features"].shape) for part in parts] == [(3, 80, 9), (1, 80, 30), (1, 80, 30)]
-    assert len({part["batch_id"] for part in parts}) == 3
-    for part, members in zip(parts, ([0, 2, 4], [1], [3]), strict=True):
-        alone = collate([examples[index] for index in members])
-        assert part["input_features"].equal(alone["input_features"])
+    parts = split_batch(batch, max_frames)
+    assert [len(part["input_features"]) for part in parts] == sizes
+    assert len({part["batch_id"] for part in parts}) == len(parts)
+    members = iter(examples)
+    for part in parts:
+        alone = collate([next(members) for _ in part["input_features"]])
+        assert part["silence"] == batch["silence"]
+        frames = alone["input_features"].shape[2]
+        assert part["input_features"][..., :frames].equal(alone["input_features"])
         length = alone["labels"].shape[1]
         for name in ("labels", "decoder_input_ids", "decoder_position_ids", "decoder_segments"):
             assert part[name][:, :length].equal(alone[name])

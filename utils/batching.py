@@ -78,8 +78,8 @@ class FrameBatchSampler(Sampler[list[Item]]):
     every epoch draws new neighbours. Packing counts an utterance as long as its bucket, so every epoch has the same
     number of batches: the trainer's schedule and its resume rely on that.
 
-    ``padding.full_window_share`` of the utterances are padded to the full window: one here, one there, evenly over the
-    epoch, for a batch of nothing else would be a step of its own kind.
+    ``padding.full_window_share`` of the utterances are padded to the full window, whole batches spread evenly over the
+    epoch.
 
     Several processes (ranks) that train together draw the same epoch and take every ``num_ranks``-th batch. All have as
     many, and those of one step are of like length, padded alike: no process waits long for another. Without
@@ -132,16 +132,13 @@ class FrameBatchSampler(Sampler[list[Item]]):
         for group in groups:
             longest = max(int(self.num_frames[batch].max()) for batch in group)
             padded = longest + draw_padding(self.padding, rng, longest, self.window)
-            seen += sum(map(len, group))
-            count = int(self.padding.full_window_share * seen / ranks + 0.5) - taken  # of each rank's batch
-            taken += count
-            steps.append([self._pad(batch, padded, count, rng) for batch in group])
+            size = sum(map(len, group))
+            seen += size
+            if self.padding.full_window_share * seen - taken > size / 2:  # they are fewer than they should be
+                taken += size
+                padded = self.window
+            steps.append([[(index, padded) for index in batch] for batch in group])
         return steps
-
-    def _pad(self, batch: list[int], num_frames: int, at_full_window: int, rng: np.random.Generator) -> list[Item]:
-        """The batch as items; that many of them, at random, are padded to the full window instead."""
-        full = set(rng.permutation(batch)[:at_full_window].tolist()) if at_full_window else ()
-        return [(index, self.window if index in full else num_frames) for index in batch]
 
     def __iter__(self) -> Iterator[list[Item]]:
         return iter(self.batches(self.epoch)[self.rank::self.num_ranks])

@@ -96,7 +96,7 @@ class PaddingOptions:
     policy: str = "uniform"
     max_frames: int = 400
     full_window_share: float = 0.0  # of the utterances; they come at Whisper's whole 30 s window
-    full_window_weight: float = 1.0  # of their tokens in the loss: they cost much, so a few must count for more
+    silence_positions: int = 0  # encoder positions that stand for longer silence; 0 computes all of it
 
 
 @dataclass
@@ -261,6 +261,7 @@ def _check_values(config: Config, path: Path) -> None:
     choice(model.padding.policy, PADDING_POLICIES, "model.padding.policy")
     choice(config.predict.window, WINDOWS, "predict.window")
     positive(model.padding.max_frames, "model.padding.max_frames", 0)
+    positive(model.padding.silence_positions, "model.padding.silence_positions", 0)
     positive(model.lora.r, "model.lora.r")
     positive(model.lora.alpha, "model.lora.alpha")
     positive(model.batch.max_frames, "model.batch.max_frames", 100)
@@ -269,7 +270,5 @@ def _check_values(config: Config, path: Path) -> None:
     positive(config.predict.beam_size, "predict.beam_size")
     if not 0 <= model.lora.dropout < 1 or not 0 <= model.padding.full_window_share <= 1:
         raise UserError(f"{path}: model.lora.dropout and model.padding.full_window_share must lie between 0 and 1")
-    if not model.padding.full_window_weight > 0:
-        raise UserError(f"{path}: model.padding.full_window_weight must be above 0; full_window_share: 0 leaves it out")
     if model.data_collator.forward_attention_mask:
         raise UserError(f"{path}: model.data_collator.forward_attention_mask must be false: the encoder has no mask")

@@ -9,6 +9,7 @@ from torch import nn
 
 from utils.config import ModelConfig
 from utils.errors import UserError
+from utils.sampled_silence import SampledSilence
 
 
 class EncoderCache:
@@ -18,11 +19,12 @@ class EncoderCache:
         self._encoder = encoder
         self._outputs: dict[Hashable, torch.Tensor] = {}
 
-    def __call__(self, batch_id: Hashable, input_features: torch.Tensor) -> torch.Tensor:
-        """Encoder outputs (batch, ceil(frames / 2), d_model) of (batch, num_mels, frames) features."""
+    def __call__(self, batch_id: Hashable, input_features: torch.Tensor,
+                 silence: SampledSilence | None = None) -> torch.Tensor:
+        """What the encoder makes of its arguments, see :class:`~utils.modeling.ShortContextEncoder`."""
         if batch_id not in self._outputs:
             with torch.no_grad():
-                self._outputs[batch_id] = self._encoder(input_features).last_hidden_state.cpu()
+                self._outputs[batch_id] = self._encoder(input_features, silence=silence).last_hidden_state.cpu()
         return self._outputs[batch_id].to(input_features.device)
 
 

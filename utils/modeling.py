@@ -16,28 +16,36 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from utils.config import LoraOptions
 from utils.errors import UserError
 from utils.multitask_data import IGNORED
+from utils.sampled_silence import SampledSilence
 
 
 class ShortContextEncoder(WhisperEncoder):
     """Whisper's encoder for as many frames as there are: position embeddings are sliced, nothing else changes."""
 
-    def forward(self, input_features: torch.Tensor, attention_mask: None = None, **_: Any) -> BaseModelOutput:
+    def forward(self, input_features: torch.Tensor, attention_mask: None = None,
+                silence: SampledSilence | None = None, **_: Any) -> BaseModelOutput:
         """Encode a batch.
 
         Args:
             input_features: (batch, num_mels, frames), frames at most 3000.
+            silence: what follows the features in their window; they end in its first ``EDGE_FRAMES`` frames.
 
         Returns:
-            last_hidden_state of shape (batch, ceil(frames / 2), d_model).
+            last_hidden_state of shape (batch, ceil(frames / 2), d_model); with ``silence``, its sample comes last, see
+            :meth:`SampledSilence.append`.
         """
         hidden = nn.functional.gelu(self.conv1(input_features))
         hidden = nn.functional.gelu(self.conv2(hidden)).transpose(1, 2)
         if hidden.shape[1] > self.max_source_positions:
             raise ValueError(f"{input_features.shape[-1]} frames; the encoder takes {2 * self.max_source_positions}")
-        hidden = hidden + self.embed_positions.weight[: hidden.shape[1]]
+        if silence is None:
+            hidden = hidden + self.embed_positions.weight[: hidden.shape[1]]
+        else:
+            hidden = silence.append(hidden, self.embed_positions.weight)
+        bias = silence.bias(hidden) if silence else None
         hidden = nn.functional.dropout(hidden, p=self.dropout, training=self.training)
         for layer in self.layers:
-            hidden = layer(hidden, None)
+            hidden = layer(hidden, bias)
         return BaseModelOutput(last_hidden_state=self.layer_norm(hidden))
 
 
@@ -51,7 +59,7 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
 
     def forward(self, input_features: torch.Tensor | None = None, decoder_segments: torch.Tensor | None = None,
                 labels: torch.Tensor | None = None, encoder_outputs: BaseModelOutput | None = None,
-                encoder_hidden_states: torch.Tensor | None = None,
+                encoder_hidden_states: torch.Tensor | None = None, silence: SampledSilence | None = None,
                 **kwargs: Any) -> ModelOutput:
         """Without ``decoder_segments``: the stock forward pass. With them: loss of packed targets.
 
@@ -60,6 +68,7 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
             decoder_segments: (batch, length): which target of the utterance a token belongs to; -1 is padding.
             labels: (batch, length): the next token, or -100 where it does not count.
             encoder_hidden_states: (batch, positions, d_model): what the encoder would make of ``input_features``.
+            silence: what follows ``input_features`` in their window, for packed targets only.
             encoder_outputs: for the stock pass only; ``generate`` refuses what the signature does not name.
             kwargs: ``decoder_input_ids`` and ``decoder_position_ids``, both (batch, length).
 
@@ -71,19 +80,25 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
             return super().forward(input_features, labels=labels, encoder_outputs=encoder_outputs, **kwargs)
         return_logits = kwargs.pop("return_logits", False)
         if encoder_hidden_states is None:
-            encoder_hidden_states = self.model.encoder(input_features).last_hidden_state
-        hidden = self.model.decoder(
-            input_ids=kwargs["decoder_input_ids"],
-            position_ids=kwargs["decoder_position_ids"],
-            attention_mask=packed_causal_mask(decoder_segments),
-            encoder_hidden_states=encoder_hidden_states,
-            use_cache=False,
-        ).last_hidden_state
+            encoder_hidden_states = self.model.encoder(input_features, silence=silence).last_hidden_state
+        hidden = self._decode(kwargs["decoder_input_ids"], kwargs["decoder_position_ids"],
+                              packed_causal_mask(decoder_segments), encoder_hidden_states, silence)
         counted = labels != IGNORED  # the vocabulary projection is the decoder's dearest part: only where it counts
         logits = self.proj_out(hidden[counted])
         loss = nn.functional.cross_entropy(logits.float(), labels[counted], reduction="sum",
                                            label_smoothing=kwargs.pop("label_smoothing", 0.0))
         return ModelOutput(loss=loss, num_labels=counted.sum(), **({"logits": logits} if return_logits else {}))
+
+    def _decode(self, token_ids: torch.Tensor, position_ids: torch.Tensor, mask: torch.Tensor, encoded: torch.Tensor,
+                silence: SampledSilence | None) -> torch.Tensor:
+        """The stock decoder's training pass, whose cross-attention may weigh its keys: (batch, length, d_model)."""
+        decoder = self.model.decoder
+        hidden = decoder.embed_tokens(token_ids) + decoder.embed_positions.weight[position_ids]
+        hidden = nn.functional.dropout(hidden, p=decoder.dropout, training=self.training)
+        bias = silence.bias(encoded) if silence else None
+        for layer in decoder.layers:
+            hidden = layer(hidden, mask, encoded, encoder_attention_mask=bias, use_cache=False)
+        return decoder.layer_norm(hidden)
 
 
 def packed_causal_mask(segments: torch.Tensor) -> torch.Tensor:

@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from utils.errors import UserError
 from utils.features import LogMel, pad_frames
 from utils.lists import keys_by_audio, read_list
 from utils.prompts import MAX_TARGET_TOKENS, prompt_ids, text_ids
+from utils.sampled_silence import EDGE_FRAMES, sample_silence
 
 IGNORED = -100  # labels that do not count, as everywhere in PyTorch
 
@@ -134,25 +133,29 @@ class MultitaskCollator:
     positions start again at 0 with each. So cross-attention keys and values are made once for an utterance. Labels
     are the next tokens: text and end token count, the prompt does not (it is given, and the task cannot be heard).
 
-    Utterances that are padded to different lengths stay apart: ``input_features`` is then a list of tensors, one a
-    length, in the order of the rows, and :func:`split_batch` makes parts that the model takes.
+    Args:
+        silence_positions: how many encoder positions stand for longer silence, see :mod:`utils.sampled_silence`.
     """
 
-    def __init__(self, end_token: int) -> None:
+    def __init__(self, end_token: int, silence_positions: int = 0) -> None:
         self.end_token = end_token
+        self.silence_positions = silence_positions
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        examples = sorted(examples, key=itemgetter("padded_frames"))
         rows = [self._row(example["targets"]) for example in examples]
         length = max(len(row[0]) for row in rows)
         columns = []
         for column, fill in zip(zip(*rows, strict=True), (self.end_token, 0, -1, IGNORED), strict=True):
             columns.append(torch.tensor([values + [fill] * (length - len(values)) for values in column]))
         names = ("decoder_input_ids", "decoder_position_ids", "decoder_segments", "labels")
-        feats = [stack_feats([example["feats"] for example in group], num_frames)
-                 for num_frames, group in groupby(examples, key=itemgetter("padded_frames"))]
+        feats = [example["feats"] for example in examples]
+        longest = max(map(len, feats))
+        num_frames = max(example["padded_frames"] for example in examples)
+        silence = sample_silence(longest, num_frames, self.silence_positions)
+        if silence:
+            num_frames = -(-(longest + EDGE_FRAMES) // 2) * 2
         return {"batch_id": examples[0]["index"],  # an utterance is in one batch of an epoch only
-                "input_features": feats if len(feats) > 1 else feats[0],
+                "input_features": stack_feats(feats, num_frames), "silence": silence,
                 **dict(zip(names, columns, strict=True))}
 
     def _row(self, targets: list[tuple[list[int], list[int]]]) -> tuple[list[int], list[int], list[int], list[int]]:
@@ -167,19 +170,15 @@ class MultitaskCollator:
 
 
 def split_batch(batch: dict[str, Any], max_frames: int) -> list[dict[str, Any]]:
-    """A collated batch in parts: each of utterances padded alike, and of at most ``max_frames`` feature frames, padding
-    counted, or of one utterance."""
-    feats = batch["input_features"]
-    others = {name: tensor for name, tensor in batch.items() if name not in ("batch_id", "input_features")}
-    parts: list[dict[str, Any]] = []
-    row = 0
-    for tensor in feats if isinstance(feats, list) else [feats]:
-        for part in tensor.split(max(1, max_frames // tensor.shape[2])):
-            rows = slice(row, row + len(part))
-            parts.append({"batch_id": (batch["batch_id"], row), "input_features": part,
-                          **{name: other[rows] for name, other in others.items()}})
-            row += len(part)
-    return parts
+    """A collated batch in parts of at most ``max_frames`` feature frames, padding counted, or of one utterance each."""
+    utterances, _, frames = batch["input_features"].shape
+    if batch["silence"]:
+        frames += 2 * batch["silence"].count
+    size = max(1, max_frames // frames)
+    tensors = {name: value for name, value in batch.items() if isinstance(value, torch.Tensor)}
+    return [{"batch_id": (batch["batch_id"], first), "silence": batch["silence"],
+             **{name: tensor[first:first + size] for name, tensor in tensors.items()}}
+            for first in range(0, utterances, size)]
 
 
 def describe(dataset: MultitaskDataset) -> str:

@@ -79,23 +79,16 @@ class MultitaskTrainer(Seq2SeqTrainer):
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any],
                       num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
-        """Forward and backward. Utterances that are padded to the full window are a part of their own, and much padding
-        takes no more memory than little.
+        """Forward and backward. Much padding takes no more memory than little.
 
         The loss is a sum over tokens, so the gradients of its parts add up to its own. Several processes average them
         with the last part, however many parts each has.
-
-        Returns:
-            the loss per token, weights left out.
         """
         parts = split_batch(inputs, _MOST_PADDING * self.options.batch.max_frames)
-        shortest = min(part["input_features"].shape[2] for part in parts)
         losses = []
         for part in parts:
-            at_full_window = part["input_features"].shape[2] > shortest
-            part["weight"] = self.options.padding.full_window_weight if at_full_window else 1.0
             with nullcontext() if part is parts[-1] else self.accelerator.no_sync(model):
-                losses.append(super().training_step(model, part, num_items_in_batch) / part["weight"])
+                losses.append(super().training_step(model, part, num_items_in_batch))
         return sum(losses)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
@@ -109,15 +102,16 @@ class MultitaskTrainer(Seq2SeqTrainer):
         ``num_items_in_batch`` counts over all processes; gradients are averaged over them, so each gives its share
         times their number.
         """
-        batch_id, weight = inputs["batch_id"], inputs["weight"]
-        inputs = {name: value for name, value in inputs.items() if name not in ("batch_id", "weight")}
+        batch_id = inputs["batch_id"]
+        inputs = {name: value for name, value in inputs.items() if name != "batch_id"}
         if self.encoder_cache:
-            inputs["encoder_hidden_states"] = self.encoder_cache(batch_id, inputs.pop("input_features"))
+            inputs["encoder_hidden_states"] = self.encoder_cache(batch_id, inputs.pop("input_features"),
+                                                                 inputs["silence"])
         outputs = model(**inputs, label_smoothing=self.args.label_smoothing_factor)
         if num_items_in_batch is None:
-            loss = weight * outputs.loss / outputs.num_labels
+            loss = outputs.loss / outputs.num_labels
         else:
-            loss = weight * outputs.loss * self.args.world_size / num_items_in_batch
+            loss = outputs.loss * self.args.world_size / num_items_in_batch
         return (loss, outputs) if return_outputs else loss
 
     @torch.inference_mode()
@@ -221,8 +215,8 @@ def make_trainer(model: torch.nn.Module, train: MultitaskDataset, dev: Multitask
                  tail_frames: int = 0) -> MultitaskTrainer:
     """A trainer with this recipe's data path and callbacks; its arguments are :class:`MultitaskTrainer`'s."""
     trainer = MultitaskTrainer(model=model, args=arguments, train_dataset=train, eval_dataset=dev,
-                               data_collator=MultitaskCollator(end_token), options=options,
-                               max_utterances=max_utterances, tail_frames=tail_frames)
+                               data_collator=MultitaskCollator(end_token, options.padding.silence_positions),
+                               options=options, max_utterances=max_utterances, tail_frames=tail_frames)
     trainer.add_callback(EpochSetter(trainer))
     trainer.add_callback(LossCurve())
     trainer.add_callback(CheckpointSync())

@@ -29,8 +29,9 @@ WAYS = {
     "uniform-100": [f"{_PADDING}max_frames=100", f"{_PADDING}full_window_share=0"],
     "uniform-300": [f"{_PADDING}max_frames=300", f"{_PADDING}full_window_share=0"],
     "mixed-300": [f"{_PADDING}max_frames=300", f"{_PADDING}full_window_share=0.05",
-                  f"{_PADDING}full_window_weight=1"],
-    "log-uniform": [f"{_PADDING}policy=log-uniform", f"{_PADDING}max_frames=2700", f"{_PADDING}full_window_share=0"],
+                  f"{_PADDING}silence_positions=0"],
+    "log-uniform": [f"{_PADDING}policy=log-uniform", f"{_PADDING}max_frames=2700", f"{_PADDING}full_window_share=0",
+                    f"{_PADDING}silence_positions=0"],
     "stock": [],
 }
 

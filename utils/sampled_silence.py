@@ -1,0 +1,72 @@
+"""A long silence at the end of a window, of which the encoder computes a sample only.
+
+To a runtime that pads to 30 s, as most do, nine tenths of a short utterance are silence. The stem makes the same vector
+of all of it, so its positions differ by their embedding alone, and neighbours hardly differ. In training, a few of them
+can stand for all: where attention sums over the n keys of the silence, it sums over c of them and takes each n / c
+times, which is log(n / c) added to their scores. With 128 of 1,350 positions, what base's encoder makes of the speech
+has a cosine similarity of 0.995 with what it makes in the whole window (0.94 if the window is cut after the speech).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+# Frames of silence after the longest utterance from which the stem makes one whole position of nothing but silence,
+# and whatever else its convolutions blend with the zeros beyond the end: a position is two frames, and sees five.
+EDGE_FRAMES = 8
+
+
+@dataclass(frozen=True)
+class SampledSilence:
+    """Silence from the end of a batch's features to the end of its window.
+
+    Args:
+        window: encoder positions (20 ms) of the whole window.
+        count: how many positions stand for those of the silence.
+    """
+
+    window: int
+    count: int
+
+    def positions(self, first: int, device: torch.device) -> torch.Tensor:
+        """(count,): which positions are computed, those in the middles of equal stretches from ``first`` on."""
+        middles = (torch.arange(self.count, device=device) + 0.5) / self.count
+        return first + (middles * (self.window - first)).long()
+
+    def append(self, hidden: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
+        """What the encoder's layers get: the stem's outputs with position embeddings, and the sample after them.
+
+        Args:
+            hidden: (batch, positions, d_model), outputs of the stem; the features end in ``EDGE_FRAMES`` of silence.
+            embeddings: (window or more, d_model), the encoder's position embeddings.
+
+        Returns:
+            (batch, positions - 1 + count, d_model).
+        """
+        speech, silence = hidden[:, :-1], hidden[:, -2:-1]  # the last position has seen the zeros beyond the end
+        first = speech.shape[1]
+        return torch.cat([speech + embeddings[:first], silence + embeddings[self.positions(first, hidden.device)]], 1)
+
+    def bias(self, hidden: torch.Tensor) -> torch.Tensor:
+        """What attention adds to its scores for the keys of ``hidden`` (batch, positions, d_model), whose sample comes
+        last: (1, 1, 1, positions)."""
+        bias = hidden.new_zeros(1, 1, 1, hidden.shape[1])
+        left = self.window - (hidden.shape[1] - self.count)
+        bias[..., -self.count:] = math.log(left / self.count)
+        return bias
+
+
+def sample_silence(longest: int, window: int, count: int) -> SampledSilence | None:
+    """How the silence of a batch is computed: none if all of it is.
+
+    Args:
+        longest: frames (10 ms) of the batch's longest utterance.
+        window: frames it is padded to.
+        count: positions that stand for longer silence; 0 computes all silence. Silence of less than twice as many is
+            computed, too: a sample would save little.
+    """
+    positions = (window - longest - EDGE_FRAMES) // 2
+    return SampledSilence(window // 2, count) if 0 < 2 * count < positions else None
