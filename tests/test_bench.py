@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from made_corpus import write_set
 
-from tools.bench import bench_scale, contestants, measure_scale, quality
+from tools.bench import bench_scale, bench_silence, contestants, measure_scale, quality
 from tools.bench.measure import Timing, report, spread, spread_audio, take_turns
 from tools.bench.trainers import measure_training, train_ours, train_stock
 from utils.config import load_config
@@ -74,6 +74,14 @@ def test_both_ways_of_training_leave_an_adapter(data: Path, tiny_whisper: Path, 
         config = load_config(CONFIG, quality.WAYS[name])
         assert train(tiny_whisper, config, data, tmp_path / name) > 0
         assert (tmp_path / name / "adapter_model.safetensors").is_file()
+
+
+def test_samples_of_silence_are_compared_with_the_whole_window(data: Path, tiny_whisper: Path) -> None:
+    found = bench_silence.compare(tiny_whisper, data, 2, [8, 700])
+    assert found["whole"]["positions"] == pytest.approx(1500)
+    assert found["whole"]["cosine"] == pytest.approx(1) and found["whole"]["same"] == 100
+    assert found["sample of 8"]["positions"] < found["sample of 700"]["positions"] - 600
+    assert 0 < found["sample of 700"]["divergence"] < found["cut"]["divergence"]
 
 
 def test_what_a_list_costs_is_measured_on_lists_that_merge_and_train(tiny_whisper: Path, tmp_path: Path) -> None:

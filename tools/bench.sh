@@ -7,6 +7,7 @@
 #   tools/bench.sh transcribe                  # a long recording, both tasks, against faster-whisper in two passes
 #   tools/bench.sh hotwords                    # rare words with --hotwords and without; needs no peer
 #   tools/bench.sh serve                       # the service with 8 clients at once; needs no peer
+#   tools/bench.sh silence                     # what training's sample of the silence loses; needs no peer
 #   tools/bench.sh scale                       # what lists of 1,000 to 1,000,000 keys cost us
 #   tools/bench.sh all                         # one after the other, figures in exp/bench/*.json
 #
@@ -16,10 +17,10 @@ recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 . "$recipe/utils/log.sh"
 
 case ${1-} in
-  features | train | decode | transcribe | hotwords | serve | scale) benchmarks=("$1"); shift ;;
-  all) benchmarks=(features train decode transcribe hotwords serve scale); shift ;;
+  features | train | decode | transcribe | hotwords | serve | silence | scale) benchmarks=("$1"); shift ;;
+  all) benchmarks=(features train decode transcribe hotwords serve silence scale); shift ;;
   -h | --help) sed -n '2,/^set/{s/^# \{0,1\}//;/^set/d;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
-  *) die "which benchmark? features, train, decode, transcribe, hotwords, serve, scale or all" ;;
+  *) die "which benchmark? features, train, decode, transcribe, hotwords, serve, silence, scale or all" ;;
 esac
 
 "$recipe/tools/install.sh"

@@ -85,12 +85,12 @@ def spread_audio(wav_scp: Path, count: int) -> dict[str, list[str]]:
 
 
 def report(title: str, settings: dict[str, Any], headers: Sequence[str], rows: Sequence[Sequence[Any]],
-           json_file: Path | None, timings: Sequence[Timing]) -> None:
+           json_file: Path | None, timings: Sequence[Timing], floatfmt: str = ".1f") -> None:
     """Print the table below its title and settings, and write everything to ``json_file`` if one is given."""
     origin = provenance("")
     print(f"\n{title}\n{origin['date']}, commit {origin['commit']}; {origin['machine']}")
     print(", ".join(f"{name} {value}" for name, value in settings.items()) + "\n")
-    print(tabulate(rows, headers, tablefmt="pipe", floatfmt=".1f"), flush=True)
+    print(tabulate(rows, headers, tablefmt="pipe", floatfmt=floatfmt), flush=True)
     if json_file:
         figures = [{"name": timing.name, "seconds": timing.seconds, "median": timing.median, **timing.more}
                    for timing in timings]
