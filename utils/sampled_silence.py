@@ -3,8 +3,8 @@
 To a runtime that pads to 30 s, as most do, nine tenths of a short utterance are silence. The stem makes the same vector
 of all of it, so its positions differ by their embedding alone, and neighbours hardly differ. In training, a few of them
 can stand for all: where attention sums over the n keys of the silence, it sums over c of them and takes each n / c
-times, which is log(n / c) added to their scores. With 128 of 1,350 positions, what base's encoder makes of the speech
-has a cosine similarity of 0.995 with what it makes in the whole window (0.94 if the window is cut after the speech).
+times, which is log(n / c) added to their scores. How much of the whole window a sample keeps is in
+tools/bench/README.md; with fewer than some 90 positions the base model begins to lose its way.
 """
 
 from __future__ import annotations
