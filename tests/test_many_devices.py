@@ -26,14 +26,14 @@ ARGV = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0
         "logging_steps": 1, "eval_strategy": "steps", "eval_steps": 1, "use_cpu": True}
 
 
-def write_config(path: Path, corpus: Path, model: Path, *, is_large_model: bool = True, padding: str = "none",
-                 **argv: Any) -> Path:
+def write_config(path: Path, corpus: Path, model: Path, *, is_large_model: bool = True, policy: str = "none",
+                 padding: dict[str, float] | None = None, **argv: Any) -> Path:
     lists = {name: {"wav_scp": str(corpus / name / "wav.scp"), "text": str(corpus / name / "text")}
              for name in ("train", "dev")}
     values = {"data": {"train": lists["train"], "test": lists["dev"]},
               "predict": {"model_path": str(model), "eval": lists["train"], "max_frames": 100},
               "model": {"model_path": str(model), "is_large_model": is_large_model, "lora": {"r": 4, "alpha": 8},
-                        "padding": {"policy": padding},
+                        "padding": {"policy": policy, **(padding or {})},
                         "model_train_argv": {"out_model_path": str(path.with_suffix("")), **ARGV, **argv}}}
     path.write_text(json.dumps(values), encoding="utf-8")
     return path
@@ -67,7 +67,7 @@ def test_two_processes_make_the_update_of_one_with_the_same_global_batch(corpus,
 
     def configs(number: int) -> list[Path]:
         return [write_config(tmp_path / f"{kind}-{number}.yaml", corpus, tiny_whisper, is_large_model=kind != "full",
-                             padding="full" if kind == "parts" else "none",
+                             policy="full" if kind == "parts" else "none",
                              per_device_train_batch_size=8 if number == 1 else 5) for kind in kinds]
 
     for config in configs(1):
@@ -108,7 +108,8 @@ run_main(lambda: tune(load_config(sys.argv[1])) if is_launched() else launch(2, 
 @pytest.mark.slow
 def test_a_process_that_dies_fails_the_training_and_the_same_command_continues_it(corpus, tiny_whisper, tmp_path):
     argv = {"max_steps": 6, "per_device_train_batch_size": 2, "eval_steps": 2, "optim": "adamw_torch"}
-    whole, killed = (write_config(tmp_path / f"{name}.yaml", corpus, tiny_whisper, **argv)
+    padding = {"full_window_share": 0.5, "silence_positions": 32}
+    whole, killed = (write_config(tmp_path / f"{name}.yaml", corpus, tiny_whisper, padding=padding, **argv)
                      for name in ("whole", "killed"))
     (tmp_path / "train_and_die.py").write_text(KILLED)
     died = run("train_and_die.py", killed, 5, folder=tmp_path)

@@ -33,7 +33,8 @@ def main() -> None:
     parser = bench_parser(__doc__, repetitions=1)
     parser.add_argument("--data", type=Path, default=Path("data/dev"), help="data directory with wav.scp and text")
     parser.add_argument("--model", type=Path, default=Path("download/whisper-base"), help="Hugging Face directory")
-    parser.add_argument("--counts", type=int, nargs="+", default=[48, 64, 96, 128, 256], help="positions of the samples")
+    parser.add_argument("--counts", type=int, nargs="+", default=[48, 64, 96, 128, 256],
+                        help="positions of the samples")
     args = parser.parse_args()
 
     import torch
