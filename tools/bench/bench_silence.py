@@ -6,7 +6,9 @@
 
 Each utterance goes through the encoder with the whole window, with samples of its silence, and cut half a second after
 the speech. Compared with the whole window: the encoder's outputs where the speech is (cosine similarity), and the
-distribution of each next token (Kullback-Leibler divergence, in nats; how often the best one is the same).
+distribution of each next token (Kullback-Leibler divergence, in nats; same: how often, in per cent,
+the best one is the same). The loss is
+the cross entropy of the references, in nats a token.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from utils.lists import read_list
 from utils.multitask_data import MultitaskDataset, Utterance
 from utils.prompts import load_tokenizer
 
+_FIGURES = ("positions", "cosine", "divergence", "same", "loss")
 WINDOW, TAIL = 3000, 50  # frames: Whisper's window; what decoding adds to a short one
 
 
@@ -43,15 +46,13 @@ def main() -> None:
     rows, timings = [], []
     for name, found in compare(args.model, args.data, args.utterances, args.counts).items():
         timings.append(Timing(name, [found.pop("seconds")], found))
-        rows.append([name, *(found[figure] for figure in ("positions", "cosine", "divergence", "same")),
-                     timings[-1].median])
+        rows.append([name, *(found[figure] for figure in _FIGURES), timings[-1].median])
     report("Silence, and samples of it", {"model": str(args.model), "utterances": args.utterances},
-           ["window", "positions", "cosine", "divergence", "same token, %", "seconds, forward"], rows, args.json,
-           timings, floatfmt=".3f")
+           ["window", *_FIGURES, "seconds, forward"], rows, args.json, timings, floatfmt=".3f")
 
 
 def compare(model_dir: Path, data: Path, utterances: int, counts: list[int]) -> dict[str, dict[str, float]]:
-    """Way of padding -> its figures; means over utterances (positions, cosine) and tokens (divergence, same)."""
+    """Way of padding -> its figures; means over utterances (positions, cosine) and tokens (the rest)."""
     import torch
 
     from utils.modeling import load_base_model
@@ -59,7 +60,7 @@ def compare(model_dir: Path, data: Path, utterances: int, counts: list[int]) -> 
 
     model, dataset = load_base_model(model_dir).eval(), _dataset(model_dir, data, utterances)
     ways = {"whole": (WINDOW, 0), **{f"sample of {count}": (WINDOW, count) for count in counts}, "cut": (0, 0)}
-    figures = {name: dict.fromkeys(("positions", "cosine", "divergence", "same", "seconds"), 0.0) for name in ways}
+    figures = {name: dict.fromkeys((*_FIGURES, "seconds"), 0.0) for name in ways}
     tokens = 0
     with torch.inference_mode():
         for index, num_frames in enumerate(dataset.num_frames):
@@ -69,20 +70,23 @@ def compare(model_dir: Path, data: Path, utterances: int, counts: list[int]) -> 
                 batch = collate([dataset[index, window or num_frames + TAIL]])
                 started = time.perf_counter()
                 encoded = model.model.encoder(batch["input_features"], silence=batch["silence"]).last_hidden_state
-                logits = model(**batch, encoder_hidden_states=encoded, return_logits=True).logits
+                found = model(**batch, encoder_hidden_states=encoded, return_logits=True)
                 figures[name]["seconds"] += time.perf_counter() - started
-                outputs[name] = encoded, logits.log_softmax(-1)
+                figures[name]["loss"] += float(found.loss)
+                outputs[name] = encoded, found.logits.log_softmax(-1)
             whole, expected = outputs["whole"]
             tokens += len(expected)
-            for name, (encoded, found) in outputs.items():
+            for name, (encoded, probable) in outputs.items():
                 speech = slice(num_frames // 2)
                 cosine = torch.nn.functional.cosine_similarity(encoded[:, speech], whole[:, speech], dim=-1)
                 figures[name]["positions"] += encoded.shape[1] / len(dataset)
                 figures[name]["cosine"] += float(cosine.mean()) / len(dataset)
-                figures[name]["divergence"] += float((expected.exp() * (expected - found)).sum())
-                figures[name]["same"] += 100 * int((expected.argmax(-1) == found.argmax(-1)).sum())
-    return {name: {**found, "divergence": found["divergence"] / tokens, "same": found["same"] / tokens}
-            for name, found in figures.items()}
+                figures[name]["divergence"] += float((expected.exp() * (expected - probable)).sum())
+                figures[name]["same"] += 100 * int((expected.argmax(-1) == probable.argmax(-1)).sum())
+    for figure in figures.values():
+        for of_tokens in ("divergence", "same", "loss"):
+            figure[of_tokens] /= tokens
+    return figures
 
 
 def _dataset(model_dir: Path, data: Path, utterances: int) -> MultitaskDataset:
