@@ -6,9 +6,8 @@
 
 Each utterance goes through the encoder with the whole window, with samples of its silence, and cut half a second after
 the speech. Compared with the whole window: the encoder's outputs where the speech is (cosine similarity), and the
-distribution of each next token (Kullback-Leibler divergence, in nats; same: how often, in per cent,
-the best one is the same). The loss is
-the cross entropy of the references, in nats a token.
+distribution of each next token (Kullback-Leibler divergence in nats; per cent of tokens whose best guess is the same).
+The loss is the references' cross entropy, in nats a token.
 """
 
 from __future__ import annotations
