@@ -4,7 +4,7 @@ To a runtime that pads to 30 s, as most do, nine tenths of a short utterance are
 of all of it, so its positions differ by their embedding alone, and neighbours hardly differ. In training, a few of them
 can stand for all: where attention sums over the n keys of the silence, it sums over c of them and takes each n / c
 times, which is log(n / c) added to their scores. How much of the whole window a sample keeps is in
-tools/bench/README.md; with fewer than some 90 positions the base model begins to lose its way.
+tools/bench/README.md; with fewer than a hundred positions the base model begins to lose its way.
 """
 
 from __future__ import annotations
