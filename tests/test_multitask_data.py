@@ -155,6 +155,18 @@ def test_long_silence_comes_as_a_sample(padded_frames: int, count: int, frames: 
     assert batch["silence"] == sampled
 
 
+@pytest.mark.parametrize(("first", "count"), [(130, 64), (1200, 64), (10, 1), (0, 1000)])
+def test_a_sample_of_the_silence_is_closest_near_the_speech(first: int, count: int) -> None:
+    sample = SampledSilence(1500, count)
+    positions, stretches = sample.positions(first), sample.stretches(first).diff()
+    assert len(positions) == len(stretches) == count
+    assert first <= positions.min()
+    assert positions.max() < 1500
+    assert (positions.diff() >= 0).all()
+    assert (stretches.diff() > 0).all()
+    assert float(stretches.sum()) == pytest.approx(1500 - first)
+
+
 @pytest.mark.parametrize(("count", "max_frames", "sizes"), [(0, 200, [2, 2, 1]), (0, 60, [1] * 5), (0, 500, [5]),
                                                             (9, 200, [2, 2, 1])])
 def test_a_batch_that_is_too_large_for_the_memory_comes_in_parts(count: int, max_frames: int,

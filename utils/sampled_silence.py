@@ -1,15 +1,14 @@
 """A long silence at the end of a window, of which the encoder computes a sample only.
 
 To a runtime that pads to 30 s, as most do, nine tenths of a short utterance are silence. The stem makes the same vector
-of all of it, so its positions differ by their embedding alone, and neighbours hardly differ. In training, a few of them
-can stand for all: where attention sums over the n keys of the silence, it sums over c of them and takes each n / c
-times, which is log(n / c) added to their scores. How much of the whole window a sample keeps is in
-tools/bench/README.md; with fewer than a hundred positions the base model begins to lose its way.
+of all of it, so its positions differ by their embedding alone, and neighbours hardly differ. In training, one of each
+stretch can stand for all: attention takes its key as often as the stretch has positions, n times, which is log(n) added
+to its score. Attention looks near more sharply than far, so stretches grow with their distance from the speech. How
+much of the whole window a sample keeps is in tools/bench/README.md.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +16,8 @@ import torch
 # Frames of silence after the longest utterance from which the stem makes one whole position of nothing but silence,
 # and whatever else its convolutions blend with the zeros beyond the end: a position is two frames, and sees five.
 EDGE_FRAMES = 8
+
+_GROWTH = 64.0  # how much longer the stretch at the window's end is than the one after the speech
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,15 @@ class SampledSilence:
     window: int
     count: int
 
-    def positions(self, first: int, device: torch.device) -> torch.Tensor:
-        """(count,): which positions are computed, those in the middles of equal stretches from ``first`` on."""
-        middles = (torch.arange(self.count, device=device) + 0.5) / self.count
-        return first + (middles * (self.window - first)).long()
+    def stretches(self, first: int) -> torch.Tensor:
+        """(count + 1,): where each stretch of the silence begins, from ``first`` on, and where the last ends."""
+        growth = _GROWTH ** (torch.arange(self.count + 1, dtype=torch.float64) / self.count)
+        return first + (growth - 1) / (_GROWTH - 1) * (self.window - first)
+
+    def positions(self, first: int) -> torch.Tensor:
+        """(count,): which positions are computed, those in the middles of the stretches."""
+        edges = self.stretches(first)
+        return ((edges[:-1] + edges[1:]) / 2).long()
 
     def append(self, hidden: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
         """What the encoder's layers get: the stem's outputs with position embeddings, and the sample after them.
@@ -48,15 +54,15 @@ class SampledSilence:
         """
         speech, silence = hidden[:, :-1], hidden[:, -2:-1]  # the last position has seen the zeros beyond the end
         first = speech.shape[1]
-        return torch.cat([speech + embeddings[:first], silence + embeddings[self.positions(first, hidden.device)]], 1)
+        chosen = self.positions(first).to(hidden.device)
+        return torch.cat([speech + embeddings[:first], silence + embeddings[chosen]], 1)
 
     def bias(self, hidden: torch.Tensor) -> torch.Tensor:
         """What attention adds to its scores for the keys of ``hidden`` (batch, positions, d_model), whose sample comes
         last: (1, 1, 1, positions)."""
-        bias = hidden.new_zeros(1, 1, 1, hidden.shape[1])
-        left = self.window - (hidden.shape[1] - self.count)
-        bias[..., -self.count:] = math.log(left / self.count)
-        return bias
+        first = hidden.shape[1] - self.count
+        times = torch.cat([torch.ones(first), self.stretches(first).diff()])
+        return times.log().to(hidden)[None, None, None]
 
 
 def sample_silence(longest: int, window: int, count: int) -> SampledSilence | None:
