@@ -5,7 +5,7 @@
     tools/bench/bench_train.py --data data/train --model download/whisper-base --steps 3
     tools/bench/bench_train.py --shapes large-v3 --device cuda     # random weights of a real model's shapes
 
-``ours`` is as shipped: a fifth of the utterances are at the full window, so take some hundred --utterances or more;
+``ours`` is as shipped: two fifths of the utterances are at the full window, so take some hundred --utterances or more;
 ``ours-short`` has none there. All have the same LoRA, the same audio and texts and as many targets a step; the stock
 trainer has one example a key. Features are in memory before the first step. Each contestant is a process of its own,
 so peak memory is its own.
