@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Compare exported models with the tuned model they came from; fail if one is worse by more than a tolerance (stage 5).
+"""Compare exported models with the tuned model they came from; fail if one is clearly worse than allowed (stage 5).
 
     pyscripts/check_export.py --tolerance 1.0 --merged-dir exp/lora/merged --feats-scp dump/test/feats.scp \\
         exp/lora/decode_test_lora exp/lora/decode_test_ct2-int8 exp/lora/decode_test_ct2-float32
 
 Prints size on disk, speed, memory, WER or CER and BLEU (normalised, all languages) and the share of equal hypotheses
-and tokens, and writes them to EXPORTED/parity.json for the report. With --merged-dir and --feats-scp it looks for the
-reasons: the files' ids and settings are compared, the utterances that differ are decoded by a float32 export, and the
-tuned model says how close the choice was. --recorded true only judges by what parity.json says already.
+and tokens, and writes them to EXPORTED/parity.json for the report. It fails if a figure is worse by more than the
+tolerance and by more than chance explains (paired bootstrap, p < 0.05); what chance may have done is said. With
+--merged-dir and --feats-scp it looks for the reasons: the files' ids and settings are compared, the utterances that
+differ are decoded by a float32 export, and the tuned model says how close the choice was. --recorded true only judges
+by what parity.json says already.
 """
 
 import argparse
@@ -47,7 +49,8 @@ def main() -> None:
         records.append(record)
     print(parity_table(records))
     differences = [line for one in records for line in difference_lines(one)]  # recorded ones are in the report
-    for line in fallback_notes(records) + ([] if args.recorded else differences):
+    undecided = [line for one in records for line in one.undecided(args.tolerance)]
+    for line in fallback_notes(records) + undecided + ([] if args.recorded else differences):
         print(line)
     losses = [f"{exported} is worse than {args.tuned} by more than {args.tolerance}: {', '.join(lost)}"
               for exported, one in zip(args.exported, records, strict=True) if (lost := one.lost(args.tolerance))]

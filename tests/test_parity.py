@@ -98,7 +98,7 @@ def test_the_table_has_every_quantization_and_picks_none(exp_dir: Path) -> None:
     ("float16", "float32", "float32"), ("int8_float16", "int8_float32", "int8_float32")])
 def test_a_type_that_the_machine_lacks_is_said(asked: str, ran: str, fallback: str) -> None:
     parity = Parity("test", "lora", f"ct2-{asked}", asked, ran, 1.0, 1.0, None, None, 1.0, None,
-                    [("wer", "all", 1.0, 1.0)], 1, 1, 1, 0)
+                    [("wer", "all", 1.0, 1.0)], 1, 1, 1, 0, p_values={"wer": 1.0})
     assert parity.fallback == fallback
     notes = fallback_notes([parity])
     assert bool(notes) == bool(fallback) == ("(!)" in parity_table([parity]))
@@ -108,21 +108,33 @@ def test_a_type_that_the_machine_lacks_is_said(asked: str, ran: str, fallback: s
 
 def test_the_gate_passes_and_fails_with_the_numbers(exp_dir: Path) -> None:
     lora = scored(exp_dir, "lora")
-    worse = scored(exp_dir, "ct2-int8", b_fr_transcribe="cinq six sept neuf")
+    worse = scored(exp_dir, "ct2-int8", a_fr_transcribe="un deux trois cinq", b_fr_transcribe="cinq six sept neuf")
     same = scored(exp_dir, "ct2-float32")
     gate = [sys.executable, ROOT / "pyscripts/check_export.py", lora, worse, same, "--tolerance"]
     passed, failed = (subprocess.run([*gate, tolerance], capture_output=True, text=True, timeout=300)
-                      for tolerance in ("12.5", "12.4"))
+                      for tolerance in ("25", "24.9"))
     assert (passed.returncode, failed.returncode) == (0, 1), passed.stderr
     assert passed.stdout == failed.stdout
     assert "| ct2-float32 " in failed.stdout  # those that come after the bad one are not left out
-    assert "ct2-int8 on test: 1 of 4 hypotheses differ\n" in failed.stdout
+    assert "ct2-int8 on test: 2 of 4 hypotheses differ\n" in failed.stdout
     assert "b|fr|transcribe: token 15: 'h' / 'n'" in failed.stdout and "cinq six sept neuf" in failed.stdout
-    message = f"{worse} is worse than {lora} by more than 12.4: WER 0.00 -> 12.50"
+    message = f"{worse} is worse than {lora} by more than 24.9: WER 0.00 -> 25.00 (p = 0.001)"
     assert message in failed.stderr and str(same) not in failed.stderr and "Traceback" not in failed.stderr
-    assert read_record(worse).n_same == 3 and read_record(same).n_same == 4
+    assert read_record(worse).n_same == 2 and read_record(same).n_same == 4
     scored(exp_dir, "ct2-int8")
     assert read_record(worse) is None  # decoded again: what was found out no longer holds
+
+
+def test_what_chance_may_have_done_is_said_and_passes(exp_dir: Path) -> None:
+    """Four int8 exports of the default recipe: 0.6, 0.8 and 1.2 points of BLEU more than the tuned model, and 1.35
+    less, by other batches and near ties, on 426 utterances."""
+    lora = scored(exp_dir, "lora")
+    worse = scored(exp_dir, "ct2-int8", b_fr_transcribe="cinq six sept neuf")
+    result = subprocess.run([sys.executable, ROOT / "pyscripts/check_export.py", lora, worse, "--tolerance", "1"],
+                            capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert "(?) ct2-int8 on test: WER 0.00 -> 12.50 (p = 0." in result.stdout
+    assert "chance may have done it: the set is too small to tell" in result.stdout
 
 
 def test_better_is_no_loss(exp_dir: Path) -> None:
@@ -170,6 +182,7 @@ def test_quantization_is_found_out_as_the_reason(exported_tiny: ExportedTiny, tm
                 "model": str(exported_tiny.ct2_int8)}
         write_decode_directory(directories[-1], texts, info)
         write_json(directories[-1] / "scores.json", [])
+        (directories[-1] / "utterances.jsonl").touch()
     parity = compare(*directories)
     assert parity.n_same < parity.n_hypotheses  # the random model's choices are close
     examine(parity.differences[:2], exported_tiny.merged, lists, *directories)

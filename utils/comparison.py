@@ -162,7 +162,7 @@ def _baseline(decode: Decode, decodes: Sequence[Decode]) -> Decode | None:
 
 def _compare(decode: Decode, row: Row, baseline: Decode, other: Row | None, n_resamples: int) -> Comparison:
     kind, language = (row["metric"], is_normalized(row)), row["language"]
-    ours, theirs = (_of_language(one.statistics.get(kind), language) for one in (decode, baseline))
+    ours, theirs = (of_language(one.statistics.get(kind), language) for one in (decode, baseline))
     if other is None or other["normalizer"] != row["normalizer"] or not ours.keys or ours.keys != theirs.keys:
         raise UserError(f"{decode.directory} and {baseline.directory} were not scored alike: {language} "
                         f"{row['metric']} differs in utterances or normalizer. Score both with the same "
@@ -171,7 +171,7 @@ def _compare(decode: Decode, row: Row, baseline: Decode, other: Row | None, n_re
     return Comparison(row, other, paired_bootstrap(theirs.values, ours.values, ours.speakers, score, n_resamples))
 
 
-def _of_language(statistics: Statistics | None, language: str) -> Statistics:
+def of_language(statistics: Statistics | None, language: str) -> Statistics:
     """The rows of a language, or of all, in the order of their keys."""
     if statistics is None:
         return Statistics([], [], np.zeros((0, 0)))

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from utils.comparison import SIGNIFICANT, of_language
+from utils.confidence import paired_bootstrap
 from utils.errors import UserError
 from utils.lists import read_list
-from utils.score_files import read_decode_info, read_json, write_json
+from utils.score_files import read_decode_info, read_json, read_statistics, write_json
 from utils.scoring import METRICS
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class Parity:
     n_tokens: int  # the tuned model's
     n_wrong_tokens: int  # edits that lead to the export's
     differences: list[Difference] = field(default_factory=list)
+    p_values: dict[str, float] = field(kw_only=True)  # of each metric's difference over all languages
 
     @property
     def same_tokens(self) -> float:
@@ -82,9 +85,21 @@ class Parity:
         return ([one for one in self.differences if one.cause] or self.differences)[:SHOWN_DIFFERENCES]
 
     def lost(self, tolerance: float) -> list[str]:
-        """Figures over all languages that are worse by more than ``tolerance`` points."""
-        return [f"{metric.upper()} {before:.2f} -> {after:.2f}" for metric, language, before, after in self.figures
-                if language == "all" and _loss(metric, before, after) > tolerance]
+        """Figures over all languages that are worse by more than ``tolerance`` points and more than by chance."""
+        return [line for line, p_value in self._losses(tolerance) if p_value < SIGNIFICANT]
+
+    def undecided(self, tolerance: float) -> list[str]:
+        """Sentences on those that are worse by more than ``tolerance``, where chance may have done it."""
+        return [f"(?) {self.exported} on {self.set}: {line} is more than {tolerance}, but chance may have done it: the "
+                "set is too small to tell" for line, p_value in self._losses(tolerance) if p_value >= SIGNIFICANT]
+
+    def _losses(self, tolerance: float) -> list[tuple[str, float]]:
+        losses = []
+        for metric, language, before, after in self.figures:
+            if language == "all" and _loss(metric, before, after) > tolerance:
+                p_value = self.p_values[metric]
+                losses.append((f"{metric.upper()} {before:.2f} -> {after:.2f} (p = {p_value:.3f})", p_value))
+        return losses
 
 
 def _loss(metric: str, before: float, after: float) -> float:
@@ -118,7 +133,18 @@ def compare(tuned: Path, exported: Path, merged_dir: Path | None = None) -> Pari
         infos[1].get("compute_type", ""), _size_mb(model_dir), round(speeds[1], 2), _memory_mb(infos[1]),
         _size_mb(merged_dir) if merged_dir else None, round(speeds[0], 2), _memory_mb(infos[0]),
         [(metric, language, value, after[metric, language]) for (metric, language), value in sorted(before.items())],
-        *found)
+        *found, p_values=_p_values(tuned, exported))
+
+
+def _p_values(tuned: Path, exported: Path) -> dict[str, float]:
+    """Of each gated metric's difference over all languages, by the paired bootstrap."""
+    before, after = (read_statistics(path / "utterances.jsonl", GATED) for path in (tuned, exported))
+    found = {}
+    for (metric, normalized), statistics in before.items():
+        if normalized:
+            ours, theirs = (of_language(one, "all") for one in (after[metric, normalized], statistics))
+            found[metric] = paired_bootstrap(theirs.values, ours.values, ours.speakers, METRICS[metric].score).p_value
+    return found
 
 
 def model_of(exported: Path) -> Path:
