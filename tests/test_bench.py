@@ -7,10 +7,12 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+import torch
 from made_corpus import write_set
 
 from tools.bench import bench_scale, bench_silence, contestants, measure_scale, quality
 from tools.bench.measure import Timing, report, spread, spread_audio, take_turns
+from tools.bench.operations import OperationsCounter
 from tools.bench.trainers import measure_training, train_ours, train_stock
 from utils.config import load_config
 from utils.data_directory import MergeOptions, merge_task_lists, write_data_directory
@@ -63,10 +65,24 @@ def test_every_way_of_decoding_decodes_every_key(data: Path, tiny_whisper: Path,
 
 def test_both_trainers_train_on_the_same_targets(data: Path, tiny_whisper: Path) -> None:
     args = Namespace(model=tiny_whisper, data=data, config=CONFIG, utterances=4, threads=1, steps=1, device="cpu")
+    gflop = {}
     for name in ("ours", "ours-short", "stock"):
         found = measure_training(name, args)
+        gflop[name] = found["gflop_per_target"]
         assert found["targets"] > 0 and found["seconds"] > 0 and found["peak_gb"] > 0
         assert found["audio_seconds"] == pytest.approx(found["targets"] * 0.26, rel=0.6)
+    assert gflop["ours-short"] <= gflop["ours"] < gflop["stock"] / 5
+
+
+def test_operations_of_attention_and_of_matrix_products_are_counted() -> None:
+    counter = OperationsCounter(steps=1)
+    query = torch.randn(1, 2, 30, 8, requires_grad=True)
+    for _ in range(2):  # the second step is not counted
+        counter.on_step_begin()
+        torch.nn.functional.scaled_dot_product_attention(query, query, query).sum().backward()
+        counter.on_step_end()
+    product = 2 * 2 * 30 * 30 * 8
+    assert counter.operations == product * (2 + 5)  # backward makes the scores again, and the gradients of four factors
 
 
 def test_both_ways_of_training_leave_an_adapter(data: Path, tiny_whisper: Path, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def spread_audio(wav_scp: Path, count: int) -> dict[str, list[str]]:
 
 
 def report(title: str, settings: dict[str, Any], headers: Sequence[str], rows: Sequence[Sequence[Any]],
-           json_file: Path | None, timings: Sequence[Timing], floatfmt: str = ".1f") -> None:
+           json_file: Path | None, timings: Sequence[Timing], floatfmt: str | Sequence[str] = ".1f") -> None:
     """Print the table below its title and settings, and write everything to ``json_file`` if one is given."""
     origin = provenance("")
     print(f"\n{title}\n{origin['date']}, commit {origin['commit']}; {origin['machine']}")

@@ -24,6 +24,7 @@ from transformers import (
 from transformers.trainer_utils import set_seed
 
 from tools.bench.measure import spread_audio
+from tools.bench.operations import OperationsCounter, matrix_product_rate
 from utils.audio import load_audio
 from utils.batching import FrameBatchSampler
 from utils.config import Config, Lists, LoraOptions, load_config
@@ -80,7 +81,8 @@ def measure_training(name: str, args: argparse.Namespace) -> dict[str, float]:
     """Train ``args.steps`` steps after one that is not counted; ours an epoch after one.
 
     Returns:
-        seconds, targets and audio_seconds (each target's audio counts) of the counted steps, and peak_gb.
+        seconds, targets and audio_seconds (each target's audio counts) of the counted steps, and peak_gb;
+        gflop_per_target of the steps before them; gflop_per_second of matrix products of the model's width, alone.
     """
     torch.set_num_threads(args.threads)
     config = load_config(args.config, ["model.padding.full_window_share=0"] if name == "ours-short" else [])
@@ -108,13 +110,17 @@ def measure_training(name: str, args: argparse.Namespace) -> dict[str, float]:
             count = _count_stock
         counter, timer = Counter(trainer.data_collator, count), StepTimer(args.device)
         trainer.data_collator = counter
+        operations = OperationsCounter(before)
         trainer.add_callback(timer)
+        trainer.add_callback(operations)
         trainer.train()
     counted = slice(before, before + steps)
     memory = (torch.cuda.max_memory_allocated() if args.device == "cuda"
               else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     return {"seconds": sum(timer.seconds[counted]), "targets": sum(counter.targets[counted]), "steps": steps,
-            "audio_seconds": sum(counter.audio_seconds[counted]), "peak_gb": memory / 1e9}
+            "audio_seconds": sum(counter.audio_seconds[counted]), "peak_gb": memory / 1e9,
+            "gflop_per_target": operations.operations / sum(counter.targets[:before]) / 1e9,
+            "gflop_per_second": matrix_product_rate(2048, trainer.model.config.d_model, args.device) / 1e9}
 
 
 def _utterances(args: argparse.Namespace) -> tuple[list[Utterance], dict[str, np.ndarray]]:
