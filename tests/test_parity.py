@@ -143,6 +143,14 @@ def test_better_is_no_loss(exp_dir: Path) -> None:
     assert parity.lost(0.0) == [] and "0.00 (-12.50)" in parity_table([parity])
 
 
+def test_an_export_scored_on_other_utterances_is_refused(exp_dir: Path) -> None:
+    lora, other = scored(exp_dir, "lora"), scored(exp_dir, "ct2-int8")
+    scores = (other / "utterances.jsonl").read_text().splitlines(keepends=True)
+    (other / "utterances.jsonl").write_text("".join(line for line in scores if "b|fr" not in line))
+    with pytest.raises(UserError, match="were not scored alike"):
+        compare(lora, other)
+
+
 def test_what_does_not_belong_together_is_refused(exp_dir: Path) -> None:
     lora, other = scored(exp_dir, "lora"), scored(exp_dir, "ct2-int8")
     (other / "text").write_text("a|fr|transcribe un\n")
@@ -182,7 +190,6 @@ def test_quantization_is_found_out_as_the_reason(exported_tiny: ExportedTiny, tm
                 "model": str(exported_tiny.ct2_int8)}
         write_decode_directory(directories[-1], texts, info)
         write_json(directories[-1] / "scores.json", [])
-        (directories[-1] / "utterances.jsonl").touch()
     parity = compare(*directories)
     assert parity.n_same < parity.n_hypotheses  # the random model's choices are close
     examine(parity.differences[:2], exported_tiny.merged, lists, *directories)

@@ -91,7 +91,7 @@ def collect(exp_dir: Path) -> list[Decode]:
         if not (directory / "scores.json").exists():
             log(f"left out, not scored yet: {directory} (pyscripts/score.py)")
             continue
-        decode = Decode(directory, read_decode_info(directory), _read_rows(directory / "scores.json"))
+        decode = read_decode(directory)
         first = decodes.setdefault((decode.set, decode.system), decode)
         if first is not decode:
             raise UserError(f"{first.directory} and {directory} are both {decode.system} on {decode.set}. "
@@ -100,6 +100,15 @@ def collect(exp_dir: Path) -> list[Decode]:
         raise UserError(f"{exp_dir}: no decode_*/scores.json. Decode and score first: "
                         "pyscripts/predict.py, pyscripts/score.py")
     return sorted(decodes.values(), key=lambda decode: decode.order)
+
+
+def read_decode(directory: Path) -> Decode:
+    """A scored decode directory.
+
+    Raises:
+        UserError: it is not scored, or damaged.
+    """
+    return Decode(directory, read_decode_info(directory), _read_rows(directory / "scores.json"))
 
 
 def _read_rows(path: Path) -> list[Row]:
@@ -136,10 +145,19 @@ def compare(decodes: Sequence[Decode], n_resamples: int = 1000) -> list[Comparis
         baseline = _baseline(decode, decodes)
         if baseline is None:
             continue
-        others = {figure(row): row for row in baseline.rows}
-        comparisons += [_compare(decode, row, baseline, others.get(figure(row)), n_resamples)
-                        for row in shown_rows(decode.rows, MAIN_METRICS, main_figures([decode]))]
+        shown = shown_rows(decode.rows, MAIN_METRICS, main_figures([decode]))
+        comparisons += compare_with(baseline, decode, shown, n_resamples)
     return comparisons
+
+
+def compare_with(baseline: Decode, decode: Decode, rows: Sequence[Row], n_resamples: int = 1000) -> list[Comparison]:
+    """Some of the rows of ``decode`` beside the same figures of ``baseline``.
+
+    Raises:
+        UserError: the two were not scored alike: other normalisers, metrics or utterances.
+    """
+    others = {figure(row): row for row in baseline.rows}
+    return [_compare(decode, row, baseline, others.get(figure(row)), n_resamples) for row in rows]
 
 
 def shown_rows(rows: Sequence[Row], metrics: Sequence[str], normalized: bool) -> list[Row]:
@@ -162,7 +180,7 @@ def _baseline(decode: Decode, decodes: Sequence[Decode]) -> Decode | None:
 
 def _compare(decode: Decode, row: Row, baseline: Decode, other: Row | None, n_resamples: int) -> Comparison:
     kind, language = (row["metric"], is_normalized(row)), row["language"]
-    ours, theirs = (of_language(one.statistics.get(kind), language) for one in (decode, baseline))
+    ours, theirs = (_of_language(one.statistics.get(kind), language) for one in (decode, baseline))
     if other is None or other["normalizer"] != row["normalizer"] or not ours.keys or ours.keys != theirs.keys:
         raise UserError(f"{decode.directory} and {baseline.directory} were not scored alike: {language} "
                         f"{row['metric']} differs in utterances or normalizer. Score both with the same "
@@ -171,7 +189,7 @@ def _compare(decode: Decode, row: Row, baseline: Decode, other: Row | None, n_re
     return Comparison(row, other, paired_bootstrap(theirs.values, ours.values, ours.speakers, score, n_resamples))
 
 
-def of_language(statistics: Statistics | None, language: str) -> Statistics:
+def _of_language(statistics: Statistics | None, language: str) -> Statistics:
     """The rows of a language, or of all, in the order of their keys."""
     if statistics is None:
         return Statistics([], [], np.zeros((0, 0)))

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from utils.comparison import SIGNIFICANT, of_language
-from utils.confidence import paired_bootstrap
+from utils.comparison import MAIN_METRICS, SIGNIFICANT, compare_with, is_normalized, read_decode
 from utils.errors import UserError
 from utils.lists import read_list
-from utils.score_files import read_decode_info, read_json, read_statistics, write_json
+from utils.score_files import read_decode_info, read_json, write_json
 from utils.scoring import METRICS
 
 if TYPE_CHECKING:
     from transformers import WhisperTokenizerFast
 
 RECORD = "parity.json"  # in an export's decode directory
-GATED = ("wer", "cer", "mer", "bleu")
 SHOWN_DIFFERENCES = 3
 
 
@@ -137,14 +135,11 @@ def compare(tuned: Path, exported: Path, merged_dir: Path | None = None) -> Pari
 
 
 def _p_values(tuned: Path, exported: Path) -> dict[str, float]:
-    """Of each gated metric's difference over all languages, by the paired bootstrap."""
-    before, after = (read_statistics(path / "utterances.jsonl", GATED) for path in (tuned, exported))
-    found = {}
-    for (metric, normalized), statistics in before.items():
-        if normalized:
-            ours, theirs = (of_language(one, "all") for one in (after[metric, normalized], statistics))
-            found[metric] = paired_bootstrap(theirs.values, ours.values, ours.speakers, METRICS[metric].score).p_value
-    return found
+    """Of each main metric's difference over all languages, by the paired bootstrap."""
+    baseline, system = read_decode(tuned), read_decode(exported)
+    rows = [row for row in system.rows
+            if row["language"] == "all" and row["metric"] in MAIN_METRICS and is_normalized(row)]
+    return {one.system["metric"]: one.test.p_value for one in compare_with(baseline, system, rows)}
 
 
 def model_of(exported: Path) -> Path:
@@ -162,7 +157,7 @@ def model_of(exported: Path) -> Path:
 def _figures(directory: Path) -> dict[tuple[str, str], float]:
     rows = read_json(directory / "scores.json", "Score first: pyscripts/score.py")
     return {(row["metric"], row["language"]): row["value"] for row in rows
-            if row["metric"] in GATED and row["normalizer"] != "none"}
+            if row["metric"] in MAIN_METRICS and is_normalized(row)}
 
 
 def _memory_mb(info: dict[str, Any]) -> float | None:
