@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from typing import Any
 
 import torch
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 from transformers import TrainerCallback
 
@@ -53,14 +52,8 @@ class OperationsCounter(TrainerCallback):
             self._counting = None
 
 
-def matrix_product_rate(rows: int, width: int, device: str, repetitions: int = 30) -> float:
+def matrix_product_rate(rows: int, width: int, device: str) -> float:
     """Operations a second of (rows, width) by (width, 4 * width) in float32, the largest product of a Whisper layer."""
     left, right = torch.randn(rows, width, device=device), torch.randn(width, 4 * width, device=device)
-    seconds = []
-    for _ in range(repetitions):
-        started = time.perf_counter()
-        left @ right
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
-    return 2 * left.numel() * right.shape[1] / statistics.median(seconds)
+    timer = Timer("left @ right", globals={"left": left, "right": right}, num_threads=torch.get_num_threads())
+    return 2 * left.numel() * right.shape[1] / timer.blocked_autorange(min_run_time=1).median
