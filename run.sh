@@ -131,7 +131,7 @@ if in_stage 3; then
   read -ra changes <<<"$train_args"
   mapfile -t sets < <(decode_args data.train "$train_set"; decode_args data.test "$dev_set")
   step "$exp" train --costly --code "$py/train.py" --section "$train_config" model \
-    --from {data,dump}/{"$train_set","$dev_set"}/{text,utt2digest} \
+    --from {data,dump}/{"$train_set","$dev_set"}/{text,utt2digest} "$model_dir"/{tokenizer.json,vocab.json} \
     --to "${tuned[@]}" "$exp"/{config.yaml,train_summary.json} -- \
     train "${sets[@]}" "${changes[@]/#/--set=}" \
     --set "model.model_path=$model_dir" --set "model.model_train_argv.out_model_path=$exp"

@@ -44,7 +44,7 @@ def main() -> None:
     from utils.filesystem import atomic_open
     from utils.provenance import provenance
     from utils.report import bullets, render, screen_table
-    from utils.report_words import facts, findings, forgotten, marked_rows, reference_warnings
+    from utils.report_words import facts, findings, forgotten, marked_rows, reference_warnings, training_warnings
     from utils.score_files import training_summary, write_json
 
     decodes = collect(args.exp_dir)
@@ -54,7 +54,7 @@ def main() -> None:
         raise UserError(f"--forget-set {' '.join(sorted(missing))}: not decoded in {args.exp_dir}")
     title = args.title or f"Results of {args.exp_dir.resolve().name}"
     header = facts(provenance(args.command), training_summary(args.exp_dir), decodes)
-    warnings = reference_warnings(decodes, args.data)
+    warnings = training_warnings(args.exp_dir) + reference_warnings(decodes, args.data)
     report = render(title, [*(f"**{warning}**" for warning in warnings), *header], decodes, comparisons, forget_sets)
 
     write_json(args.exp_dir / "results.json", marked_rows(decodes, args.data))

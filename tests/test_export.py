@@ -148,6 +148,16 @@ def test_wrong_vocabulary_is_found(merged: Path, tmp_path: Path) -> None:
         check_ct2(tmp_path / "ct2", merged)
 
 
+def test_merge_that_tokenizer_json_lacks_is_found(merged: Path, tmp_path: Path) -> None:
+    convert(merged, tmp_path / "ct2", "int8")
+    path = tmp_path / "ct2/tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    del tokenizer["model"]["merges"][0]
+    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    with pytest.raises(UserError, match=r"merges of tokenizer\.json would be wrong there: .*lacks 1 of 50,000"):
+        check_ct2(tmp_path / "ct2", merged)
+
+
 def test_weights_of_another_model_are_found(merged: Path, tmp_path: Path) -> None:
     """128 mels and fewer words: what is in model.bin counts, not only what stands beside it."""
     other = make_tiny_whisper(tmp_path / "other", num_mels=128)

@@ -7,6 +7,7 @@ are there already.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +16,14 @@ import jiwer
 import pytest
 from runtimes import generated_by_ct2, generated_by_hf
 from sclite import sclite
+from tokenizers import Tokenizer
 
 from tools.bench.bench_silence import compare
 from utils.audio import load_audio
 from utils.base_model import whisper_base_from_pip
 from utils.ct2_checkpoint import convert_ct2_to_hf
+from utils.data.tokenizer import load_tokenizer
+from utils.errors import UserError
 from utils.lists import read_list
 from utils.score_files import read_statistics
 
@@ -70,6 +74,26 @@ def test_everything_is_produced(work: Path) -> None:
     assert len(keys) > 150 and {key.split("|")[1] for key in keys} == {"fr"}
     for system in ("base", "lora", "ct2-int8"):
         assert read_list(work / EXP / f"decode_test_{system}/text", allow_empty=True).keys() == keys
+
+
+def test_texts_become_the_ids_of_openais_own_package_in_every_script(work: Path, tmp_path: Path) -> None:
+    """In the base model, which comes without the first merge, in the merged model and in the export; the ids are what
+    tests/openai_tokens.py wrote."""
+    known = json.loads((ROOT / "tests/openai_token_ids.json").read_text(encoding="utf-8"))
+    assert len(known) == 50
+    for directory in (ROOT / "download/whisper-base", work / EXP / "merged", work / EXP / "ct2_int8"):
+        stock = Tokenizer.from_file(str(directory / "tokenizer.json"))  # as faster-whisper reads it
+        for name, entry in known.items():
+            assert stock.encode(entry["text"], add_special_tokens=False).ids == entry["ids"], (directory, name)
+            assert stock.decode(entry["ids"]) == entry["text"], (directory, name)
+    tokenizer = json.loads((work / EXP / "merged/tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["Ġthe"], vocabulary["Ġand"] = vocabulary["Ġand"], vocabulary["Ġthe"]
+    damaged = shutil.copytree(ROOT / "download/whisper-base", tmp_path / "damaged",
+                              ignore=shutil.ignore_patterns("*.safetensors"))
+    (damaged / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    with pytest.raises(UserError, match=r"the vocabulary is Whisper's but for ids between 256 and 511: it is damaged"):
+        load_tokenizer(damaged)
 
 
 def test_tuned_model_transcribes_better_than_the_base_model_and_translates_as_well(work: Path) -> None:

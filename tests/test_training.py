@@ -17,10 +17,13 @@ import torch
 from safetensors.torch import load_file
 
 from utils.config import Config, load_config
+from utils.data.tokenizer import repair_files
 from utils.encoder_cache import EncoderCache
 from utils.errors import UserError
+from utils.export import merge
 from utils.modeling import ShortContextEncoder
 from utils.report_plots import training_history
+from utils.report_words import training_warnings
 from utils.training import last_complete_checkpoint
 from utils.tuning import tune
 
@@ -163,6 +166,34 @@ def test_same_command_again_does_nothing_and_other_settings_are_refused(
     with pytest.raises(UserError, match=r"other settings \(model\.model_train_argv\.seed: None there, 1 now\)"):
         tune(recipe(max_steps=2, seed=1))
     assert {path: path.stat().st_mtime_ns for path in out(config).rglob("*")} == before
+
+
+def test_training_of_before_the_tokenizer_was_repaired_must_be_made_again(
+        recipe: Any, tiny_whisper: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = shutil.copytree(tiny_whisper, tmp_path / "base")
+    config = recipe(model={"model_path": str(base)}, max_steps=1)
+    tune(config)
+    record = out(config) / "data.json"
+    checksums = json.loads(record.read_text())
+    assert len(checksums.pop("tokenizer")) == 64
+    record.write_text(json.dumps(checksums))  # as trainings of before have it
+    tune(config)  # the base model's tokenizer was never wrong
+    assert training_warnings(out(config)) == []
+
+    tokenizer = json.loads((base / "tokenizer.json").read_text(encoding="utf-8"))
+    del tokenizer["model"]["merges"][0]
+    (base / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    for _ in range(2):  # as it is, and repaired by stage 0
+        with pytest.raises(UserError, match=r"used wrong tokens \(its tokenizer lacks 1 .*--overwrite true"):
+            tune(config)
+        warning, = training_warnings(out(config))
+        assert warning.startswith("WRONG TOKENS: ") and "--overwrite true" in warning
+        repair_files(base)
+    capsys.readouterr()
+    merge(out(config), base, tmp_path / "merged")
+    assert "used wrong tokens" in capsys.readouterr().err
+    tune(config, overwrite=True)
+    assert "tokenizer" in json.loads(record.read_text()) and training_warnings(out(config)) == []
 
 
 def test_overwrite_trains_anew_and_leaves_nothing_of_the_old_training(recipe: Any) -> None:

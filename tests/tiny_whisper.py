@@ -31,7 +31,7 @@ def make_tiny_whisper(directory: Path, *, num_mels: int = 80, seed: int = 0, std
                       **config: Any) -> Path:
     """Write config, random weights, generation settings, tokenizer and feature extractor; returns ``directory``.
 
-    Text becomes one token a byte; the ids of all special tokens are those of the multilingual Whispers.
+    Text becomes one token a byte, a number one token; the special tokens' ids are those of the multilingual Whispers.
 
     Args:
         std: of all weights, biases and positions; norms scatter around 1.
@@ -44,11 +44,12 @@ def make_tiny_whisper(directory: Path, *, num_mels: int = 80, seed: int = 0, std
 
 
 def make_tokenizer() -> WhisperTokenizer:
-    """Every byte is a token, so any language can be written; the other ids of real vocabularies are unused words."""
+    """Every byte is a token, so any language can be written; the other ids of real vocabularies are numbers."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     # A model without the empty word is no multilingual one to CTranslate2, and to faster-whisper all English.
-    words = [*letters, *(f"Ġ{number}" for number in range(END - len(letters) - 1)), ""]
-    tokenizer = Tokenizer(models.BPE({word: index for index, word in enumerate(words)}, []))
+    numbers = [f"Ġ{number}" for number in range(END - len(letters) - 1)]
+    words, merges = [*letters, *numbers, ""], [(number[:-1], number[-1]) for number in numbers]
+    tokenizer = Tokenizer(models.BPE({word: index for index, word in enumerate(words)}, merges))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
     tokenizer.add_special_tokens(["<|endoftext|>", "<|startoftranscript|>", *_LANGUAGE_TOKENS, *_TASK_TOKENS])
     tokenizer.add_tokens([AddedToken(f"<|{index * 0.02:.2f}|>", normalized=False) for index in range(1501)])

@@ -62,6 +62,7 @@ def get_base_model(model: str, target: Path) -> Path:
     else:
         _from_network(model, target)
     _check_abilities(model, target)
+    _repair_tokenizer(target)
     log(f"{target}: {model}; {LICENCE}")
     return target
 
@@ -244,6 +245,21 @@ def _check_abilities(model: str, directory: Path) -> None:
         _refuse_english(model)
     if 2 * config["decoder_layers"] <= config["encoder_layers"]:  # large-v3-turbo and the distilled ones
         log(f"warning: {model} was not trained to translate: your data must teach it all of that task")
+
+
+def _repair_tokenizer(target: Path) -> None:
+    """Put missing merges back on disk. A directory of the user's stays as it is: its files are linked one by one."""
+    from utils.data.tokenizer import read_tokenizer, repair_files
+
+    if target.is_symlink() and read_tokenizer(target)[1]:
+        original = target.resolve()
+        target.unlink()
+        with atomic_directory(target) as partial:
+            for path in original.iterdir():
+                (partial / path.name).symlink_to(path)
+            (partial / ORIGIN).unlink(missing_ok=True)
+            (partial / ORIGIN).write_text(f"{original}\n", encoding="utf-8")
+    repair_files(target)
 
 
 def _refuse_english(model: str) -> NoReturn:

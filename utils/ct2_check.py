@@ -10,6 +10,7 @@ from typing import Any
 from transformers import GenerationConfig, WhisperConfig, WhisperTokenizerFast
 
 from utils.ct2_binary import read_ct2_shapes
+from utils.data.tokenizer import read_tokenizer, tokens_checksum
 from utils.errors import UserError
 from utils.prompts import load_tokenizer
 from utils.score_files import read_json
@@ -44,7 +45,13 @@ def _ids(ct2_dir: Path, vocabulary: list[str], tokenizer: WhisperTokenizerFast,
     ids = tokenizer.convert_tokens_to_ids(_SPECIAL)
     yield "vocabulary size", len(vocabulary), model.vocab_size
     yield "special tokens", [vocabulary[index] for index in ids], _SPECIAL
-    yield "tokens of tokenizer.json", load_tokenizer(ct2_dir).convert_ids_to_tokens(ids), _SPECIAL
+    exported, fault = read_tokenizer(ct2_dir)
+    yield "merges of tokenizer.json", fault, ""
+    yield "tokens of tokenizer.json", exported.convert_ids_to_tokens(ids), _SPECIAL
+    known = exported.get_vocab()
+    yield ("first id of vocabulary.json that is another in tokenizer.json",
+           next((index for index, token in enumerate(vocabulary) if known.get(token) != index), None), None)
+    yield "tokens of texts", tokens_checksum(exported), tokens_checksum(tokenizer)
     yield "start and end token", [model.decoder_start_token_id, model.eos_token_id], ids[:2]
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from utils.ct2_binary import read_ct2_variables
+from utils.data.tokenizer import repair_files
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def convert_ct2_to_hf(source: Path, target: Path) -> None:
     model.generation_config = _generation_config(config, ct2.config, ids, source)
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)
+    repair_files(target)
     WhisperFeatureExtractor(feature_size=config.num_mel_bins).save_pretrained(target)
 
 

@@ -11,6 +11,7 @@ from utils.errors import UserError
 from utils.filesystem import atomic_directory
 from utils.modeling import load_tuned_model
 from utils.prompts import load_tokenizer
+from utils.score_files import tokens_fault
 from utils.whole_model import save_whole_model
 from utils.window import write_window
 
@@ -32,6 +33,8 @@ def merge(tuned: str | Path, base_dir: str | Path, directory: str | Path) -> Non
     """
     directory = Path(directory)
     _refuse_other_contents(directory, "preprocessor_config.json", sources=(tuned, base_dir))
+    if fault := tokens_fault(Path(tuned), base_dir):
+        log(f"warning: {fault}")
     model = load_tuned_model(tuned, base_dir)
     with atomic_directory(directory) as partial:
         save_whole_model(model, Path(base_dir), load_tokenizer(base_dir), partial)

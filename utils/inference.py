@@ -20,6 +20,7 @@ from utils.modeling import is_adapter, load_tuned_model
 from utils.multitask_data import open_set
 from utils.process_memory import peak_mb, resident_mb
 from utils.prompts import load_tokenizer
+from utils.score_files import tokens_fault
 
 
 class Share(NamedTuple):
@@ -49,6 +50,8 @@ def predict(config: Config, decode_dir: Path | None = None, system: str = "", se
     memory_before = resident_mb()
     model_path = require_file(config.predict.model_path, "predict.model_path")
     base_dir = require_file(config.model.model_path, "model.model_path") if is_adapter(model_path) else model_path
+    if fault := tokens_fault(model_path, base_dir):
+        log(f"warning: {fault}")
     device, dtype = best_device()
     model = load_tuned_model(model_path, base_dir, dtype).to(device)
     decoder = TransformersDecoder(model, load_tokenizer(base_dir), config.predict.beam_size)

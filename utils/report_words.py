@@ -9,6 +9,7 @@ from typing import Any
 
 from utils.comparison import SIGNIFICANT, Comparison, Decode, Row, is_normalized, main_figures
 from utils.machine_made import machine_made_note, read_record
+from utils.score_files import tokens_fault, training_summary
 
 TITLES = {"wer": "WER", "cer": "CER", "mer": "MER", "ter": "TER", "bleu": "BLEU", "chrf": "chrF"}
 MEANINGS = {
@@ -140,6 +141,14 @@ def training_lines(summary: Mapping[str, Any]) -> Iterator[str]:
             yield f"{title}: {summary[key]}"
     for set_name, record in summary.get("machine_made", {}).items():
         yield machine_made_note(set_name, record)
+
+
+def training_warnings(exp_dir: Path) -> list[str]:
+    """A sentence where the experiment's model was trained with wrong tokens: to be read before any score."""
+    base_model = training_summary(exp_dir).get("base_model", "")
+    is_whole_model = (exp_dir / "tokenizer.json").exists()
+    fault = tokens_fault(exp_dir, exp_dir if is_whole_model else base_model)
+    return [f"WRONG TOKENS: {fault}: ./run.sh --stage 3 --overwrite true"] if fault else []
 
 
 def reference_warnings(decodes: Sequence[Decode], data: Path) -> list[str]:

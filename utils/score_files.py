@@ -20,6 +20,8 @@ from utils.scoring import Measurement, Utterance
 from utils.suspects import Suspect
 
 _BODY = "alignments.partial"
+DATA = "data.json"  # beside a training: checksums of the lists, features and tokenizer it was made with
+TOKENIZER = "tokenizer"  # its key there
 DECODE_KEYS = ("system", "set", "seconds", "audio_seconds")
 
 
@@ -57,6 +59,25 @@ def training_summary(exp_dir: Path) -> dict[str, Any]:
     """train_summary.json of an experiment; empty if nothing was trained there."""
     path = exp_dir / "train_summary.json"
     return read_json(path, "Train again: pyscripts/train.py") if path.exists() else {}
+
+
+def tokens_fault(exp_dir: Path, model_dir: str | Path) -> str:
+    """What shows that a training here used wrong tokens; empty if it did not, or nothing was trained here.
+
+    Trainings keep their tokenizer's checksum in data.json. Those that began before tokenizers were repaired have none:
+    they used the file as it was.
+
+    Args:
+        exp_dir: of an adapter or a whole model.
+        model_dir: what the adapter was trained on; the whole model's own directory.
+    """
+    record = exp_dir / DATA
+    if not record.is_file() or TOKENIZER in read_json(record, "Delete it to have it written again"):
+        return ""
+    from utils.data.tokenizer import wrong_tokens  # brings transformers
+
+    fault = wrong_tokens(model_dir) if Path(model_dir).is_dir() else ""
+    return f"{exp_dir} holds a training that used wrong tokens ({fault}) and must be made again" if fault else ""
 
 
 def read_json(path: Path, remedy: str) -> Any:

@@ -14,6 +14,7 @@ from transformers.trainer_utils import set_seed
 
 from utils.cli import log
 from utils.config import Config, Lists, load_config, require_file, save_config
+from utils.data.tokenizer import tokens_checksum
 from utils.download import sha256_of
 from utils.encoder_cache import require_frozen_encoder
 from utils.errors import UserError
@@ -26,14 +27,13 @@ from utils.modeling import MultitaskWhisper, add_lora, count_parameters, load_ba
 from utils.multitask_data import MultitaskDataset, describe, open_set
 from utils.prompts import load_tokenizer
 from utils.provenance import ENVIRONMENT, record_environment
-from utils.score_files import read_json, write_json
+from utils.score_files import DATA, TOKENIZER, read_json, tokens_fault, write_json
 from utils.training import HISTORY, LOSS_PLOT, MultitaskTrainer, last_complete_checkpoint, make_trainer, write_history
 from utils.training_arguments import training_arguments
 from utils.whole_model import save_whole_model
 
 SUMMARY = "train_summary.json"
 CONFIG = "config.yaml"
-DATA = "data.json"  # checksums of the lists and features trained on
 _WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
 # What a training leaves, in the order in which it can be removed and an interruption does no harm.
 _WRITTEN = (SUMMARY, "checkpoint-*", "runs", "adapter_*", "model*.safetensors*", LOSS_PLOT, HISTORY, ENVIRONMENT, DATA,
@@ -57,16 +57,16 @@ def tune(config: Config, overwrite: bool = False) -> None:
     has_dev_set = bool(config.data.test.wav_scp or config.data.test.feats_scp)
     arguments = training_arguments(config.model.model_train_argv, has_dev_set)
     output_dir = Path(arguments.output_dir)
+    tokenizer = load_tokenizer(base_dir)
     # With several processes the first one tidies up, and the others look when it has.
     with arguments.main_process_first(desc="look at the output directory"):
-        complete = _already_trained(config, output_dir, overwrite and arguments.process_index == 0)
+        complete = _already_trained(config, output_dir, tokenizer, overwrite and arguments.process_index == 0)
     if complete:
         log(f"{output_dir} holds this very training, complete; nothing to do (--overwrite true trains again)")
         return
     if config.model.cache_encoder:
         require_frozen_encoder(config.model)
     set_seed(arguments.seed)
-    tokenizer = load_tokenizer(base_dir)
     log_mel = LogMel(base_dir)
     train = _dataset(config.data.train, "data.train", log_mel, tokenizer)
     dev = _dataset(config.data.test, "data.test", log_mel, tokenizer) if has_dev_set else None
@@ -79,7 +79,7 @@ def tune(config: Config, overwrite: bool = False) -> None:
                            config.predict.tail_frames)
     checkpoint = _checkpoint_to_continue(config.model.model_train_argv.get("resume_from_checkpoint"), output_dir)
     if trainer.is_world_process_zero():
-        write_json(output_dir / DATA, _checksums(config))
+        write_json(output_dir / DATA, _checksums(config, tokenizer))
         save_config(config, output_dir / CONFIG)
         record_environment(output_dir / ENVIRONMENT)
     if checkpoint:
@@ -89,9 +89,9 @@ def tune(config: Config, overwrite: bool = False) -> None:
         _finish(trainer, base_dir, tokenizer, summary)
 
 
-def _already_trained(config: Config, output_dir: Path, overwrite: bool) -> bool:
+def _already_trained(config: Config, output_dir: Path, tokenizer: WhisperTokenizerFast, overwrite: bool) -> bool:
     """Whether ``output_dir`` holds this training, complete; what is left of it is kept for resuming or removed."""
-    fault, complete = _other_training(config, output_dir), False
+    fault, complete = _other_training(config, output_dir, tokenizer), False
     if not fault and (output_dir / SUMMARY).exists():
         fault, complete = _changed_weights(output_dir), any((output_dir / name).exists() for name in _WEIGHTS)
     if overwrite and (fault or complete):
@@ -104,7 +104,7 @@ def _already_trained(config: Config, output_dir: Path, overwrite: bool) -> bool:
     return complete
 
 
-def _other_training(config: Config, output_dir: Path) -> str:
+def _other_training(config: Config, output_dir: Path, tokenizer: WhisperTokenizerFast) -> str:
     """What shows that ``output_dir`` holds another training; empty if it holds this one or none."""
     if not (output_dir / CONFIG).exists():
         checkpoint = last_complete_checkpoint(output_dir)
@@ -113,7 +113,9 @@ def _other_training(config: Config, output_dir: Path) -> str:
         return f"{output_dir} holds a training with other settings ({difference})"
     data = output_dir / DATA
     then = read_json(data, "Delete it to have it written again") if data.exists() else {}
-    now = _checksums(config)
+    if fault := tokens_fault(output_dir, config.model.model_path):
+        return fault
+    now = _checksums(config, tokenizer)
     changed = [name for name, checksum in then.items() if now.get(name) != checksum]
     return f"{output_dir} holds a training on other data ({', '.join(changed)} changed since)" if changed else ""
 
@@ -126,14 +128,18 @@ def _changed_weights(output_dir: Path) -> str:
     return ""
 
 
-def _checksums(config: Config) -> dict[str, str]:
-    """Checksums of the lists and features to train on, by path; of audio that is read itself only its list's."""
+def _checksums(config: Config, tokenizer: WhisperTokenizerFast) -> dict[str, str]:
+    """Checksums of the lists and features to train on, by path, and of the tokenizer.
+
+    Of audio that is read itself only its list's.
+    """
     names = []
     for lists in (config.data.train, config.data.test):
         digests = str(Path(lists.feats_scp).parent / "utt2digest") if lists.feats_scp else ""
         features = digests if Path(digests).is_file() else lists.feats_scp or lists.wav_scp
         names += [lists.text, features]
-    return {name: sha256_of(Path(name)) for name in names if name and Path(name).is_file()}
+    files = {name: sha256_of(Path(name)) for name in names if name and Path(name).is_file()}
+    return files | {TOKENIZER: tokens_checksum(tokenizer)}
 
 
 def _checkpoint_to_continue(named: str | bool | None, output_dir: Path) -> Path | None:
