@@ -12,7 +12,9 @@
 #   * an option whose default is true or false takes only these, and `--skip-bad` alone is `--skip-bad true`;
 #   * an unknown option, a missing value, a bad line in a file: one line that names it, exit 1;
 #   * `--help` prints $help_message or else the comment that heads the script, then its options: each line
-#     `name=default  # what it is` above the line that sources this file. `--` ends the options.
+#     `name=default  # what it is` above the line that sources this file. A comment on a line of its own above an
+#     option is the heading of a group. `--` ends the options.
+# It also has save_options, and require_names for options that become parts of paths.
 # Needs bash 4.2. Everything is named _po_* because options may have any other name.
 
 # shellcheck source=utils/log.sh
@@ -73,7 +75,7 @@ _po_help() {
     printf '%s\n' "$help_message"
     return
   fi
-  local _po_script=$1 _po_line _po_head=true _po_names=false
+  local _po_script=$1 _po_line _po_head=true _po_names=false _po_heading=
   while IFS= read -r _po_line; do
     [[ $_po_line == *parse_options.sh* && $_po_line != \#* ]] && break
     if $_po_head; then
@@ -85,11 +87,16 @@ _po_help() {
     fi
     if [[ $_po_line =~ ^([a-zA-Z][a-zA-Z0-9_]*)=[^#]*[[:space:]]#[[:space:]]*(.*)$ && -v ${BASH_REMATCH[1]} ]]; then
       $_po_names || printf '\nOptions (and what they are now):\n'
-      _po_names=true
+      [[ -z $_po_heading ]] || printf '\n%s\n' "$_po_heading"
+      _po_names=true _po_heading=
       set -- "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
       printf '  --%-20s %s (%s)\n' "${1//_/-}" "$2" "${!1}"
     elif $_po_names && [[ $_po_line =~ ^[[:space:]]+#[[:space:]]*(.*)$ ]]; then
       printf '  %22s %s\n' '' "${BASH_REMATCH[1]}"  # a comment that goes on
+    elif [[ $_po_line =~ ^#[[:space:]]+(.*)$ ]]; then
+      _po_heading=${BASH_REMATCH[1]}
+    elif [[ -n $_po_line ]]; then
+      _po_heading=
     fi
   done <"$_po_script"
   if $_po_names; then
@@ -158,6 +165,19 @@ save_options() {
     done <"$1" | sed -E 's#://[^/@ ]+@#://#g'
   } >"$_po_partial" || die "$2 cannot be written"
   mv -- "$_po_partial" "$2"
+}
+
+# require_names VALUE...: die unless every word of every VALUE can be the name of a file or directory of ours.
+require_names() {
+  local value words word shown
+  for value in "$@"; do
+    printf -v shown %q "$value"
+    [[ $value != *[[:cntrl:]]* ]] || die "a name with a line end or control character in it: $shown. Use another name"
+    read -ra words <<<"$value"
+    for word in "${words[@]}"; do
+      [[ $word != [-.]* && $word != */* ]] || die "'$word' cannot be a name: it begins with - or . or has a / in it. Use another name"
+    done
+  done
 }
 
 _po_parse "${BASH_SOURCE[1]}" "$@"
