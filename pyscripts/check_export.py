@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--merged-dir", type=Path, help="the tuned model as a whole")
     parser.add_argument("--feats-scp", type=Path, help="features of the set")
     parser.add_argument("--examine", type=int, default=20, help="differences whose reason is looked for; 0: none")
-    parser.add_argument("--recorded", type=boolean, default=False, metavar="BOOL",
+    parser.add_argument("--recorded", type=boolean, default="false", metavar="true|false",
                         help="do not compare again: judge by EXPORTED/parity.json")
     parser.add_argument("directories", type=Path, nargs="+", metavar="DECODE_DIR",
                         help="scored decode directories: the tuned model's and those of exports, of one set or several")

@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cli import boolean, log, make_parser, run_main
+from utils.cli import add_job_options, boolean, check_job, log, make_parser, run_main
 from utils.errors import UserError
 
 
@@ -36,14 +36,11 @@ def parse_args() -> Namespace:
     add("--beam-size", type=int, default=5, help="1 is greedy search")
     add("--batch-size", type=int, default=8, help="utterances decoded together")
     add("--languages", default="", help="languages to translate, names or codes; empty: all")
-    add("--allow-pipes", type=boolean, default=False, metavar="BOOL", help="run `command |` entries of wav.scp")
-    add("--job", type=int, default=1, help="which part, from 1")
-    add("--num-jobs", type=int, default=1, help="how many parts")
-    add("--combine", type=boolean, default=False, metavar="BOOL", help="write the lists instead of decoding")
+    add("--allow-pipes", type=boolean, default="false", metavar="true|false", help="run `command |` entries of wav.scp")
+    add_job_options(parser, combine="write the lists instead of decoding")
     add("data_dir", type=Path, metavar="SET", help="data directory, for example data/train")
     args = parser.parse_args()
-    if not 1 <= args.job <= args.num_jobs:
-        parser.error(f"--job {args.job} is not between 1 and --num-jobs {args.num_jobs}")
+    check_job(parser, args)
     if args.beam_size < 1 or args.batch_size < 1:
         parser.error("--beam-size and --batch-size: give 1 or more")
     if not args.teacher.is_dir():

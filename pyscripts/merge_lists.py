@@ -35,12 +35,12 @@ def main() -> None:
     add("--languages", default="", help="languages to keep, names or codes; empty: all")
     add("--tokenizer", type=Path, metavar="MODEL_DIR",
         help="refuse texts over Whisper's 448 tokens, counted with this model's tokenizer")
-    add("--check-audio", type=boolean, default=True, metavar="BOOL",
+    add("--check-audio", type=boolean, default="true", metavar="true|false",
         help="open all audio; without this, utt2dur is not written")
     add("--max-seconds", type=float, default=30.0, help="longest audio, at most Whisper's 30 s")
-    add("--skip-bad", type=boolean, default=False, metavar="BOOL",
+    add("--skip-bad", type=boolean, default="false", metavar="true|false",
         help="drop lines that cannot be used and list them in SET/dropped.tsv")
-    add("--allow-pipes", type=boolean, default=False, metavar="BOOL",
+    add("--allow-pipes", type=boolean, default="false", metavar="true|false",
         help="run `command |` entries of wav.scp")
     add("--nj", type=int, default=min(8, os.cpu_count() or 1), help="audio files opened at once")
     args = parser.parse_args()

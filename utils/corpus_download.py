@@ -65,7 +65,7 @@ def add_download_options(parser: argparse.ArgumentParser, languages: str) -> Non
     add("--url", action="append", metavar="URL", help="download from here instead; may be repeated: in this order")
     add("--archive", action="append", type=Path, default=[], metavar="PATH",
         help="an archive that you have, or a directory with them; may be repeated")
-    add("--remove-archives", type=boolean, default=False, metavar="BOOL",
+    add("--remove-archives", type=boolean, default="false", metavar="true|false",
         help="delete downloaded archives once they are unpacked")
     add("download_dir", type=Path, help="gets a directory for each archive")
 
