@@ -29,6 +29,7 @@ class Archive:
         unpacked_bytes: of all that is in it; roughly.
         checksum: MD5 or SHA-256 in hex as its publisher gives it; None where none is published: then the
             archive's own checksum says whether it is whole.
+        unpacked_as: the directory that it becomes, if that is not its name without ``.tar.gz``.
     """
 
     name: str
@@ -36,11 +37,12 @@ class Archive:
     n_bytes: int
     unpacked_bytes: int
     checksum: str | None = None
+    unpacked_as: str = ""
 
     @property
     def directory(self) -> str:
-        """What it becomes, under the download directory: its name without ``.tar.gz``."""
-        return _SUFFIX.sub("", self.name)
+        """What it becomes, under the download directory."""
+        return self.unpacked_as or _SUFFIX.sub("", self.name)
 
 
 @dataclass(frozen=True)
