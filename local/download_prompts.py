@@ -31,7 +31,7 @@ from utils.languages import chosen_languages
 
 URL = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
 SOURCES = ("files", "upstream", "debian")
-_N_BYTES, _UNPACKED_BYTES = 25_000_000, 30_000_000  # of a language, roughly
+_N_BYTES, _UNPACKED_BYTES = 12_000_000, 15_000_000  # of a language, roughly
 SHA256 = {
     "en": "59891033e764d9dffc5ccdd78e845a1c8ea6bed0b434128bb0199c63ef591770",
     "es": "3c474f73cc4f65478b3cf05ab0c5da19c8ce408699f61491f6aafba450cb540a",

@@ -2,11 +2,11 @@
 """Have a bigger Whisper translate what of a set has no translation (stage 1, --teacher).
 
 Reads SET/transcribe/{wav.scp,text[,utt2spk]} and decodes the audio in the translate task, at the native 30-s window.
-What is empty, looping, not English, far too long or far too short is dropped. Writes
+What is empty, looping, not English, far too long or far too short is left out. Writes
   SET/translate/{wav.scp,text[,utt2spk]}  a human's translations as they are, the others by the teacher
   SET/translate/machine_made              the lines of text that the teacher wrote
   SET/translate/machine_made.json         which teacher, when, how many; reports repeat it
-  SET/teacher/NAME/                       all it wrote (text), and what was dropped and why (dropped.tsv)
+  SET/teacher/NAME/                       all it wrote (text), and what was left out and why (left_out.tsv)
 
 Several jobs can share the decoding; --combine then writes the lists. What is decoded is not decoded again; another
 teacher's translations take the place of the first one's. English audio needs no translation.
@@ -69,7 +69,7 @@ def main() -> None:
         f"{wanted.n_human} utterances have a human's, {wanted.n_english} are English")
     if dropped := record["dropped"]:
         log(f"{args.data_dir}: dropped {', '.join(f'{count} ({kind})' for kind, count in dropped.items())}: "
-            f"{teacher.cache(args.data_dir) / 'dropped.tsv'}")
+            f"{teacher.cache(args.data_dir) / 'left_out.tsv'}")
 
 
 if __name__ == "__main__":
