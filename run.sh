@@ -7,7 +7,7 @@
 #   ./run.sh --status                        # what is done, what is out of date and why
 #
 # Stages: 0 download, 1 lists, 2 features, 3 training, 4 decoding and scoring, 5 export.
-# Running the same command again resumes: steps that are up to date are skipped. utils/stages.sh has one function per step.
+# Running the same command again resumes: steps that are up to date are skipped. Steps are functions in utils/stages.sh.
 # Own lists: put data/{train,dev,test}/{transcribe,translate}/{wav.scp,text} in place and start at stage 1.
 set -euo pipefail
 command_line="$0${*:+ $*}"
@@ -72,7 +72,8 @@ dry_run=true                        # with --push-to-hub: only show what would b
 . "$recipe/utils/parse_options.sh"
 [[ $# == 0 ]] || die "unexpected argument '$1'; options start with --"
 [[ -z $teacher || $tasks == *translate* ]] || die "--teacher translates: it needs translate in --tasks"
-require_names "$tag" "$(basename -- "$model")" "$corpus_name" "$train_set" "$dev_set" "$test_sets" "$forget_set" "$teacher_sets"
+require_names "$tag" "$(basename -- "$model")" "$corpus_name"
+require_names "$train_set" "$dev_set" "$test_sets" "$forget_set" "$teacher_sets"
 $status || "$recipe/tools/install.sh"
 . "$recipe/path.sh"
 . "$recipe/cmd.sh"

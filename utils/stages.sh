@@ -2,10 +2,10 @@
 # shellcheck disable=SC2034,SC2154,SC2329  # variables are run.sh's, and `step` calls the inner functions
 # Source me in run.sh: the steps of its stages, one function each.
 #
-# A step's function holds its command, as an inner function where it is more than one script, and the call of `step`,
-# which declares what the step is made from and makes. `step` runs the command unless the step is up to date (see
-# utils/steps.sh). The command's arguments decide the result, and `step` keeps them in the marker. run.sh's variables
-# that a command reads by itself only say how it runs (where, in how many jobs): they may change.
+# A step's function has two parts. An inner function is the command (a command of one script needs none). The call of
+# `step` declares what the step is made from and what it makes, and runs the command unless the step is up to date (see
+# utils/steps.sh). What decides the result must be an argument of the command, because the marker keeps the arguments.
+# Other variables of run.sh that a command uses say how it is run (where, in how many jobs): they may change.
 
 # in_stage N: whether stage N is to run.
 in_stage() { ((stage <= $1 && $1 <= stop_stage)); }
@@ -22,7 +22,7 @@ begin_run() {
   ((stop_stage < 3)) || choose_settings
 }
 
-# share_data: lists and features are complete; from here on runs with other tags may read data/ too.
+# share_data: from here on, runs with other tags may read data/ too; lists and features are complete.
 share_data() {
   $status || ((stop_stage < 3)) || lock_steps data read
 }
@@ -73,6 +73,7 @@ download_model() {
     "$py/download_model.py" --model "$1" "$2"
 }
 
+# download_corpus: run the corpus' own script.
 download_corpus() {
   step data "download_$corpus_name" --code "$corpus/download_$corpus_name.py" --to "$download_dir/$corpus_name" -- \
     run_corpus download "$languages" "$download_args" "$download_dir/$corpus_name"
@@ -92,7 +93,7 @@ run_corpus() {
 # task_lists SET TASK: print the lists that merge_tasks reads.
 task_lists() { printf '%s\n' "data/$1/$2"/{wav.scp,text,utt2spk}; }
 
-# prepare_corpus: the lists of each set and task. A teacher's translations take the place of some.
+# prepare_corpus: write the lists of each set and task. --to leaves out the lists that a teacher's translations replace.
 prepare_corpus() {
   local set lists
   mapfile -t lists < <(
@@ -105,7 +106,7 @@ prepare_corpus() {
     run_corpus prepare "$languages" "$prepare_args" "$download_dir/$corpus_name" data
 }
 
-# download_teacher: set $teacher_dir. CTranslate2's directories are used where they are.
+# download_teacher: set $teacher_dir. A CTranslate2 directory is used where it is.
 download_teacher() {
   teacher_dir=$teacher
   [[ -f $teacher/model.bin ]] || {
@@ -114,7 +115,7 @@ download_teacher() {
   }
 }
 
-# label_translations SET: the teacher translates what has no translation.
+# label_translations SET: the teacher translates utterances without a translation.
 label_translations() {
   label() {  # SET OPTION...
     $decode_cmd JOB=1:"$inference_nj" "exp/log/teacher_$1.JOB.log" \
@@ -164,7 +165,7 @@ dump_features() {
 
 # Stage 3: training
 
-# train_model: the options of the run are kept beside what came of them.
+# train_model: train on $train_set; options.conf beside the model keeps the options of the run.
 train_model() {
   train() {  # OPTION...
     local nodes=()
@@ -225,7 +226,7 @@ score_set() {
     score "$1" "$2" --normalizer "$normalizer" --digits "$digits" --bpe-model "$bpe"
 }
 
-# write_report: RESULTS.md, results.json and report.html of $exp, again whenever there are new scores.
+# write_report: RESULTS.md, results.json and report.html of $exp. It runs again whenever there are new scores.
 write_report() {
   make_reports() {  # OPTION...
     "$py/make_report.py" --command "$command_line" --data data "$@" "$exp"
@@ -281,6 +282,7 @@ measure_word_times() {
     check_word_times --test "data/${test_sets[0]}" --dev "data/$dev_set" "${exports[@]}"
 }
 
+# write_model_cards: README.md of adapter, merged model and exports.
 write_model_cards() {
   local exports=("${types[@]/#/$exp/ct2_}")
   step "$exp" model_cards --code "$py/write_model_cards.py" \
@@ -290,8 +292,8 @@ write_model_cards() {
     --data-license "$data_license" --corpus-name "$corpus_name" --repo "$push_to_hub" "$exp"
 }
 
-# check_exports: fail if an export is worse than the tuned model by more than --tolerance. compare_exports has compared
-# them; this only judges, so that another tolerance holds at once.
+# check_exports: fail if an export is worse than the tuned model by more than --tolerance. It reads the results of
+# compare_exports, so another tolerance needs no new comparison.
 check_exports() {
   local set directories=()
   ! $status || return 0
@@ -301,6 +303,7 @@ check_exports() {
   "$py/check_export.py" --recorded true --tolerance "$tolerance" "${directories[@]}"
 }
 
+# push_models: send adapter and exports to the hub, with --push-to-hub.
 push_models() {
   $status || [[ -z $push_to_hub ]] || "$py/push_to_hub.py" --dry-run "$dry_run" "$push_to_hub" "$exp"
 }
