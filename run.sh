@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tune Whisper on transcription and translation at once, score it, export it to CTranslate2.
+# Fine-tune Whisper on transcription and translation at once, score it, export it to CTranslate2.
 #
 #   ./run.sh                                 # the default corpus, whisper-base, all stages
 #   ./run.sh --stage 3 --stop-stage 5        # train, decode and export what is already prepared
@@ -7,59 +7,73 @@
 #   ./run.sh --status                        # what is done, what is out of date and why
 #
 # Stages: 0 download, 1 lists, 2 features, 3 training, 4 decoding and scoring, 5 export.
-# The same command again does what is left to do. Steps that run as several jobs are functions in utils/stages.sh.
+# Running the same command again resumes: steps that are up to date are skipped. Steps are functions in utils/stages.sh.
 # Own lists: put data/{train,dev,test}/{transcribe,translate}/{wav.scp,text} in place and start at stage 1.
 set -euo pipefail
 command_line="$0${*:+ $*}"
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 
+# All stages
 stage=0                             # first stage to run
 stop_stage=5                        # last stage to run
-nj=$(nproc)                         # parallel jobs of stages 1 and 2
-ngpu=1                              # GPUs for training, on each machine; one without any trains on its CPU
-num_nodes=1                         # machines for training, through Slurm
-inference_nj=1                      # parallel jobs of decoding in stages 4 and 5, a GPU each
 model=openai/whisper-base           # Hugging Face name, or a Hugging Face or CTranslate2 directory
 tag=                                # name of the experiment, exp/TAG; empty: model and configuration
-train_config=$recipe/conf/whisper_multitask.yaml  # what is trained, and how
-train_args=                         # changes to it: "model.lora.r=8 model.model_train_argv.seed=1"
-overwrite=false                     # stage 3: throw away a training with other settings or data under the same tag
-force=false                         # run steps although they are up to date
-status=false                        # only show which steps are up to date, and why others are not
-languages=                          # languages to use, "fr es"; empty: all
-tasks="transcribe translate"        # tasks to use
 train_set=train                     # data directory to train on
 dev_set=dev                         # data directory to choose the checkpoint on
 test_sets="test"                    # data directories to decode and score
-forget_set=                         # more of them, for base and tuned model: what did tuning cost elsewhere?
-corpus=$recipe/local                # download_*.py and prepare_*.py of a corpus; own lists need none
-corpus_name=prompts                 # the * in these names; empty: own lists
-download_args=                      # options for the corpus' download_*.py: "--url https://mirror.example/12"
-prepare_args=                       # options for its prepare_*.py; each script's --help lists them
+forget_set=                         # extra test sets for base and tuned model, to measure forgetting
+nj=$(nproc)                         # parallel jobs of stages 1 and 2
+force=false                         # run steps although they are up to date
+status=false                        # only show which steps are up to date, and why others are not
+
+# Stage 0: download
 download_dir=download               # where downloads go
-teacher=                            # stage 1: a bigger Whisper, as --model; translates what has no translation
-teacher_sets=                       # data directories it translates; empty: those to train on and to choose on
-skip_bad=false                      # stage 1: drop bad lines of lists instead of refusing them
+corpus=$recipe/local                # directory with download_NAME.py and prepare_NAME.py; own lists need none
+corpus_name=prompts                 # NAME in download_NAME.py and prepare_NAME.py; empty: own lists
+download_args=                      # options for download_NAME.py: "--url https://mirror.example/12"
+
+# Stage 1: lists
+prepare_args=                       # options for prepare_NAME.py; each script's --help lists them
+languages=                          # languages to use, "fr es"; empty: all
+tasks="transcribe translate"        # tasks to use
+teacher=                            # a bigger Whisper, as --model; it translates what has no translation
+teacher_sets=                       # data directories that --teacher translates; empty: --train-set and --dev-set
+skip_bad=false                      # drop bad lines of lists instead of refusing them
 allow_pipes=false                   # run "command |" entries of wav.scp
-compression=none                    # stage 2: none, auto, two-byte, one-byte (Kaldi's)
-beam_size=1                         # stages 4 and 5: 1 is greedy search
-normalizer=auto                     # stages 4 and 5: auto, none, basic, whisper-en, zh
-digits=keep                         # with it: keep, or spell numbers out (except whisper-en)
-quantization=int8                   # stage 5: one or more of int8, int8_float32, float16, bfloat16, float32, ...
-audio=embed                         # report.html's audio: embed, link, none
-max_audio_mb=20                     # how much of it is embedded, the worst utterances first
-tolerance=1.0                       # stage 5: points of WER or BLEU that an export may lose
-license=                            # model card: of what is published; empty: the base weights', if known
-data_license=                       # model card: the training data's; empty: that of the recipe's corpus, if it is one
-push_to_hub=                        # stage 5: USER/NAME on the Hugging Face hub for adapter and exports
-dry_run=true                        # with it: only say what would be sent; false sends it, with HF_TOKEN's token
+
+# Stage 2: features
+compression=none                    # Kaldi's compression: none, auto, two-byte, one-byte
+
+# Stage 3: training
+train_config=$recipe/conf/whisper_multitask.yaml  # configuration: what is trained and how, and how to decode
+train_args=                         # changes to it for training: "model.lora.r=8 model.model_train_argv.seed=1"
+ngpu=1                              # GPUs on each machine; a machine without any trains on its CPU
+num_nodes=1                         # machines, through Slurm
+overwrite=false                     # delete a training with other settings or data under the same tag
+
+# Stages 4 and 5: decoding, scoring and reports
+inference_nj=1                      # parallel decoding jobs, each on a GPU of its own
+beam_size=                          # 1 is greedy search; empty: the configuration's predict.beam_size
+normalizer=auto                     # text normalization before scoring: auto, none, basic, whisper-en, zh
+digits=keep                         # keep, or spell: write numbers as words before scoring (not with whisper-en)
+audio=embed                         # audio in report.html: embed, link, none
+max_audio_mb=20                     # limit of embedded audio in MB; the worst utterances come first
+
+# Stage 5: export
+quantization=                       # one or more of int8, int8_float32, float16, bfloat16, float32, ...;
+                                    # empty: the configuration's dev_env.quantization, or int8 if it has none
+tolerance=1.0                       # points of WER or BLEU that an export may lose
+license=                            # license of the model, for its card; empty: that of the base weights, if known
+data_license=                       # license of the training data, for the card; empty: the corpus', if known
+push_to_hub=                        # USER/NAME on the Hugging Face hub for adapter and exports
+dry_run=true                        # with --push-to-hub: only show what would be sent; false: send it with HF_TOKEN
 
 # shellcheck source=utils/parse_options.sh
 . "$recipe/utils/parse_options.sh"
 [[ $# == 0 ]] || die "unexpected argument '$1'; options start with --"
 [[ -z $teacher || $tasks == *translate* ]] || die "--teacher translates: it needs translate in --tasks"
-. "$recipe/utils/names.sh"
-require_names "$tag" "$(basename -- "$model")" "$corpus_name" "$train_set" "$dev_set" "$test_sets" "$forget_set" "$teacher_sets"
+require_names "$tag" "$(basename -- "$model")" "$corpus_name"
+require_names "$train_set" "$dev_set" "$test_sets" "$forget_set" "$teacher_sets"
 $status || "$recipe/tools/install.sh"
 . "$recipe/path.sh"
 . "$recipe/cmd.sh"
@@ -67,60 +81,46 @@ $status || "$recipe/tools/install.sh"
 . "$recipe/utils/stages.sh"
 
 py=$recipe/pyscripts
-model_name=$(basename -- "$model")
-model_dir=$download_dir/$model_name
-exp=exp/${tag:-${model_name}_$(basename -- "$train_config" .yaml)}
-in_stage() { ((stage <= $1 && $1 <= stop_stage)); }
+model_dir=$download_dir/$(basename -- "$model")
+exp=exp/${tag:-$(basename -- "$model")_$(basename -- "$train_config" .yaml)}
 read -ra test_sets <<<"$test_sets"
 read -ra forget_sets <<<"$forget_set"
 read -ra teacher_sets <<<"${teacher_sets:-$train_set $dev_set}"
-read -ra quantization <<<"$quantization"
 own_sets=("$train_set" "$dev_set" "${test_sets[@]}")
 tuned=("$exp"/{adapter_model.safetensors,model.safetensors})  # an adapter, or a whole model
 
-if $status; then
-  log() { :; }
-  printf '%-28s %-19s  %s\n' step made "state (markers: data/.steps, $exp/.steps)"
-else
-  lock_run
-fi
+begin_run
 
 if in_stage 0; then
   log "Stage 0: download the base model ($model) and the corpus (${corpus_name:-own lists}): $download_dir/"
-  get_model "$model" "$model_dir"
-  if [[ -n $corpus_name ]]; then
-    step data "download_$corpus_name" --code "$corpus/download_$corpus_name.py" --to "$download_dir/$corpus_name" -- \
-      run_corpus download "$languages" "$download_args" "$download_dir/$corpus_name"
-  fi
+  download_model "$model" "$model_dir"
+  [[ -z $corpus_name ]] || download_corpus
 fi
 
 if in_stage 1; then
   log "Stage 1: lists of each task, checked and merged: data/"
-  [[ -e $model_dir ]] || get_model "$model" "$model_dir"  # its tokenizer counts the texts
-  if [[ -n $corpus_name && -d $download_dir/$corpus_name ]]; then
-    mapfile -t lists < <(prepared_lists)
-    step data "prepare_$corpus_name" --code "$corpus/prepare_$corpus_name.py" \
-      --from "$download_dir/$corpus_name" --to "${lists[@]}" -- \
-      run_corpus prepare "$languages" "$prepare_args" "$download_dir/$corpus_name" data
+  [[ -e $model_dir ]] || download_model "$model" "$model_dir"  # its tokenizer counts the tokens of each text
+  [[ -z $corpus_name || ! -d $download_dir/$corpus_name ]] || prepare_corpus
+  if [[ -n $teacher ]]; then
+    download_teacher
+    for set in "${teacher_sets[@]}"; do
+      log "Stage 1: $teacher translates data/$set"
+      label_translations "$set"
+    done
   fi
-  [[ -z $teacher ]] || label_translations "${teacher_sets[@]}"
   for set in "${own_sets[@]}"; do
-    merge "$set" --tasks "$tasks" --languages "$languages"
+    merge_tasks "$set" --tasks "$tasks" --languages "$languages"
   done
   for set in "${forget_sets[@]}"; do
-    merge "$set"
+    merge_tasks "$set"
   done
-  step data train_bpe --code "$py/train_bpe.py" --from "data/$train_set/text" --to "data/$train_set/token_bpe" -- \
-    "$py/train_bpe.py" "data/$train_set/text" "data/$train_set/token_bpe"
+  train_bpe
 fi
 
 if in_stage 2; then
   log "Stage 2: log-mel features, $nj jobs: data/ -> dump/"
   for set in "${own_sets[@]}" "${forget_sets[@]}"; do
-    step data "dump_$set" --costly --code "$py/dump_feats.py" \
-      --from "$model_dir/preprocessor_config.json" "data/$set/wav.scp" \
-      --to "dump/$set"/{feats.scp,utt2num_frames,utt2digest} --parts "dump/$set"/feats.*.scp -- \
-      dump_feats "$set" --model "$model_dir" --compression "$compression" --allow-pipes "$allow_pipes"
+    dump_features "$set"
   done
 fi
 
@@ -128,51 +128,40 @@ share_data
 
 if in_stage 3; then
   log "Stage 3: training: dump/ -> $exp/"
-  read -ra changes <<<"$train_args"
-  mapfile -t sets < <(decode_args data.train "$train_set"; decode_args data.test "$dev_set")
-  step "$exp" train --costly --code "$py/train.py" --section "$train_config" model \
-    --from {data,dump}/{"$train_set","$dev_set"}/{text,utt2digest} "$model_dir"/{tokenizer.json,vocab.json} \
-    --to "${tuned[@]}" "$exp"/{config.yaml,train_summary.json} -- \
-    train "${sets[@]}" "${changes[@]/#/--set=}" \
-    --set "model.model_path=$model_dir" --set "model.model_train_argv.out_model_path=$exp"
+  train_model
 fi
 
 if in_stage 4; then
   for set in "${test_sets[@]}" "${forget_sets[@]}"; do
-    mapfile -t eval < <(decode_args predict.eval "$set")
     log "Stage 4: decode $set with the base model, at its native 30-s window"
-    decode_and_score base "$set" "$model_dir" -- \
-      "${eval[@]}" --set "predict.model_path=$model_dir" --set predict.window=full
-    log "Stage 4: decode $set with the tuned model, unpadded"
-    decode_and_score lora "$set" "${tuned[@]}" -- "${eval[@]}" --set "predict.model_path=$exp"
+    decode_set base "$set"
+    score_set base "$set"
+    log "Stage 4: decode $set with the tuned model, window: $window"
+    decode_set lora "$set"
+    score_set lora "$set"
   done
-  report
+  write_report
 fi
 
 if in_stage 5; then
-  for type in "${quantization[@]}"; do
+  for type in "${types[@]}"; do
     log "Stage 5: export to $exp/ct2_$type"
-    exported=("$exp/ct2_$type"/{model.bin,vocabulary.json,tokenizer.json})
-    step "$exp" "export_$type" --costly --code "$py/export_ct2.py" --from "${tuned[@]}" "$model_dir" \
-      --to "${exported[@]}" "$exp/merged/config.json" -- \
-      export_ct2 "$type" --set "predict.model_path=$exp" --set "dev_env.ori_model_path=$model_dir"
+    export_model "$type"
     for set in "${test_sets[@]}"; do
       log "Stage 5: decode $set with $exp/ct2_$type"
-      mapfile -t dev < <(decode_args dev_env.dev "$set")
-      decode_and_score "ct2-$type" "$set" "${exported[@]}" -- \
-        --backend ctranslate2 "${dev[@]}" --set "dev_env.ctranslate_model_path=$exp/ct2_$type"
+      decode_set "ct2-$type" "$set"
+      score_set "ct2-$type" "$set"
     done
   done
   log "Stage 5: compare the exports with the tuned model, check their word times, write model cards"
   for set in "${test_sets[@]}"; do
     compare_exports "$set"
   done
-  describe_exports
-  report
-  $status || gate_exports
-  if ! $status && [[ -n $push_to_hub ]]; then
-    "$py/push_to_hub.py" --dry-run "$dry_run" "$push_to_hub" "$exp"
-  fi
+  measure_word_times
+  write_model_cards
+  write_report
+  check_exports
+  push_models
 fi
 
-log "Done: $exp/RESULTS.md has the scores, report.html shows them"
+end_run

@@ -22,17 +22,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from local.prompts import LANGUAGES, VERSION, check_languages, transcript_file
-from utils.archives import safe_extract
+from utils.archives import MARKER
 from utils.cli import log, make_parser, run_main
-from utils.download import fetch, sha256_of
+from utils.corpus_download import Archive, Places, get_archives
 from utils.errors import UserError
 from utils.filesystem import atomic_directory
 from utils.languages import chosen_languages
 
 URL = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
 SOURCES = ("files", "upstream", "debian")
-MARKER = ".complete"
-MAX_TARBALL_BYTES = 1 << 30  # the five unpack to 20-30 MB each
+_N_BYTES, _UNPACKED_BYTES = 12_000_000, 15_000_000  # of a language, roughly
 SHA256 = {
     "en": "59891033e764d9dffc5ccdd78e845a1c8ea6bed0b434128bb0199c63ef591770",
     "es": "3c474f73cc4f65478b3cf05ab0c5da19c8ce408699f61491f6aafba450cb540a",
@@ -83,7 +82,7 @@ def _get_language(language: str, download_dir: Path, sources: list[str],
                   url: str) -> tuple[str | None, dict[str, str]]:
     """Try the sources in turn: the one that worked, or None, and what the others said."""
     directory = download_dir / language
-    tarball = download_dir / f"asterisk-core-sounds-{language}-g722-{VERSION}.tar.gz"
+    archive = archive_of(language)
     failures: dict[str, str] = {}
     if (directory / MARKER).is_file():
         return (directory / MARKER).read_text(encoding="utf-8").strip(), failures
@@ -91,15 +90,15 @@ def _get_language(language: str, download_dir: Path, sources: list[str],
         try:
             if source == "files" and directory.is_dir():
                 return _check_own_files(directory, language), failures
-            if source == "files" and not tarball.is_file():
+            if source == "files" and not (download_dir / archive.name).is_file():
                 continue
-            with atomic_directory(directory) as partial:
-                if source == "debian":
+            if source == "debian":
+                with atomic_directory(directory) as partial:
                     _from_debian(language, partial)
-                else:
-                    _from_tarball(language, partial, tarball, url if source == "upstream" else None)
-                _check_own_files(partial, language)
-                (partial / MARKER).write_text(f"from {source}\n", encoding="utf-8")
+                    _check_own_files(partial, language)
+                    (partial / MARKER).write_text(f"from {source}\n", encoding="utf-8")
+            else:
+                get_archives([archive], download_dir, Places([url] if source == "upstream" else []))
             return f"from {source}", failures
         except UserError as error:
             failures[source] = str(error)
@@ -107,10 +106,16 @@ def _get_language(language: str, download_dir: Path, sources: list[str],
     return None, failures
 
 
+def archive_of(language: str) -> Archive:
+    """The release tarball of a language; users may put it into the download directory by hand."""
+    name = f"asterisk-core-sounds-{language}-g722-{VERSION}.tar.gz"
+    return Archive(name, name, _N_BYTES, _UNPACKED_BYTES, SHA256[language], unpacked_as=language)
+
+
 def _nothing_found(language: str, download_dir: Path, failures: dict[str, str]) -> str:
     tried = "".join(f"\n  {source}: {failure}" for source, failure in failures.items())
     return (f"no {language} prompts. Tried: {tried or 'files: none there'}\n"
-            f"Put asterisk-core-sounds-{language}-g722-{VERSION}.tar.gz into {download_dir}, or "
+            f"Put {archive_of(language).name} into {download_dir}, or "
             f"core-sounds-{language}.txt and its *.g722 files into {download_dir / language}, and run again")
 
 
@@ -121,15 +126,6 @@ def _check_own_files(directory: Path, language: str) -> str:
     if next(directory.rglob("*.g722"), None) is None:
         raise UserError(f"{directory} has no *.g722 files")
     return "files already there"
-
-
-def _from_tarball(language: str, directory: Path, tarball: Path, url: str | None) -> None:
-    """Unpack the release tarball, fetched from ``url`` or, without one, put there by hand."""
-    if url is not None:
-        fetch(f"{url.rstrip('/')}/{tarball.name}", tarball, SHA256[language])
-    elif sha256_of(tarball) != SHA256[language]:
-        raise UserError(f"{tarball}: its SHA-256 is not {SHA256[language]}: not the release file, or not all")
-    safe_extract(tarball, directory, MAX_TARBALL_BYTES)
 
 
 def _from_debian(language: str, directory: Path) -> None:

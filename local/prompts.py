@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from utils.errors import UserError
@@ -24,25 +23,14 @@ NOTE = re.compile(r"[\[\]()<>]")  # somewhere in it: 'IAX (note: does not say "2
 LOST_ACCENT = re.compile(r"\? ?[a-z]")  # "non pu? essere", "quella funzione ? attiva"
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """One recording and what is known of it; ``text`` and ``english`` are None where they cannot be used."""
+def prompt_id(language: str, name: str) -> str:
+    """The id of a prompt in the lists: ``fr_digits-11``."""
+    return f"{language}_{name.replace('/', '-')}"
 
-    language: str
-    name: str
-    audio: Path
-    seconds: float
-    text: str | None
-    english: str | None
-    set: str
 
-    def key(self, task: str) -> str:
-        return f"{self.language}_{self.name.replace('/', '-')}|{self.language}|{task}"
-
-    def targets(self) -> dict[str, str]:
-        """The text of each task that this prompt can serve."""
-        targets = {"transcribe": self.text, "translate": None if self.language == "en" else self.english}
-        return {task: text for task, text in targets.items() if text}
+def seconds_of(path: Path) -> float:
+    """The length of a g722 file."""
+    return path.stat().st_size / G722_BYTES_PER_SECOND
 
 
 def check_languages(languages: list[str]) -> None:

@@ -9,7 +9,7 @@ and tokens, and writes them to EXPORTED/parity.json for the report. It fails if 
 tolerance and by more than chance explains (paired bootstrap, p < 0.05); what chance may have done is said. With
 --merged-dir and --feats-scp it looks for the reasons: the files' ids and settings are compared, the utterances that
 differ are decoded by a float32 export, and the tuned model says how close the choice was. --recorded true only judges
-by what parity.json says already.
+by what parity.json says already. Directories may be of several sets: the tuned model's, then the exports', set by set.
 """
 
 import argparse
@@ -33,44 +33,64 @@ def main() -> None:
     parser.add_argument("--merged-dir", type=Path, help="the tuned model as a whole")
     parser.add_argument("--feats-scp", type=Path, help="features of the set")
     parser.add_argument("--examine", type=int, default=20, help="differences whose reason is looked for; 0: none")
-    parser.add_argument("--recorded", type=boolean, default=False, metavar="BOOL",
+    parser.add_argument("--recorded", type=boolean, default="false", metavar="true|false",
                         help="do not compare again: judge by EXPORTED/parity.json")
-    parser.add_argument("tuned", type=Path, help="scored decode directory of the tuned model")
-    parser.add_argument("exported", type=Path, nargs="+", help="scored decode directories of exports")
+    parser.add_argument("directories", type=Path, nargs="+", metavar="DECODE_DIR",
+                        help="scored decode directories: the tuned model's and those of exports, of one set or several")
     args = parser.parse_args()
 
     from utils.parity import difference_lines, fallback_notes, parity_table, read_record
 
-    records = []
-    for exported in args.exported:
-        record = read_record(exported) if args.recorded else _compare(exported, args)
-        if record is None:
-            raise UserError(f"{exported}: was not compared; leave --recorded out")
-        records.append(record)
-    print(parity_table(records))
-    differences = [line for one in records for line in difference_lines(one)]  # recorded ones are in the report
-    undecided = [line for one in records for line in one.undecided(args.tolerance)]
-    for line in fallback_notes(records) + undecided + ([] if args.recorded else differences):
-        print(line)
-    losses = [f"{exported} is worse than {args.tuned} by more than {args.tolerance}: {', '.join(lost)}"
-              for exported, one in zip(args.exported, records, strict=True) if (lost := one.lost(args.tolerance))]
+    losses = []
+    for tuned, exports in _by_set(args.directories):
+        records = []
+        for exported in exports:
+            record = read_record(exported) if args.recorded else _compare(tuned, exported, args)
+            if record is None:
+                raise UserError(f"{exported}: was not compared; leave --recorded out")
+            records.append(record)
+        print(parity_table(records))
+        differences = [line for one in records for line in difference_lines(one)]  # recorded ones are in the report
+        undecided = [line for one in records for line in one.undecided(args.tolerance)]
+        for line in fallback_notes(records) + undecided + ([] if args.recorded else differences):
+            print(line)
+        losses += [f"{exported} is worse than {tuned} by more than {args.tolerance}: {', '.join(lost)}"
+                   for exported, one in zip(exports, records, strict=True) if (lost := one.lost(args.tolerance))]
     if losses:
         sys.stdout.flush()
         raise UserError("\n".join(losses))
 
 
-def _compare(exported: Path, args: argparse.Namespace) -> "Parity":
+def _by_set(directories: list[Path]) -> list[tuple[Path, list[Path]]]:
+    """The tuned model's directory of each set, and those of its exports.
+
+    Raises:
+        UserError: a set has no tuned model, several, or no export.
+    """
+    from utils.comparison import read_decode
+
+    sets: dict[str, tuple[list[Path], list[Path]]] = {}
+    for directory in directories:
+        decode = read_decode(directory)
+        sets.setdefault(decode.set, ([], []))[decode.is_exported].append(directory)
+    for name, (tuned, exports) in sets.items():
+        if len(tuned) != 1 or not exports:
+            raise UserError(f"{name}: give the decode directory of one tuned model, and of one export or more")
+    return [(tuned, exports) for (tuned,), exports in sets.values()]
+
+
+def _compare(tuned: Path, exported: Path, args: argparse.Namespace) -> "Parity":
     from utils.ct2_check import check_ct2
     from utils.parity import compare, model_of, write_record
 
     if args.merged_dir:
         check_ct2(model_of(exported), args.merged_dir)
-    parity = compare(args.tuned, exported, args.merged_dir)
+    parity = compare(tuned, exported, args.merged_dir)
     if (chosen := parity.spread(args.examine)) and args.merged_dir and args.feats_scp:
         from utils.config import Lists
         from utils.parity_causes import examine
 
-        examine(chosen, args.merged_dir, Lists(feats_scp=str(args.feats_scp)), args.tuned, exported)
+        examine(chosen, args.merged_dir, Lists(feats_scp=str(args.feats_scp)), tuned, exported)
     write_record(parity, exported)
     return parity
 

@@ -26,7 +26,8 @@ def main() -> None:
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("--metrics", default="wer cer mer bleu", help="of wer, cer, mer, ter, bleu, chrf")
-    add("--raw", type=boolean, default=False, metavar="BOOL", help="figures on raw text, not on normalised text")
+    add("--raw", type=boolean, default="false", metavar="true|false",
+        help="figures on raw text, not on normalised text")
     add("--format", default="markdown", choices=["markdown", "json"], help="json: all rows of results.json")
     add("--output", type=Path, metavar="FILE", help="instead of the screen")
     add("exp_dirs", nargs="*", type=Path, metavar="EXP_DIR", help="experiments")

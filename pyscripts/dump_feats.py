@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cli import boolean, log, make_parser, run_main
+from utils.cli import add_job_options, boolean, check_job, log, make_parser, run_main
 
 COMPRESSIONS = ["none", "auto", "two-byte", "one-byte"]
 
@@ -22,20 +22,16 @@ def main() -> None:
     """Parse the command line and write one job's features, or join all jobs'."""
     parser = make_parser(__doc__)
     parser.add_argument("--model", help="Hugging Face Whisper directory; its extractor defines the features")
-    parser.add_argument("--job", type=int, default=1, help="which part, from 1")
-    parser.add_argument("--num-jobs", type=int, default=1, help="how many parts")
+    add_job_options(parser, combine="join the parts instead of making one")
     parser.add_argument("--compression", choices=COMPRESSIONS, default="none", help="Kaldi's lossy storage")
-    parser.add_argument("--allow-pipes", type=boolean, default=False, metavar="true|false",
+    parser.add_argument("--allow-pipes", type=boolean, default="false", metavar="true|false",
                         help="run `command |` entries of wav.scp")
-    parser.add_argument("--combine", type=boolean, default=False, metavar="true|false",
-                        help="join the parts instead of making one")
-    parser.add_argument("--resume", type=boolean, default=False, metavar="true|false",
+    parser.add_argument("--resume", type=boolean, default="false", metavar="true|false",
                         help="leave a part that is complete as it is: it was made from the same")
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("dump_dir", type=Path)
     args = parser.parse_args()
-    if not 1 <= args.job <= args.num_jobs:
-        parser.error(f"--job {args.job} is not between 1 and --num-jobs {args.num_jobs}")
+    check_job(parser, args)
     if not args.combine and not args.model:
         parser.error("--model is needed to make features")
 

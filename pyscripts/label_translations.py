@@ -2,11 +2,11 @@
 """Have a bigger Whisper translate what of a set has no translation (stage 1, --teacher).
 
 Reads SET/transcribe/{wav.scp,text[,utt2spk]} and decodes the audio in the translate task, at the native 30-s window.
-What is empty, looping, not English, far too long or far too short is dropped. Writes
+What is empty, looping, not English, far too long or far too short is left out. Writes
   SET/translate/{wav.scp,text[,utt2spk]}  a human's translations as they are, the others by the teacher
   SET/translate/machine_made              the lines of text that the teacher wrote
   SET/translate/machine_made.json         which teacher, when, how many; reports repeat it
-  SET/teacher/NAME/                       all it wrote (text), and what was dropped and why (dropped.tsv)
+  SET/teacher/NAME/                       all it wrote (text), and what was left out and why (left_out.tsv)
 
 Several jobs can share the decoding; --combine then writes the lists. What is decoded is not decoded again; another
 teacher's translations take the place of the first one's. English audio needs no translation.
@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cli import boolean, log, make_parser, run_main
+from utils.cli import add_job_options, boolean, check_job, log, make_parser, run_main
 from utils.errors import UserError
 
 
@@ -36,14 +36,11 @@ def parse_args() -> Namespace:
     add("--beam-size", type=int, default=5, help="1 is greedy search")
     add("--batch-size", type=int, default=8, help="utterances decoded together")
     add("--languages", default="", help="languages to translate, names or codes; empty: all")
-    add("--allow-pipes", type=boolean, default=False, metavar="BOOL", help="run `command |` entries of wav.scp")
-    add("--job", type=int, default=1, help="which part, from 1")
-    add("--num-jobs", type=int, default=1, help="how many parts")
-    add("--combine", type=boolean, default=False, metavar="BOOL", help="write the lists instead of decoding")
+    add("--allow-pipes", type=boolean, default="false", metavar="true|false", help="run `command |` entries of wav.scp")
+    add_job_options(parser, combine="write the lists instead of decoding")
     add("data_dir", type=Path, metavar="SET", help="data directory, for example data/train")
     args = parser.parse_args()
-    if not 1 <= args.job <= args.num_jobs:
-        parser.error(f"--job {args.job} is not between 1 and --num-jobs {args.num_jobs}")
+    check_job(parser, args)
     if args.beam_size < 1 or args.batch_size < 1:
         parser.error("--beam-size and --batch-size: give 1 or more")
     if not args.teacher.is_dir():
@@ -72,7 +69,7 @@ def main() -> None:
         f"{wanted.n_human} utterances have a human's, {wanted.n_english} are English")
     if dropped := record["dropped"]:
         log(f"{args.data_dir}: dropped {', '.join(f'{count} ({kind})' for kind, count in dropped.items())}: "
-            f"{teacher.cache(args.data_dir) / 'dropped.tsv'}")
+            f"{teacher.cache(args.data_dir) / 'left_out.tsv'}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Collect the scores of an experiment's decode directories into one report.
+"""Collect the scores of an experiment's decode directories into its reports.
 
 Reads EXP_DIR/decode_*/{decode.json,scores.json,utterances.jsonl}, as pyscripts/score.py left them, and
-EXP_DIR/train_summary.json if there is one. Writes
+EXP_DIR/train_{summary,history}.json if they are there. Writes
   EXP_DIR/results.json   all figures, for machines
   EXP_DIR/RESULTS.md     systems side by side, differences with p-values, speed, and how to repeat it
-and prints the main table.
+  EXP_DIR/report.html    with --data: the same to look at, in one file that needs no network: tables, plots, and a list
+                         of utterances to search, sort and listen to
+and prints the main table. report.html needs the references and audio of DATA_DIR/SET (text; wav.scp and utt2dur if they
+are there).
 
 Example:
-  pyscripts/make_report.py --command "./run.sh --tag lora" exp/lora
+  pyscripts/make_report.py --command "./run.sh --tag lora" --data data --audio embed --max-audio-mb 20 exp/lora
 """
 
 from __future__ import annotations
@@ -16,54 +19,112 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cli import log, make_parser, run_main
+from utils.cli import boolean, log, make_parser, run_main
 from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from utils.comparison import Comparison, Decode
 
 
 def parse_args() -> Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument("--title", help="heading of the report (default: the name of EXP_DIR)")
-    parser.add_argument("--command", default="", help="what repeats the experiment, for the report")
-    parser.add_argument("--forget-set", default="", metavar="SETS",
-                        help="sets that were decoded to see what tuning cost elsewhere")
-    parser.add_argument("--data", type=Path, default=Path("data"), metavar="DATA_DIR",
-                        help="holds the sets' directories, which say whether a machine wrote their translations")
-    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="bootstrap resamples")
-    parser.add_argument("exp_dir", metavar="EXP_DIR", type=Path, help="holds the decode_*")
-    return parser.parse_args()
+    add = parser.add_argument
+    add("--title", help="heading of the reports (default: the name of EXP_DIR)")
+    add("--command", default="", help="what repeats the experiment, for the reports")
+    add("--forget-set", default="", metavar="SETS", help="sets that were decoded to see what tuning cost elsewhere")
+    add("--data", type=Path, metavar="DATA_DIR",
+        help="holds the sets' directories; without it no report.html is made, and data/ says whether a machine wrote "
+             "their translations")
+    add("--audio", default="embed", choices=["embed", "link", "none"],
+        help="embed: in report.html, as MP3; link: files where they are, if browsers play their format")
+    add("--max-audio-mb", type=float, default=20.0, metavar="MB", help="of embedded audio, the worst utterances' first")
+    add("--allow-pipes", type=boolean, default="false", metavar="true|false", help="run `command |` entries of wav.scp")
+    add("--max-utterances", type=int, default=1000, metavar="N", help="listed of each set, the worst")
+    add("--bootstrap", type=int, default=1000, metavar="N", help="bootstrap resamples")
+    add("exp_dir", metavar="EXP_DIR", type=Path, help="holds the decode_*")
+    args = parser.parse_args()
+    if args.max_audio_mb < 0 or args.max_utterances < 0:
+        raise UserError("--max-audio-mb and --max-utterances: give 0 or more")
+    args.title = args.title or f"Results of {args.exp_dir.resolve().name}"
+    return args
 
 
 def main() -> None:
     args = parse_args()
 
     from utils.comparison import collect, compare
-    from utils.export_report import screen_lines
-    from utils.filesystem import atomic_open
     from utils.provenance import provenance
-    from utils.report import bullets, render, screen_table
-    from utils.report_words import facts, findings, forgotten, marked_rows, reference_warnings, training_warnings
-    from utils.score_files import training_summary, write_json
+    from utils.report_words import facts
+    from utils.score_files import training_summary
 
     decodes = collect(args.exp_dir)
     comparisons = compare(decodes, args.bootstrap)
-    forget_sets = args.forget_set.split()
+    header = facts(provenance(args.command), training_summary(args.exp_dir), decodes)
+    write_results(args, decodes, comparisons, header)
+    page = write_page(args, decodes, comparisons, header) if args.data else ""
+    log(f"wrote {args.exp_dir / 'RESULTS.md'} and results.json")
+    if page:
+        log(page)
+
+
+def write_results(args: Namespace, decodes: list[Decode], comparisons: list[Comparison], header: list[str]) -> None:
+    """Write results.json and RESULTS.md, print the main table."""
+    from utils.export_report import screen_lines
+    from utils.filesystem import atomic_open
+    from utils.report import bullets, render, screen_table
+    from utils.report_words import findings, forgotten, marked_rows, reference_warnings, training_warnings
+    from utils.score_files import write_json
+
+    data, forget_sets = args.data or Path("data"), args.forget_set.split()
     if missing := set(forget_sets) - {decode.set for decode in decodes}:
         raise UserError(f"--forget-set {' '.join(sorted(missing))}: not decoded in {args.exp_dir}")
-    title = args.title or f"Results of {args.exp_dir.resolve().name}"
-    header = facts(provenance(args.command), training_summary(args.exp_dir), decodes)
-    warnings = training_warnings(args.exp_dir) + reference_warnings(decodes, args.data)
-    report = render(title, [*(f"**{warning}**" for warning in warnings), *header], decodes, comparisons, forget_sets)
-
-    write_json(args.exp_dir / "results.json", marked_rows(decodes, args.data))
+    warnings = training_warnings(args.exp_dir) + reference_warnings(decodes, data)
+    report = render(args.title, [*(f"**{warning}**" for warning in warnings), *header], decodes, comparisons,
+                    forget_sets)
+    write_json(args.exp_dir / "results.json", marked_rows(decodes, data))
     with atomic_open(args.exp_dir / "RESULTS.md") as stream:
         stream.write(report)
     sentences = warnings + findings(comparisons) + forgotten(comparisons, forget_sets)
     print(screen_table(decodes), bullets(sentences), sep="\n\n")
     print(*screen_lines(decodes), sep="\n", flush=True)
-    log(f"wrote {args.exp_dir / 'RESULTS.md'} and results.json")
+
+
+def write_page(args: Namespace, decodes: list[Decode], comparisons: list[Comparison], header: list[str]) -> str:
+    """Write report.html; returns a sentence on it."""
+    from utils.audio_clips import clips
+    from utils.export_report import export_tables, word_times_sentence
+    from utils.filesystem import atomic_open
+    from utils.html_report import Report, render_html, set_report
+    from utils.report_plots import loss_plot, training_history
+    from utils.report_words import by_set, findings, forgotten, reference_warnings
+    from utils.utterance_list import list_utterances
+
+    forget_sets = args.forget_set.split()
+    utterances, total = [], 0
+    for name, systems in by_set(decodes):
+        listed, count = list_utterances(systems, args.data / name, args.max_utterances)
+        utterances += listed
+        total += count
+    utterances.sort(key=lambda utt: -utt.badness)
+    audio = clips(args.audio, [utt.source for utt in utterances if utt.source], args.exp_dir, args.max_audio_mb,
+                  args.allow_pipes)
+    sets = sorted(by_set(decodes), key=lambda one: one[0] in forget_sets)  # what was tuned for comes first
+    report = Report(
+        args.title, header,
+        reference_warnings(decodes, args.data)
+        + findings([one for one in comparisons if one.system["set"] not in forget_sets]),
+        forgotten(comparisons, forget_sets),
+        [set_report(systems, comparisons, forget_sets, args.data / name) for name, systems in sets],
+        loss_plot(training_history(args.exp_dir)), export_tables(decodes), word_times_sentence(args.exp_dir),
+        utterances, total, audio)
+    path = args.exp_dir / "report.html"
+    with atomic_open(path) as stream:
+        stream.write(render_html(report))
+    return f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB, {len(utterances)} utterances, {len(audio)} audio files"
 
 
 if __name__ == "__main__":

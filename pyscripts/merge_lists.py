@@ -35,12 +35,12 @@ def main() -> None:
     add("--languages", default="", help="languages to keep, names or codes; empty: all")
     add("--tokenizer", type=Path, metavar="MODEL_DIR",
         help="refuse texts over Whisper's 448 tokens, counted with this model's tokenizer")
-    add("--check-audio", type=boolean, default=True, metavar="BOOL",
+    add("--check-audio", type=boolean, default="true", metavar="true|false",
         help="open all audio; without this, utt2dur is not written")
     add("--max-seconds", type=float, default=30.0, help="longest audio, at most Whisper's 30 s")
-    add("--skip-bad", type=boolean, default=False, metavar="BOOL",
-        help="drop lines that cannot be used and list them in SET/dropped.tsv")
-    add("--allow-pipes", type=boolean, default=False, metavar="BOOL",
+    add("--skip-bad", type=boolean, default="false", metavar="true|false",
+        help="drop lines that cannot be used and list them in SET/left_out.tsv")
+    add("--allow-pipes", type=boolean, default="false", metavar="true|false",
         help="run `command |` entries of wav.scp")
     add("--nj", type=int, default=min(8, os.cpu_count() or 1), help="audio files opened at once")
     args = parser.parse_args()
@@ -52,7 +52,7 @@ def main() -> None:
     write_data_directory(args.directory, merged)
     if merged.problems:
         log(f"{args.directory}: dropped {merged.n_dropped} of {merged.n_seen} targets, "
-            f"{len(merged.problems)} lines; reasons in {args.directory / 'dropped.tsv'}")
+            f"{len(merged.problems)} lines; reasons in {args.directory / 'left_out.tsv'}")
     if not sorted_by_speaker(merged.utt2spk):
         log(f"{args.directory}: Kaldi's own tools will refuse utt2spk: speakers are no prefixes of the keys")
     log(f"{args.directory}: merged\n{summary(merged)}")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cli import add_config_options, boolean, log, make_parser, run_main
+from utils.cli import add_config_options, add_job_options, check_job, log, make_parser, run_main
 from utils.config import load_config
 
 
@@ -31,13 +31,9 @@ def main() -> None:
     parser.add_argument("--decode-dir", type=Path, help="directory for text and decode.json")
     parser.add_argument("--system", default="tuned", help="the system's name in reports")
     parser.add_argument("--set-name", default="eval", help="the set's name in reports")
-    parser.add_argument("--job", type=int, default=1, help="which part of the set, from 1")
-    parser.add_argument("--num-jobs", type=int, default=1, help="how many parts")
-    parser.add_argument("--combine", type=boolean, default=False, metavar="true|false",
-                        help="join the parts in --decode-dir instead of decoding")
+    add_job_options(parser, combine="join the parts in --decode-dir instead of decoding")
     args = parser.parse_args()
-    if not 1 <= args.job <= args.num_jobs:
-        parser.error(f"--job {args.job} is not between 1 and --num-jobs {args.num_jobs}")
+    check_job(parser, args)
     if (args.num_jobs > 1 or args.combine) and not args.decode_dir:
         parser.error("several jobs need --decode-dir, where each writes its part")
     if args.combine:

@@ -19,8 +19,8 @@ from utils.cli import boolean, log, make_parser, run_main
 def main() -> None:
     """Parse the command line; say or do it."""
     parser = make_parser(__doc__)
-    parser.add_argument("--dry-run", type=boolean, default=True, metavar="true|false", help="say what would be sent")
-    parser.add_argument("--private", type=boolean, default=True, metavar="true|false",
+    parser.add_argument("--dry-run", type=boolean, default="true", metavar="true|false", help="say what would be sent")
+    parser.add_argument("--private", type=boolean, default="true", metavar="true|false",
                         help="repositories that are made now can be seen by their owner only")
     parser.add_argument("repo", metavar="USER/NAME", help="where to")
     parser.add_argument("exp_dir", type=Path, help="the experiment, with its model cards")

@@ -22,7 +22,7 @@ def main() -> None:
     """Parse the command line and train."""
     parser = make_parser(__doc__)
     add_config_options(parser)
-    parser.add_argument("--overwrite", type=boolean, default=False, metavar="true|false",
+    parser.add_argument("--overwrite", type=boolean, default="false", metavar="true|false",
                         help="throw away another training, or this one finished, in the output directory")
     parser.add_argument("--ngpu", type=int, default=1, help="processes on each machine, a GPU each")
     parser.add_argument("--num-nodes", type=int, default=1, help="machines, those of the Slurm job that this runs in")

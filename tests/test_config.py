@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,8 @@ from utils.config import Config, LoraOptions, load_config, require_file, save_co
 from utils.errors import UserError
 from utils.training_arguments import training_arguments
 
-SHIPPED = Path(__file__).resolve().parents[1] / "conf" / "whisper_multitask.yaml"
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = ROOT / "conf" / "whisper_multitask.yaml"
 PARENT = """\
 data:
   train:
@@ -230,3 +233,29 @@ def test_any_file_and_any_override_is_a_configuration_or_one_line(tmp_path_facto
         return
     save_config(config, path)
     assert load_config(path) == config
+
+
+def choose(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, ROOT / "pyscripts/choose_settings.py", "--config", config, *arguments],
+                          capture_output=True, text=True, timeout=60)
+
+
+def test_an_option_of_run_sh_or_else_the_key_in_the_file_is_used_and_what_is_not_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("predict: {beam_size: 5, result_file: out.txt}\ndev_env: {quantization: float16}\n"
+                    "model: {model_path: large}\n", encoding="utf-8")
+    keys = ["predict.beam_size", "predict.window", "dev_env.quantization"]
+    empty = choose(path, "--", *(f"{key}=" for key in keys))
+    assert (empty.stdout.splitlines(), empty.stderr) == (["5", "short", "float16"], "")
+    same = choose(path, "--filled", "model.model_path=base", "model.model_path=large", "--", "predict.beam_size=5")
+    assert (same.stdout, same.stderr) == ("5\n", "")
+    options = ["--filled", "model.model_path=base", "predict.result_file=", "data.train.text=x", "--",
+               "predict.beam_size=1", "predict.window=full", "dev_env.quantization=int8 float16"]
+    given = choose(path, *options)
+    assert given.stdout.splitlines() == ["1", "full", "int8 float16"]
+    assert [line.split(") ", 1)[1] for line in given.stderr.splitlines()] == [
+        f"{path}: model.model_path: large is not used; run.sh gives base",
+        f"{path}: predict.result_file: out.txt is not used by run.sh",
+        f"{path}: predict.beam_size: 5 is not used; run.sh gives 1",
+        f"{path}: dev_env.quantization: float16 is not used; run.sh gives int8 float16"]
+    assert choose(path, "--quiet", "true", *options).stderr == ""

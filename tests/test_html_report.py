@@ -40,7 +40,7 @@ def add_data(data_dir: Path, texts: dict[str, str]) -> None:
 
 
 def make_report(*args: object) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, ROOT / "pyscripts/make_html_report.py", *map(str, args)],
+    return subprocess.run([sys.executable, ROOT / "pyscripts/make_report.py", *map(str, args)],
                           capture_output=True, text=True, check=False)
 
 

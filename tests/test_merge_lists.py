@@ -133,19 +133,20 @@ def test_skip_bad_drops_lines_and_says_which(data: Path, make_wav: MakeWav, writ
     done = run_script("--skip-bad", "true", data)
     assert done.returncode == 0
     assert content(data, "text") == ["a|fr|transcribe x"]
-    header, *rows = [line.split("\t") for line in content(data, "dropped.tsv")]
-    assert header == ["file", "line", "key", "reason"]
-    assert [row[:3] for row in rows] == [
-        [f"{data}/transcribe/text", "2", "a|fr|transcribe"],
-        [f"{data}/transcribe/text", "4", "c|fr|transcribe"],
-        [f"{data}/transcribe/wav.scp", "2", "b|fr|transcribe"]]
+    header, *rows = [line.split("\t") for line in content(data, "left_out.tsv")]
+    assert header == ["what", "reason", "where"]
+    assert [(what, where) for what, _, where in rows] == [
+        ("a|fr|transcribe", f"{data}/transcribe/text:2"),
+        ("c|fr|transcribe", f"{data}/transcribe/text:4"),
+        ("b|fr|transcribe", f"{data}/transcribe/wav.scp:2")]
+    (data / "dropped.tsv").touch()  # of an earlier version
     assert "dropped 2 of 3 targets, 3 lines" in done.stderr
     assert "3 targets read = 1 kept + 2 dropped + 0 of other languages" in done.stderr
 
     (data / "transcribe" / "text").write_text("a|fr|transcribe new\n", encoding="utf-8")
     (data / "transcribe" / "wav.scp").write_text(f"a|fr|transcribe {good}\n", encoding="utf-8")
     merge(data, skip_bad=True, check_audio=False)
-    assert files(data) == ["spk2utt", "text", "utt2spk", "wav.scp"]  # nothing stale: dropped.tsv, utt2dur
+    assert files(data) == ["spk2utt", "text", "utt2spk", "wav.scp"]  # nothing stale: left_out.tsv, utt2dur
     assert content(data, "text") == ["a|fr|transcribe new"]
 
 
@@ -289,7 +290,7 @@ def test_every_target_is_kept_dropped_with_a_reason_or_of_another_language(
     assert {key for key in read - merged.text.keys() - reasons if not languages or "|fr|" in key} == set()
     assert read_list(top / "text") == merged.text
     assert sorted(path.name for path in top.iterdir()) == sorted(
-        ["transcribe", "translate", "spk2utt", "text", "utt2spk", "wav.scp", *["dropped.tsv"][:len(merged.problems)]])
+        ["transcribe", "translate", "spk2utt", "text", "utt2spk", "wav.scp", *["left_out.tsv"][:len(merged.problems)]])
 
 
 def test_the_number_of_threads_changes_nothing(data: Path, two_tasks: Path) -> None:

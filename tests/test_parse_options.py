@@ -136,6 +136,23 @@ def test_help_is_the_head_of_the_script_and_its_commented_options(train):
     assert train("-h").stdout == "Ask me.\n"
 
 
+def test_help_shows_the_headings_of_groups_of_options(train):
+    script = train.folder / "train.sh"
+    source = script.read_text().replace("stop_stage=5 ", "\n# Stage 3: training\nstop_stage=5 ")
+    script.write_text(source.replace("hidden=x", "# Hidden\nhidden=x\n# shellcheck disable=SC1090"))
+    text = train("--help").stdout
+    assert "jobs at once (2)\n\nStage 3: training\n  --stop-stage " in text
+    assert "counted from 0\n  --skip-bad" in text and "Hidden" not in text and "shellcheck" not in text
+
+
+def test_names_cannot_lead_elsewhere(train):
+    script = train.folder / "train.sh"
+    script.write_text(script.read_text().replace("printf '<", 'require_names "$tag"\nprintf \'<'))
+    assert values(train("--tag", "a b.c")) == ["2", "5", "false", "a b.c"]
+    for tag in ("../x", "a -rf", ".hidden", "a\nb"):
+        assert "Use another name" in complaint(train("--tag", tag))
+
+
 # Words that a shell could take for something else.
 WORDS = st.lists(st.sampled_from(["$(touch ran)", "`touch ran`", ";touch ran;", "&", "|", "\n", "'", '"', "\\", " ",
                                   "*", "~", "--", "-rf", "=", "é", "$HOME", "%s", "!!", "a", "${tag@P}"])

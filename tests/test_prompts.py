@@ -52,9 +52,11 @@ def read_lists(data: Path, name: str, set_: str = "*") -> dict[str, str]:
 
 
 def dropped(data: Path) -> set[tuple[str, str, str]]:
-    """(language, name, task) of each line of prompts_dropped.tsv, without its header."""
-    lines = (data / "prompts_dropped.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    return {tuple(line.split("\t")[:3]) for line in lines}  # type: ignore[misc]
+    """(language, name, task) of each line of prompts_left_out.tsv, without its header."""
+    header, *lines = (data / "prompts_left_out.tsv").read_text(encoding="utf-8").splitlines()
+    assert header == "what\treason\ttext"
+    found = [(*line.split("\t")[0].split("/", 1), line.split("\t")[1].partition(": ")[0]) for line in lines]
+    return {(language, name, task if task in ("transcribe", "translate") else "both") for language, name, task in found}
 
 
 @pytest.fixture
@@ -101,6 +103,19 @@ def test_lists_of_other_audio_are_not_written_over(corpus: Path, tmp_path: Path)
     with pytest.raises(UserError, match=r"not of the prompts.*--corpus-name"):
         prepare_prompts(corpus, tmp_path / "data", ["en", "fr"])
     assert own.read_text() == "a|fr|transcribe /corpus/a.wav\n"
+    assert not own.with_name("source").exists()
+
+
+def test_lists_of_an_earlier_version_are_written_again(corpus: Path, tmp_path: Path) -> None:
+    """They did not say which corpus they were made of, and the list of what is left out had another name."""
+    prepare_prompts(corpus, tmp_path / "data", ["en", "fr"])
+    before = read_lists(tmp_path / "data", "text")
+    for path in (tmp_path / "data").glob("*/*/source"):
+        path.unlink()
+    (tmp_path / "data/prompts_left_out.tsv").rename(tmp_path / "data/prompts_dropped.tsv")
+    prepare_prompts(corpus, tmp_path / "data", ["en", "fr"])
+    assert read_lists(tmp_path / "data", "text") == before
+    assert [path.name for path in (tmp_path / "data").glob("*.tsv")] == ["prompts_left_out.tsv"]
 
 
 def test_what_is_left_out_is_listed(corpus: Path, tmp_path: Path) -> None:
@@ -183,7 +198,7 @@ def test_script_prints_the_table(corpus: Path, tmp_path: Path) -> None:
     assert rows[0] == ["set", "language", "transcribe", "translate", "minutes"]
     assert sum(int(row[2]) for row in rows[1:]) == 5
     assert sum(int(row[3]) for row in rows[1:]) == 4
-    assert "left out of translate: 3 (no English text)" in result.stderr
+    assert "left out: 3 (translate: no English text)" in result.stderr
 
 
 def tarball(directory: Path, language: str, members: dict[str, bytes]) -> Path:

@@ -51,7 +51,7 @@ def test_every_stage_says_what_it_does(finished: Path) -> None:
     screen = (finished / "screen").read_text(encoding="utf-8")
     for stage in range(6):
         assert re.search(rf"^20\d\d-\S+ \(run\.sh:\d+\) Stage {stage}: ", screen, re.MULTILINE)
-    assert "Done: exp/made up/RESULTS.md" in screen
+    assert "Done: exp/made up/RESULTS.md has the scores" in screen
     assert "Traceback" not in screen
 
 
@@ -114,6 +114,57 @@ def test_an_option_makes_out_of_date_what_depends_on_it(finished: Path, tiny_whi
     assert 'tasks="transcribe translate"' in options.read_text(encoding="utf-8")
 
 
+# What the markers of steps that take hours are made of: with other words, recipes made before would train and decode
+# again. Change these lines only on purpose.
+COSTLY = {
+    "dump_test": "dump_feats test --model download/MODEL --compression none --allow-pipes false",
+    "train": "train --set data.train.feats_scp=dump/train/feats.scp --set data.train.text=data/train/text "
+             "--set data.test.feats_scp=dump/dev/feats.scp --set data.test.text=data/dev/text "
+             "--set model.model_path=download/MODEL --set model.model_train_argv.out_model_path=EXP",
+    "decode_test_base": "decode base test --set model.model_path=download/MODEL --set predict.beam_size=1 "
+                        "--set predict.eval.feats_scp=dump/test/feats.scp --set predict.eval.text=data/test/text "
+                        "--set predict.model_path=download/MODEL --set predict.window=full",
+    "decode_test_lora": "decode lora test --set model.model_path=download/MODEL --set predict.beam_size=1 "
+                        "--set predict.eval.feats_scp=dump/test/feats.scp --set predict.eval.text=data/test/text "
+                        "--set predict.model_path=EXP",
+    "decode_test_ct2-int8": "decode ct2-int8 test --set model.model_path=download/MODEL --set predict.beam_size=1 "
+                            "--backend ctranslate2 --set dev_env.dev.feats_scp=dump/test/feats.scp "
+                            "--set dev_env.dev.text=data/test/text --set dev_env.ctranslate_model_path=EXP/ct2_int8",
+    "export_int8": "export_ct2 int8 --set predict.model_path=EXP --set dev_env.ori_model_path=download/MODEL",
+    "compare_exports_test": "compare test EXP/decode_test_lora EXP/decode_test_ct2-int8",
+    "word_times": "check_word_times --test data/test --dev data/dev EXP/ct2_int8",
+}
+
+
+@pytest.mark.slow
+def test_markers_of_costly_steps_keep_their_words(finished: Path, tiny_whisper: Path) -> None:
+    for name, words in COSTLY.items():
+        place = finished / ("data" if name == "dump_test" else EXP)
+        command = json.loads((place / f".steps/{name}.json").read_text("utf-8"))["command"]
+        found = " ".join(word for word in command if not word.startswith("--set="))  # those are --train-args
+        assert found == words.replace("MODEL", tiny_whisper.name).replace("EXP", str(EXP)), name
+
+
+@pytest.mark.slow
+def test_beam_size_and_quantization_of_the_configuration_hold_unless_options_are_given(
+        finished: Path, tiny_whisper: Path, tmp_path: Path) -> None:
+    config = tmp_path / "whisper_multitask.yaml"
+    shipped = (ROOT / "conf/whisper_multitask.yaml").read_text("utf-8")
+    for old, new in (("beam_size: 1", "beam_size: 3"), ("quantization: int8", "quantization: float32")):
+        shipped = shipped.replace(old, new)
+    config.write_text(shipped, encoding="utf-8")
+    shown = run(finished, tiny_whisper, "--train-config", str(config), "--status")
+    assert shown.returncode == 0 and shown.stderr == ""
+    rows = {line[:28].strip(): line[50:] for line in shown.stdout.splitlines()[1:]}
+    assert rows["decode_test_lora"].startswith("out of date: predict.beam_size was 1, is 3")
+    assert rows["export_float32"] == "never made" and "export_int8" not in rows
+    result = run(tmp_path, tiny_whisper, "--train-config", str(config), "--beam-size", "1", "--stage", "6",
+                 "--stop-stage", "5")
+    assert result.returncode == 0, result.stderr
+    assert f"{config}: predict.beam_size: 3 is not used; run.sh gives 1" in result.stderr
+    assert result.stderr.splitlines()[-1].endswith(" Done: nothing was to do from --stage 6 to --stop-stage 5")
+
+
 @pytest.mark.slow
 def test_results_have_every_figure_for_every_system(finished: Path) -> None:
     rows = json.loads((finished / EXP / "results.json").read_text(encoding="utf-8"))
@@ -163,6 +214,10 @@ def test_stages_run_alone(finished: Path, tiny_whisper: Path, stages: str) -> No
     assert result.returncode == 0, result.stderr
     done = [int(number) for number in dict.fromkeys(re.findall(r"Stage (\d):", result.stderr))]
     assert done == list(range(int(first), int(last) + 1))
+    made = {0: "download/ has the base model", 1: "data/ has the checked and merged lists", 2: "dump/ has the features",
+            3: "exp/made up/ has the tuned model"}
+    wanted = made.get(int(last), "exp/made up/RESULTS.md has the scores, report.html shows them")
+    assert result.stderr.splitlines()[-1].endswith(f" Done: {wanted}")
     assert adapter.stat().st_mtime_ns == before
 
 

@@ -69,6 +69,7 @@ def test_every_script_explains_itself(script, tmp_path):
                            capture_output=True, text=True, encoding="utf-8")
     assert asked.returncode == 0, asked.stderr
     assert f"usage: {script.name}" in asked.stdout
+    assert not re.search(r"default: (True|False)|[ \[]BOOL\b", asked.stdout)  # what is shown can be typed
     assert asked.stderr == ""
 
 

@@ -114,7 +114,7 @@ def test_what_has_no_translation_gets_one_and_a_human_s_stays(train: Path, tmp_p
         if (key := f"train-{language}-{number:02}|{language}|translate") not in (HUMAN, "train-fr-01|fr|translate")}
     assert list(read_list(train / "translate/wav.scp", verbatim=True)) == list(texts(train))
     assert record["dropped"] == {"empty": 1} and (record["kept"], record["decoded"], record["human"]) == (4, 5, 1)
-    dropped = (Teacher(tmp_path / "big").cache(train) / "dropped.tsv").read_text("utf-8")
+    dropped = (Teacher(tmp_path / "big").cache(train) / "left_out.tsv").read_text("utf-8")
     assert "train-fr-01|fr|translate\tempty" in dropped
     assert len(texts(merged(train)).keys()) == 5 and len(read_list(train / "text")) == 9 + 5
 

@@ -47,6 +47,8 @@ def progress_bar(desc: str, total: int | None, unit: str = "utt", items: Iterabl
 def boolean(text: str) -> bool:
     """The value of a Kaldi-style boolean option: exactly ``true`` or ``false``.
 
+    Give defaults as text, ``default="true"``: argparse converts them too, and ``--help`` shows what can be typed.
+
     Raises:
         argparse.ArgumentTypeError: for anything else.
     """
@@ -69,6 +71,22 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", default="conf/whisper_multitask.yaml", help="YAML file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="change a key of the configuration; may be repeated")
+
+
+def add_job_options(parser: argparse.ArgumentParser, combine: str) -> None:
+    """``--job``, ``--num-jobs`` and ``--combine`` of scripts that run as several jobs; see :func:`check_job`.
+
+    ``combine`` is the help of ``--combine``.
+    """
+    parser.add_argument("--job", type=int, default=1, help="which part of the work, from 1")
+    parser.add_argument("--num-jobs", type=int, default=1, help="how many parts")
+    parser.add_argument("--combine", type=boolean, default="false", metavar="true|false", help=combine)
+
+
+def check_job(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with the parser's error unless ``--job`` is one of ``--num-jobs``."""
+    if not 1 <= args.job <= args.num_jobs:
+        parser.error(f"--job {args.job} is not between 1 and --num-jobs {args.num_jobs}")
 
 
 def run_main(main: Callable[[], int | None]) -> None:

@@ -11,6 +11,7 @@ import difflib
 import reprlib
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -147,6 +148,32 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
         UserError: the file is missing or no YAML mapping, or a key or value does not fit.
     """
     path = Path(path)
+    raw = _read_mapping(path)
+    for override in overrides or []:
+        _apply_override(raw, override)
+    config = _build(Config, raw, str(path), "")
+    _check_values(config, path)
+    return config
+
+
+def written_values(path: str | Path, keys: Iterable[str]) -> dict[str, Any]:
+    """Those of ``keys`` (``predict.beam_size``) that a configuration file itself gives a value, and the values.
+
+    Raises:
+        UserError: the file is missing or no YAML mapping.
+    """
+    raw = _read_mapping(Path(path))
+    values = {}
+    for key in keys:
+        value: Any = raw
+        for name in key.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is not None:
+            values[key] = value
+    return values
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -158,11 +185,7 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     raw = {} if raw is None else raw
     if not isinstance(raw, dict):
         raise UserError(f"{path}: must be a mapping of keys, not {_shown(raw)}")
-    for override in overrides or []:
-        _apply_override(raw, override)
-    config = _build(Config, raw, str(path), "")
-    _check_values(config, path)
-    return config
+    return raw
 
 
 def save_config(config: Config, path: str | Path) -> None:

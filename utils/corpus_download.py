@@ -29,6 +29,7 @@ class Archive:
         unpacked_bytes: of all that is in it; roughly.
         checksum: MD5 or SHA-256 in hex as its publisher gives it; None where none is published: then the
             archive's own checksum says whether it is whole.
+        unpacked_as: the directory that it becomes, if that is not its name without ``.tar.gz``.
     """
 
     name: str
@@ -36,11 +37,12 @@ class Archive:
     n_bytes: int
     unpacked_bytes: int
     checksum: str | None = None
+    unpacked_as: str = ""
 
     @property
     def directory(self) -> str:
-        """What it becomes, under the download directory: its name without ``.tar.gz``."""
-        return _SUFFIX.sub("", self.name)
+        """What it becomes, under the download directory."""
+        return self.unpacked_as or _SUFFIX.sub("", self.name)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def add_download_options(parser: argparse.ArgumentParser, languages: str) -> Non
     add("--url", action="append", metavar="URL", help="download from here instead; may be repeated: in this order")
     add("--archive", action="append", type=Path, default=[], metavar="PATH",
         help="an archive that you have, or a directory with them; may be repeated")
-    add("--remove-archives", type=boolean, default=False, metavar="BOOL",
+    add("--remove-archives", type=boolean, default="false", metavar="true|false",
         help="delete downloaded archives once they are unpacked")
     add("download_dir", type=Path, help="gets a directory for each archive")
 

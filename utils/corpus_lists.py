@@ -7,7 +7,7 @@ import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -44,10 +44,18 @@ class Utterance:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Something of the corpus that is not in the lists: its id or file and line, and why."""
+    """Something that is not in the lists, and why.
+
+    Attributes:
+        what: its key or id, or its file and line.
+        where: file and line, where they are not in ``what``.
+        text: what it says.
+    """
 
     what: str
     reason: str
+    where: str = ""
+    text: str = ""
 
 
 def add_prepare_options(parser: argparse.ArgumentParser, languages: str) -> None:
@@ -77,7 +85,7 @@ def without_long(utterances: Iterable[Utterance], left_out: list[LeftOut], nj: i
 
 
 def write_lists(corpus: str, utterances: Sequence[Utterance], left_out: Sequence[LeftOut], data_dir: Path,
-                sets: Sequence[str]) -> None:
+                sets: Sequence[str], *, allow_empty: bool = False) -> None:
     """Write DATA_DIR/SET/TASK/{wav.scp,text[,utt2spk],source} and DATA_DIR/CORPUS_left_out.tsv, say what there is.
 
     Tasks that have no targets now lose the lists that an earlier run left. Speakers are written for a set
@@ -86,6 +94,7 @@ def write_lists(corpus: str, utterances: Sequence[Utterance], left_out: Sequence
     Args:
         corpus: its name.
         sets: names of all the sets it can have, ``train``, ``dev``, ...
+        allow_empty: a set may have no utterances; it then has no lists.
 
     Raises:
         UserError: a set is empty, an id occurs twice or cannot be in a key, a file's name cannot be in a list, or lists
@@ -95,14 +104,23 @@ def write_lists(corpus: str, utterances: Sequence[Utterance], left_out: Sequence
     for utterance in utterances:
         by_set[utterance.set].append(utterance)
     for name, members in by_set.items():
-        _check(corpus, name, members, left_out, data_dir)
+        if members or not allow_empty:
+            _check(corpus, name, members, left_out, data_dir)
     for name, members in by_set.items():
         for task in TASKS:
             _write_task(corpus, [utterance for utterance in members if task in utterance.targets], task,
                         data_dir / name / task, all(utterance.speaker for utterance in members))
         counts = Counter((utterance.language, task) for utterance in members for task in utterance.targets)
         log(f"{data_dir / name}: " + ", ".join(f"{' '.join(kind)} {n}" for kind, n in sorted(counts.items())))
-    _write_left_out(left_out, data_dir / f"{corpus}_left_out.tsv")
+    path = data_dir / f"{corpus}_left_out.tsv"
+    write_left_out(path, left_out)
+    reasons: defaultdict[str, list[str]] = defaultdict(list)
+    for item in left_out:
+        reasons[item.reason].append(item.what)
+    for reason, items in sorted(reasons.items()):
+        log(f"left out: {len(items)} ({reason}), for example {items[0]}")
+    if left_out:
+        log(f"each of them: {path}")
 
 
 def _check(corpus: str, name: str, utterances: Sequence[Utterance], left_out: Sequence[LeftOut],
@@ -137,13 +155,10 @@ def _write_task(corpus: str, utterances: Sequence[Utterance], task: str, directo
         (partial / SOURCE).write_text(f"{corpus}\n", encoding="utf-8")
 
 
-def _write_left_out(left_out: Sequence[LeftOut], path: Path) -> None:
+def write_left_out(path: Path, left_out: Iterable[LeftOut]) -> None:
+    """Write a left_out.tsv: columns ``what`` and ``reason``, then ``where`` and ``text`` if there are any."""
+    rows = [astuple(item) for item in left_out]
+    names = [field.name for field in fields(LeftOut)]
+    used = [index for index in range(len(names)) if index < 2 or any(row[index] for row in rows)]
     with atomic_open(path) as stream:
-        stream.write("what\treason\n" + "".join(f"{item.what}\t{item.reason}\n" for item in left_out))
-    reasons: defaultdict[str, list[str]] = defaultdict(list)
-    for item in left_out:
-        reasons[item.reason].append(item.what)
-    for reason, items in sorted(reasons.items()):
-        log(f"left out: {len(items)} ({reason}), for example {items[0]}")
-    if left_out:
-        log(f"each of them: {path}")
+        stream.writelines("\t".join(" ".join(row[index].split()) for index in used) + "\n" for row in (names, *rows))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from utils import machine_made
 from utils.audio import WINDOW_SECONDS
+from utils.corpus_lists import LeftOut, write_left_out
 from utils.errors import UserError
-from utils.filesystem import atomic_open
 from utils.languages import language_code
 from utils.lists import TASKS, Problem, parse_key, problem_report, write_list
 from utils.task_lists import (
@@ -25,7 +25,8 @@ from utils.task_lists import (
     read_task_lists,
 )
 
-_FILES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "dropped.tsv", machine_made.RECORD)
+_FILES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "left_out.tsv", machine_made.RECORD,
+          "dropped.tsv")  # what earlier versions called left_out.tsv
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
 
 
 def _check_counts(directory: Path, read: set[str], merged: dict[str, dict[str, str]], problems: list[Problem]) -> None:
-    """Every key that was read is in all merged lists, or there is a reason in dropped.tsv.
+    """Every key that was read is in all merged lists, or there is a reason in left_out.tsv.
 
     Raises:
         RuntimeError: one got lost, which would be a mistake of this program.
@@ -136,7 +137,7 @@ def _check_counts(directory: Path, read: set[str], merged: dict[str, dict[str, s
 
 
 def write_data_directory(directory: Path, merged: MergedLists) -> None:
-    """Write Kaldi's files into ``directory``, sorted in C order, and dropped.tsv if lines were dropped.
+    """Write Kaldi's files into ``directory``, sorted in C order, and left_out.tsv if lines were dropped.
 
     utt2dur is written if audio was opened, machine_made.json if a machine wrote translations among them. The new
     files are complete before the old ones go, so that an interruption leaves the old files, the new files, or too
@@ -153,7 +154,9 @@ def write_data_directory(directory: Path, merged: MergedLists) -> None:
             write_list(beside / "utt2dur", {key: f"{merged.seconds[source]:.3f}"
                                             for key, source in merged.wav_scp.items()})
         if merged.problems:
-            _write_dropped(beside / "dropped.tsv", merged.problems)
+            write_left_out(beside / "left_out.tsv", [
+                LeftOut(problem.key, problem.what, where=f"{problem.path}:{problem.line}")
+                for problem in sorted(merged.problems)])
         record = directory / "translate" / machine_made.RECORD
         if record.exists() and any(parse_key(key).task == "translate" for key in merged.text):
             shutil.copyfile(record, beside / record.name)
@@ -170,13 +173,6 @@ def _spk2utt(utt2spk: dict[str, str]) -> dict[str, str]:
     for key in sorted(utt2spk):
         keys[utt2spk[key]].append(key)
     return {speaker: " ".join(of_speaker) for speaker, of_speaker in keys.items()}
-
-
-def _write_dropped(path: Path, problems: list[Problem]) -> None:
-    with atomic_open(path) as stream:
-        stream.write("file\tline\tkey\treason\n")
-        for problem in sorted(problems):
-            stream.write("\t".join(" ".join(str(part).split()) for part in problem) + "\n")
 
 
 def sorted_by_speaker(utt2spk: dict[str, str]) -> bool:

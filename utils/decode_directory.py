@@ -10,7 +10,7 @@ from typing import Any
 
 from utils.errors import UserError
 from utils.filesystem import atomic_open
-from utils.lists import read_list, write_list
+from utils.lists import join_lists, write_list
 
 FRAMES_PER_SECOND = 100
 
@@ -39,21 +39,19 @@ def join_parts(directory: Path, num_jobs: int) -> int:
     Raises:
         UserError: a share is missing, or they are not those of one set decoded by as many jobs.
     """
-    hypotheses: dict[str, str] = {}
+    parts = [part_directory(directory, job) for job in range(1, num_jobs + 1)]
     infos = []
-    for job in range(1, num_jobs + 1):
-        part = part_directory(directory, job)
+    for part in parts:
         try:
             infos.append(json.loads((part / "decode.json").read_text(encoding="utf-8")))
         except (OSError, ValueError):
             raise UserError(f"{part}: is not complete, its job did not end well; decode again") from None
-        if (part / "text").stat().st_size:  # with more jobs than batches, a job has nothing to do
-            hypotheses |= read_list(part / "text", allow_empty=True)
+    hypotheses = join_lists((part / "text" for part in parts), "decode again", allow_empty=True)
     if {info.pop("num_jobs") for info in infos} != {num_jobs} or {info.pop("n_keys") for info in infos} != {
             len(hypotheses)}:
         raise UserError(f"{directory}: its parts are not of one decoding with {num_jobs} jobs; decode again")
     totals = {name: round(sum(info[name] for info in infos), 2) for name in ("seconds", "audio_seconds")}
     write_decode_directory(directory, hypotheses, {**infos[0], **totals})
-    for job in range(1, num_jobs + 1):
-        shutil.rmtree(part_directory(directory, job))
+    for part in parts:
+        shutil.rmtree(part)
     return len(hypotheses)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from utils.audio import load_audio
 from utils.cli import log, progress
 from utils.errors import UserError
 from utils.filesystem import atomic_open
-from utils.lists import keys_by_audio, read_list, write_list
+from utils.lists import join_lists, keys_by_audio, read_list, write_list
 
 if TYPE_CHECKING:
     from utils.features import LogMel  # brings torch, which joining lists does not need
@@ -78,9 +78,8 @@ def dump_feats(data_dir: Path, dump_dir: Path, log_mel: LogMel, job: int, num_jo
 def _is_complete(dump_dir: Path, job: int, work: Mapping[str, list[str]]) -> bool:
     """Whether all parts of a job are there, with the keys that the job has now."""
     keys = {key for keys in work.values() for key in keys}
-    parts = [dump_dir / part.format(job) for part in _LISTS.values()]
-    return (all(part.is_file() and _read_part(part).keys() == keys for part in parts)
-            and (dump_dir / f"feats.{job}.ark").is_file())
+    return (all((dump_dir / part.format(job)).is_file() and _join(dump_dir, part, [job]).keys() == keys
+                for part in _LISTS.values()) and (dump_dir / f"feats.{job}.ark").is_file())
 
 
 def _remove_parts(dump_dir: Path, job: int) -> None:
@@ -101,9 +100,7 @@ def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> tuple[int, i
     """
     expected = read_list(data_dir / "wav.scp", verbatim=True)
     for name, part in _LISTS.items():
-        joined: dict[str, str] = {}
-        for job in range(1, num_jobs + 1):
-            joined |= _read_part(dump_dir / part.format(job))
+        joined = _join(dump_dir, part, range(1, num_jobs + 1))
         different = expected.keys() ^ joined.keys()
         if different:
             raise UserError(f"{dump_dir}: {name} would not have the keys of {data_dir / 'wav.scp'} ({len(different)} "
@@ -117,8 +114,6 @@ def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> tuple[int, i
     return len(expected), len(set(joined.values()))
 
 
-def _read_part(path: Path) -> dict[str, str]:
-    """A job's list; a job without audio, because there are more jobs than files, has an empty one."""
-    if not path.is_file():
-        raise UserError(f"{path}: is missing, its job did not end well; run stage 2 again with as many jobs")
-    return read_list(path, verbatim=True) if path.stat().st_size else {}
+def _join(dump_dir: Path, part: str, jobs: Iterable[int]) -> dict[str, str]:
+    return join_lists((dump_dir / part.format(job) for job in jobs), "run stage 2 again with as many jobs",
+                      verbatim=True)

@@ -221,6 +221,26 @@ def keys_by_audio(wav_scp: Mapping[str, str]) -> dict[str, list[str]]:
     return keys_of
 
 
+def join_lists(parts: Iterable[Path], remedy: str, *, allow_empty: bool = False,
+               verbatim: bool = False) -> dict[str, str]:
+    """The lists that several jobs wrote, as one; a job that had nothing to do has left an empty file.
+
+    Args:
+        remedy: end of the message when a list is missing: what to do.
+        allow_empty, verbatim: see :func:`read_list`.
+
+    Raises:
+        UserError: a list is missing or damaged.
+    """
+    joined: dict[str, str] = {}
+    for path in parts:
+        if not path.is_file():
+            raise UserError(f"{path}: is missing, its job did not end well; {remedy}")
+        if path.stat().st_size:
+            joined |= read_list(path, allow_empty=allow_empty, verbatim=verbatim)
+    return joined
+
+
 def write_list(path: str | Path, items: Mapping[str, str], *, verbatim: bool = False) -> None:
     """Write ``key value`` lines sorted on the whole key in C order; the file appears whole or not at all.
 

@@ -1,39 +1,42 @@
 # shellcheck shell=bash
-# Source me after a script's defaults are set: every variable that exists by then is an option.
+# Source me in a script after its defaults are set: every variable that exists then is an option.
 #
 #   stage=0      # first stage to run
 #   skip_bad=false
 #   . utils/parse_options.sh
 #
-# understands `--stage 3`, `--stage=3`, `--skip-bad true` and `--skip_bad true`, and leaves what follows the
+# This reads `--stage 3`, `--stage=3`, `--skip-bad true` and `--skip_bad true`, and leaves the arguments after the
 # options in "$@". The semantics are Kaldi's:
-#   * `--config FILE` (may be repeated) is read first, then the command line wins. A file holds lines
-#     `name=value`, `# comments` and blank lines; it is read, never executed, so `$` and backticks stay what they are;
-#   * an option whose default is true or false takes only these, and `--skip-bad` alone is `--skip-bad true`;
-#   * an unknown option, a missing value, a bad line in a file: one line that names it, exit 1;
-#   * `--help` prints $help_message or else the comment that heads the script, then its options: each line
-#     `name=default  # what it is` above the line that sources this file. `--` ends the options.
-# Needs bash 4.2. Everything is named _po_* because options may have any other name.
+#   * `--config FILE` (may be repeated) is read first; the command line overrides it. A file has lines `name=value`,
+#     `# comments` and blank lines. It is read, never executed: `$` and backticks are plain characters;
+#   * an option whose default is true or false takes only these values, and `--skip-bad` alone is `--skip-bad true`;
+#   * an unknown option, a missing value or a bad line in a file ends the script with one line that names it, exit 1;
+#   * `--help` prints $help_message, or else the comment at the top of the script and its options. An option is shown
+#     if it has a comment: `name=default  # what it is`. A comment on a line of its own above an option is the heading
+#     of a group;
+#   * `--` ends the options.
+# Two more functions for scripts: require_names checks options that become parts of paths, save_options writes a file
+# for --config. Needs bash 4.2. Everything else is named _po_* because options may have any other name.
 
 # shellcheck source=utils/log.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/log.sh"
 
-# _po_known NAME: is there such an option?
+# _po_known NAME: whether there is such an option.
 _po_known() {
   local _po_name=${1//-/_}
   [[ $_po_name =~ ^[a-zA-Z][a-zA-Z0-9_]*$ && -v $_po_name ]]
 }
 
-# _po_is_option WORD: does it name an option of the script, or the one that all have?
+# _po_is_option WORD: whether it names an option of the script, or --config.
 _po_is_option() { [[ $1 == --config ]] || { [[ $1 == --* ]] && _po_known "${1#--}"; }; }
 
-# _po_is_flag NAME: is the option true or false?
+# _po_is_flag NAME: whether the option is a flag, true or false.
 _po_is_flag() {
   local _po_name=${1//-/_}
   [[ $1 != config && (${!_po_name} == true || ${!_po_name} == false) ]]
 }
 
-# _po_set WHERE NAME VALUE: give option NAME its VALUE; WHERE ("x.conf:3: " or nothing) is part of an error.
+# _po_set WHERE NAME VALUE: give option NAME its VALUE. WHERE ("x.conf:3: " or nothing) begins an error message.
 _po_set() {
   _po_known "${2#--}" || die "${1}unknown option '$2' (--help lists them all)"
   local _po_name=${2#--}
@@ -56,7 +59,7 @@ _po_read_config() {
       || die "$1:$_po_number: expected 'name=value', got '$_po_line'"
     _po_name=${BASH_REMATCH[1]}
     _po_value=${BASH_REMATCH[2]}
-    # A value may stand in quotes, as in a shell; without them it ends before a comment.
+    # A value may be quoted, as in a shell. Without quotes it ends before a comment.
     if [[ $_po_value =~ ^\"([^\"]*)\"[[:space:]]*(#.*)?$ || $_po_value =~ ^\'([^\']*)\'[[:space:]]*(#.*)?$ ]]; then
       _po_value=${BASH_REMATCH[1]}
     else
@@ -67,13 +70,13 @@ _po_read_config() {
   done <"$1"
 }
 
-# _po_help SCRIPT: print its help_message, or its head comment and its options with their present values.
+# _po_help SCRIPT: print its help_message, or the comment at its top and its options with their values.
 _po_help() {
   if [[ -n ${help_message:-} ]]; then
     printf '%s\n' "$help_message"
     return
   fi
-  local _po_script=$1 _po_line _po_head=true _po_names=false
+  local _po_script=$1 _po_line _po_head=true _po_names=false _po_heading=
   while IFS= read -r _po_line; do
     [[ $_po_line == *parse_options.sh* && $_po_line != \#* ]] && break
     if $_po_head; then
@@ -85,11 +88,16 @@ _po_help() {
     fi
     if [[ $_po_line =~ ^([a-zA-Z][a-zA-Z0-9_]*)=[^#]*[[:space:]]#[[:space:]]*(.*)$ && -v ${BASH_REMATCH[1]} ]]; then
       $_po_names || printf '\nOptions (and what they are now):\n'
-      _po_names=true
+      [[ -z $_po_heading ]] || printf '\n%s\n' "$_po_heading"
+      _po_names=true _po_heading=
       set -- "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
       printf '  --%-20s %s (%s)\n' "${1//_/-}" "$2" "${!1}"
     elif $_po_names && [[ $_po_line =~ ^[[:space:]]+#[[:space:]]*(.*)$ ]]; then
-      printf '  %22s %s\n' '' "${BASH_REMATCH[1]}"  # a comment that goes on
+      printf '  %22s %s\n' '' "${BASH_REMATCH[1]}"  # a comment of several lines
+    elif [[ $_po_line =~ ^#[[:space:]]+(.*)$ ]]; then
+      _po_heading=${BASH_REMATCH[1]}
+    elif [[ -n $_po_line ]]; then
+      _po_heading=
     fi
   done <"$_po_script"
   if $_po_names; then
@@ -97,13 +105,13 @@ _po_help() {
   fi
 }
 
-# _po_parse SCRIPT ARGUMENT...: set the options; what is left over stays in _po_rest.
+# _po_parse SCRIPT ARGUMENT...: set the options, and _po_rest to the other arguments.
 _po_parse() {
   local _po_script=$1 _po_option _po_index _po_configs=() _po_names=() _po_values=()
   shift
   while (($#)); do
     case $1 in
-      --help | -h)  # with the options before it: what a script that calls another one has set
+      --help | -h)  # shows the values of options before it, which a script that calls this one has set
         for _po_index in "${!_po_names[@]}"; do
           _po_set "" "${_po_names[_po_index]}" "${_po_values[_po_index]}"
         done
@@ -115,7 +123,7 @@ _po_parse() {
       --*)
         _po_option=$1
         _po_is_option "$1" || die "unknown option '$1' (--help lists them all)"
-        # `--nj --stage 3` forgot a value; `--decode-opts "--beam 5"` did not.
+        # In `--nj --stage 3` a value is missing; in `--decode-opts "--beam 5"` it is not.
         if (($# < 2)) || _po_is_option "$2"; then
           _po_is_flag "${1#--}" || die "option '$1' needs a value"
           set -- "$1" true "${@:2}"
@@ -141,8 +149,8 @@ _po_parse() {
   done
 }
 
-# save_options SCRIPT FILE: write the options of SCRIPT, as they are now, to FILE, which --config reads again. Passwords
-# in addresses are left out, and values of several lines.
+# save_options SCRIPT FILE: write the options of SCRIPT with their values to FILE, for --config. Passwords in addresses
+# and values of several lines are left out.
 save_options() {
   local _po_line _po_value _po_quote _po_partial
   _po_partial=$(dirname -- "$2")/.$(basename -- "$2").$$.partial
@@ -158,6 +166,19 @@ save_options() {
     done <"$1" | sed -E 's#://[^/@ ]+@#://#g'
   } >"$_po_partial" || die "$2 cannot be written"
   mv -- "$_po_partial" "$2"
+}
+
+# require_names VALUE...: die unless every word of every VALUE can be the name of a file or directory.
+require_names() {
+  local value words word shown
+  for value in "$@"; do
+    printf -v shown %q "$value"
+    [[ $value != *[[:cntrl:]]* ]] || die "a name with a line end or control character in it: $shown. Use another name"
+    read -ra words <<<"$value"
+    for word in "${words[@]}"; do
+      [[ $word != [-.]* && $word != */* ]] || die "'$word' cannot be a name: it begins with - or . or has a / in it. Use another name"
+    done
+  done
 }
 
 _po_parse "${BASH_SOURCE[1]}" "$@"

@@ -1,29 +1,86 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154  # variables are run.sh's options
-# Source me in run.sh: what its steps run. What decides a step's result are a function's arguments, which `step` keeps
-# in the marker; how it is run (where, in how many jobs) are run.sh's variables, which may change.
+# shellcheck disable=SC2034,SC2154,SC2329  # variables are run.sh's, and `step` calls the inner functions
+# Source me in run.sh: the steps of its stages, one function each.
+#
+# A step's function has two parts. An inner function is the command (a command of one script needs none). The call of
+# `step` declares what the step is made from and what it makes, and runs the command unless the step is up to date (see
+# utils/steps.sh). What decides the result must be an argument of the command, because the marker keeps the arguments.
+# Other variables of run.sh that a command uses say how it is run (where, in how many jobs): they may change.
 
-# lock_run: no other run may write what this one does; see utils/steps.sh. Runs with different tags share data/.
-lock_run() {
-  if ((stage <= 2)); then lock_steps data any; else lock_steps data read; fi
-  ((stop_stage < 3)) || lock_steps "$exp" write
+# in_stage N: whether stage N is to run.
+in_stage() { ((stage <= $1 && $1 <= stop_stage)); }
+
+# begin_run: lock what this run writes, or print the head of the table of --status; choose the settings.
+begin_run() {
+  if $status; then
+    log() { :; }
+    printf '%-28s %-19s  %s\n' step made "state (markers: data/.steps, $exp/.steps)"
+  else
+    if ((stage <= 2)); then lock_steps data any; else lock_steps data read; fi
+    ((stop_stage < 3)) || lock_steps "$exp" write
+  fi
+  ((stop_stage < 3)) || choose_settings
 }
 
-# share_data: lists and features are made; others may read them, too, from now on.
+# share_data: from here on, runs with other tags may read data/ too; lists and features are complete.
 share_data() {
   $status || ((stop_stage < 3)) || lock_steps data read
 }
 
-# get_model MODEL DIRECTORY
-get_model() {
+# choose_settings: set $beam, $window and $types. An option that is given is used, else the configuration's value. Log
+# lines name the values of the configuration that are not used.
+choose_settings() {
+  local chosen key set lists=("data.train=$train_set" "data.test=$dev_set") filled=(
+    "model.model_path=$model_dir" "model.model_train_argv.out_model_path=$exp" "predict.model_path=$exp"
+    "dev_env.ori_model_path=$model_dir" "dev_env.ctranslate_model_path=$exp/ct2_TYPE" {predict,dev_env}.result_file=)
+  for set in "${test_sets[@]}" "${forget_sets[@]}"; do
+    lists+=("predict.eval=$set" "dev_env.dev=$set")
+  done
+  for set in "${lists[@]}"; do
+    key=${set%%=*} set=${set#*=}
+    filled+=("$key.feats_scp=dump/$set/feats.scp" "$key.text=data/$set/text" "$key.wav_scp=")
+  done
+  chosen=$("$py/choose_settings.py" --config "$train_config" --quiet "$status" --filled "${filled[@]}" -- \
+    "predict.beam_size=$beam_size" predict.window= "dev_env.quantization=$quantization") || exit
+  { read -r beam && read -r window && read -ra types; } <<<"$chosen"
+  ((${#types[@]})) || types=(int8)
+  for key in model.model_path model.model_train_argv.out_model_path; do
+    [[ " $train_args" != *" $key="* ]] || log "--train-args: $key is not used; --model and --tag are"
+  done
+}
+
+# end_run: say what the last stage made.
+end_run() {
+  local made last=$((stop_stage < 5 ? stop_stage : 5))
+  case $last in
+    0) made="$download_dir/ has the base model${corpus_name:+ and the corpus}" ;;
+    1) made="data/ has the checked and merged lists" ;;
+    2) made="dump/ has the features" ;;
+    3) made="$exp/ has the tuned model" ;;
+    *) made="$exp/RESULTS.md has the scores, report.html shows them" ;;
+  esac
+  ((stage <= last)) || made="nothing was to do from --stage $stage to --stop-stage $stop_stage"
+  log "Done: $made"
+}
+
+# Stage 0: download
+
+# download_model MODEL DIRECTORY
+download_model() {
   local source=()
   [[ ! -d $1 ]] || source=(--from "$1")
   step data "model_$(basename -- "$2")" --code "$py/download_model.py" "${source[@]}" --to "$2" -- \
     "$py/download_model.py" --model "$1" "$2"
 }
 
-# run_corpus SCRIPT LANGUAGES OPTIONS ARGUMENT...: a script of the corpus; OPTIONS are words, quoted as in a shell, none
-# executed.
+# download_corpus: run the corpus' own script.
+download_corpus() {
+  step data "download_$corpus_name" --code "$corpus/download_$corpus_name.py" --to "$download_dir/$corpus_name" -- \
+    run_corpus download "$languages" "$download_args" "$download_dir/$corpus_name"
+}
+
+# run_corpus SCRIPT LANGUAGES OPTIONS ARGUMENT...: a script of the corpus. OPTIONS are words, quoted as in a shell; none
+# of them is executed.
 run_corpus() {
   local words
   mapfile -d '' -t words < <(xargs -r printf '%s\0' <<<"$3")
@@ -31,133 +88,203 @@ run_corpus() {
   "$corpus/$1_$corpus_name.py" --languages "$2" "${words[@]}" "${@:4}"
 }
 
-# task_lists SET TASK: the lists that stage 1 merges.
+# Stage 1: lists
+
+# task_lists SET TASK: print the lists that merge_tasks reads.
 task_lists() { printf '%s\n' "data/$1/$2"/{wav.scp,text,utt2spk}; }
 
-# prepared_lists: what prepare_*.py writes; a teacher's translations take the place of some.
-prepared_lists() {
-  local set
-  for set in "${own_sets[@]}"; do
-    task_lists "$set" transcribe
-    [[ -n $teacher && " ${teacher_sets[*]} " == *" $set "* ]] || task_lists "$set" translate
-  done
+# prepare_corpus: write the lists of each set and task. --to leaves out the lists that a teacher's translations replace.
+prepare_corpus() {
+  local set lists
+  mapfile -t lists < <(
+    for set in "${own_sets[@]}"; do
+      task_lists "$set" transcribe
+      [[ -n $teacher && " ${teacher_sets[*]} " == *" $set "* ]] || task_lists "$set" translate
+    done)
+  step data "prepare_$corpus_name" --code "$corpus/prepare_$corpus_name.py" \
+    --from "$download_dir/$corpus_name" --to "${lists[@]}" -- \
+    run_corpus prepare "$languages" "$prepare_args" "$download_dir/$corpus_name" data
 }
 
-# label_translations SET...: have the teacher translate what has no translation.
+# download_teacher: set $teacher_dir. A CTranslate2 directory is used where it is.
+download_teacher() {
+  teacher_dir=$teacher
+  [[ -f $teacher/model.bin ]] || {
+    teacher_dir=$download_dir/$(basename -- "$teacher")
+    download_model "$teacher" "$teacher_dir"
+  }
+}
+
+# label_translations SET: the teacher translates utterances without a translation.
 label_translations() {
-  local set dir=$teacher from
-  if [[ ! -f $teacher/model.bin ]]; then  # CTranslate2's directories are used as they are
-    dir=$download_dir/$(basename -- "$teacher")
-    get_model "$teacher" "$dir"
-  fi
-  for set in "$@"; do
-    log "Stage 1: $teacher translates data/$set"
-    mapfile -t from < <(task_lists "$set" transcribe)
-    step data "teacher_$set" --costly --code "$py/label_translations.py" --from "$dir" "${from[@]}" \
-      --to "data/$set/translate"/{wav.scp,text,utt2spk,machine_made.json} -- \
-      label "$set" --teacher "$dir" --languages "$languages" --allow-pipes "$allow_pipes"
-  done
+  label() {  # SET OPTION...
+    $decode_cmd JOB=1:"$inference_nj" "exp/log/teacher_$1.JOB.log" \
+      "$py/label_translations.py" "${@:2}" --job JOB --num-jobs "$inference_nj" "data/$1"
+    "$py/label_translations.py" "${@:2}" --combine true "data/$1"
+  }
+  local lists
+  mapfile -t lists < <(task_lists "$1" transcribe)
+  step data "teacher_$1" --costly --code "$py/label_translations.py" --from "$teacher_dir" "${lists[@]}" \
+    --to "data/$1/translate"/{wav.scp,text,utt2spk,machine_made.json} -- \
+    label "$1" --teacher "$teacher_dir" --languages "$languages" --allow-pipes "$allow_pipes"
 }
 
-# label SET OPTION...
-label() {
-  $decode_cmd JOB=1:"$inference_nj" "exp/log/teacher_$1.JOB.log" \
-    "$py/label_translations.py" "${@:2}" --job JOB --num-jobs "$inference_nj" "data/$1"
-  "$py/label_translations.py" "${@:2}" --combine true "data/$1"
-}
-
-# merge SET OPTION...: the lists of its tasks become one.
-merge() {
-  local from
-  mapfile -t from < <(task_lists "$1" transcribe; task_lists "$1" translate)
+# merge_tasks SET OPTION...: check the lists of the set's tasks and merge them.
+merge_tasks() {
+  merge_lists() {  # SET OPTION...
+    "$py/merge_lists.py" --nj "$nj" "${@:2}" "data/$1"
+  }
+  local lists
+  mapfile -t lists < <(task_lists "$1" transcribe; task_lists "$1" translate)
   step data "merge_$1" --code "$py/merge_lists.py" \
-    --from "${from[@]}" "data/$1/translate/machine_made.json" "$model_dir"/{tokenizer.json,vocab.json} \
+    --from "${lists[@]}" "data/$1/translate/machine_made.json" "$model_dir"/{tokenizer.json,vocab.json} \
     --to "data/$1"/{wav.scp,text,utt2spk,spk2utt,utt2dur,machine_made.json} -- \
     merge_lists "$1" --tokenizer "$model_dir" --skip-bad "$skip_bad" --allow-pipes "$allow_pipes" "${@:2}"
 }
 
-# merge_lists SET OPTION...
-merge_lists() { "$py/merge_lists.py" --nj "$nj" "${@:2}" "data/$1"; }
-
-# dump_feats SET OPTION...: jobs that were done before an interruption are not done again.
-dump_feats() {
-  $train_cmd JOB=1:"$nj" "exp/log/dump_$1.JOB.log" \
-    "$py/dump_feats.py" "${@:2}" --job JOB --num-jobs "$nj" --resume "$resumed" "data/$1" "dump/$1"
-  "$py/dump_feats.py" --combine true --num-jobs "$nj" "data/$1" "dump/$1"
+# train_bpe: a small vocabulary for the token error rate.
+train_bpe() {
+  step data train_bpe --code "$py/train_bpe.py" --from "data/$train_set/text" --to "data/$train_set/token_bpe" -- \
+    "$py/train_bpe.py" "data/$train_set/text" "data/$train_set/token_bpe"
 }
 
-# decode_args SECTION SET: the configuration keys that name a set and its features.
-decode_args() { printf -- '--set\n%s\n' "$1.feats_scp=dump/$2/feats.scp" "$1.text=data/$2/text"; }
+# Stage 2: features
 
-# train OPTION...: and keep the options of the run beside what came of them.
-train() {
-  local nodes=()
-  ((num_nodes == 1)) || nodes=(--num-nodes "$num_nodes")
-  $cuda_cmd --gpu "$ngpu" "${nodes[@]}" "$exp/log/train.log" \
-    "$py/train.py" --ngpu "$ngpu" "${nodes[@]}" --config "$train_config" --overwrite "$overwrite" "$@"
-  save_options "$recipe/run.sh" "$exp/options.conf"
+# dump_features SET: jobs that ended well before an interruption are not run again.
+dump_features() {
+  dump_feats() {  # SET OPTION...
+    $train_cmd JOB=1:"$nj" "exp/log/dump_$1.JOB.log" \
+      "$py/dump_feats.py" "${@:2}" --job JOB --num-jobs "$nj" --resume "$resumed" "data/$1" "dump/$1"
+    "$py/dump_feats.py" --combine true --num-jobs "$nj" "data/$1" "dump/$1"
+  }
+  step data "dump_$1" --costly --code "$py/dump_feats.py" \
+    --from "$model_dir/preprocessor_config.json" "data/$1/wav.scp" \
+    --to "dump/$1"/{feats.scp,utt2num_frames,utt2digest} --parts "dump/$1"/feats.*.scp -- \
+    dump_feats "$1" --model "$model_dir" --compression "$compression" --allow-pipes "$allow_pipes"
 }
 
-# decode_and_score SYSTEM SET MODEL_FILE... -- OPTION...: hypotheses and scores in $exp/decode_SET_SYSTEM.
-decode_and_score() {
-  local system=$1 set=$2 dir=$exp/decode_$2_$1 model_files=() bpe=data/$train_set/token_bpe/bpe.model
-  shift 2
-  while [[ $1 != -- ]]; do model_files+=("$1"); shift; done
-  shift
-  step "$exp" "decode_${set}_$system" --costly --code "$py/predict.py" --section "$train_config" predict \
-    --section "$train_config" dev_env --from "dump/$set/utt2digest" "${model_files[@]}" \
-    --to "$dir"/{text,decode.json} -- \
-    decode "$system" "$set" --set "model.model_path=$model_dir" --set "predict.beam_size=$beam_size" "$@"
-  step "$exp" "score_${set}_$system" --code "$py/score.py" \
-    --from "$dir"/{text,decode.json} "data/$set"/{text,utt2spk} "$bpe" \
+# Stage 3: training
+
+# train_model: train on $train_set; options.conf beside the model keeps the options of the run.
+train_model() {
+  train() {  # OPTION...
+    local nodes=()
+    ((num_nodes == 1)) || nodes=(--num-nodes "$num_nodes")
+    $cuda_cmd --gpu "$ngpu" "${nodes[@]}" "$exp/log/train.log" \
+      "$py/train.py" --ngpu "$ngpu" "${nodes[@]}" --config "$train_config" --overwrite "$overwrite" "$@"
+    save_options "$recipe/run.sh" "$exp/options.conf"
+  }
+  local changes
+  read -ra changes <<<"$train_args"
+  step "$exp" train --costly --code "$py/train.py" --section "$train_config" model \
+    --from {data,dump}/{"$train_set","$dev_set"}/{text,utt2digest} "$model_dir"/{tokenizer.json,vocab.json} \
+    --to "${tuned[@]}" "$exp"/{config.yaml,train_summary.json} -- \
+    train --set "data.train.feats_scp=dump/$train_set/feats.scp" --set "data.train.text=data/$train_set/text" \
+    --set "data.test.feats_scp=dump/$dev_set/feats.scp" --set "data.test.text=data/$dev_set/text" \
+    "${changes[@]/#/--set=}" \
+    --set "model.model_path=$model_dir" --set "model.model_train_argv.out_model_path=$exp"
+}
+
+# Stages 4 and 5: decoding and scoring, in $exp/decode_SET_SYSTEM
+
+# decode_set SYSTEM SET: hypotheses of the base model (base), the tuned model (lora) or an export (ct2-TYPE).
+decode_set() {
+  decode() {  # SYSTEM SET OPTION...
+    local dir=$exp/decode_$2_$1
+    $decode_cmd JOB=1:"$inference_nj" "$exp/log/decode_$2_$1.JOB.log" \
+      "$py/predict.py" --config "$train_config" "${@:3}" --decode-dir "$dir" --system "$1" --set-name "$2" \
+      --job JOB --num-jobs "$inference_nj"
+    ((inference_nj == 1)) || "$py/predict.py" --combine true --num-jobs "$inference_nj" --decode-dir "$dir"
+  }
+  local section=predict.eval files options backend=()
+  case $1 in
+    base) files=("$model_dir") options=(--set "predict.model_path=$model_dir" --set predict.window=full) ;;
+    lora) files=("${tuned[@]}") options=(--set "predict.model_path=$exp") ;;
+    ct2-*)
+      section=dev_env.dev backend=(--backend ctranslate2)
+      files=("$exp/ct2_${1#ct2-}"/{model.bin,vocabulary.json,tokenizer.json})
+      options=(--set "dev_env.ctranslate_model_path=$exp/ct2_${1#ct2-}")
+      ;;
+  esac
+  step "$exp" "decode_$2_$1" --costly --code "$py/predict.py" --section "$train_config" predict \
+    --section "$train_config" dev_env --from "dump/$2/utt2digest" "${files[@]}" \
+    --to "$exp/decode_$2_$1"/{text,decode.json} -- \
+    decode "$1" "$2" --set "model.model_path=$model_dir" --set "predict.beam_size=$beam" "${backend[@]}" \
+    --set "$section.feats_scp=dump/$2/feats.scp" --set "$section.text=data/$2/text" "${options[@]}"
+}
+
+# score_set SYSTEM SET
+score_set() {
+  score() {  # SYSTEM SET OPTION...
+    $train_cmd "$exp/log/score_$2_$1.log" \
+      "$py/score.py" "${@:3}" --ref "data/$2/text" --utt2spk "data/$2/utt2spk" --nj "$nj" "$exp/decode_$2_$1"
+  }
+  local dir=$exp/decode_$2_$1 bpe=data/$train_set/token_bpe/bpe.model
+  step "$exp" "score_$2_$1" --code "$py/score.py" \
+    --from "$dir"/{text,decode.json} "data/$2"/{text,utt2spk} "$bpe" \
     --to "$dir"/{scores.json,utterances.jsonl,suspects.tsv} -- \
-    score "$system" "$set" --normalizer "$normalizer" --digits "$digits" --bpe-model "$bpe"
+    score "$1" "$2" --normalizer "$normalizer" --digits "$digits" --bpe-model "$bpe"
 }
 
-# decode SYSTEM SET OPTION...
-decode() {
-  local dir=$exp/decode_$2_$1
-  $decode_cmd JOB=1:"$inference_nj" "$exp/log/decode_$2_$1.JOB.log" \
-    "$py/predict.py" --config "$train_config" "${@:3}" --decode-dir "$dir" --system "$1" --set-name "$2" \
-    --job JOB --num-jobs "$inference_nj"
-  ((inference_nj == 1)) || "$py/predict.py" --combine true --num-jobs "$inference_nj" --decode-dir "$dir"
+# write_report: RESULTS.md, results.json and report.html of $exp. It runs again whenever there are new scores.
+write_report() {
+  make_reports() {  # OPTION...
+    "$py/make_report.py" --command "$command_line" --data data "$@" "$exp"
+  }
+  local set references=()
+  for set in "${test_sets[@]}" "${forget_sets[@]}"; do
+    references+=("data/$set"/{text,wav.scp,utt2dur,machine_made.json})
+  done
+  step "$exp" report --code "$py/make_report.py" \
+    --from "$exp"/decode_*/{scores.json,utterances.jsonl,decode.json,parity.json} "$exp/word_times.json" \
+    "$exp"/train_{summary,history}.json \
+    "${references[@]}" --to "$exp"/{RESULTS.md,results.json,report.html} -- \
+    make_reports --forget-set "$forget_set" --audio "$audio" --max-audio-mb "$max_audio_mb" --allow-pipes "$allow_pipes"
 }
 
-# score SYSTEM SET OPTION...
-score() {
-  $train_cmd "$exp/log/score_$2_$1.log" \
-    "$py/score.py" "${@:3}" --ref "data/$2/text" --utt2spk "data/$2/utt2spk" --nj "$nj" "$exp/decode_$2_$1"
+# Stage 5: export
+
+# export_model TYPE: merge the tuned model and convert it to CTranslate2.
+export_model() {
+  export_ct2() {  # TYPE OPTION...
+    $train_cmd "$exp/log/export_ct2_$1.log" \
+      "$py/export_ct2.py" --config "$train_config" --merged-dir "$exp/merged" "${@:2}" \
+      --set "dev_env.ctranslate_model_path=$exp/ct2_$1" --set "dev_env.quantization=$1"
+  }
+  step "$exp" "export_$1" --costly --code "$py/export_ct2.py" --from "${tuned[@]}" "$model_dir" \
+    --to "$exp/ct2_$1"/{model.bin,vocabulary.json,tokenizer.json} "$exp/merged/config.json" -- \
+    export_ct2 "$1" --set "predict.model_path=$exp" --set "dev_env.ori_model_path=$model_dir"
 }
 
-# export_ct2 TYPE OPTION...
-export_ct2() {
-  $train_cmd "$exp/log/export_ct2_$1.log" \
-    "$py/export_ct2.py" --config "$train_config" --merged-dir "$exp/merged" "${@:2}" \
-    --set "dev_env.ctranslate_model_path=$exp/ct2_$1" --set "dev_env.quantization=$1"
-}
-
-# compare_exports SET: with the tuned model; parity.json of each says how they differ, and why.
+# compare_exports SET: parity.json of each export says how it differs from the tuned model, and why.
 compare_exports() {
-  local tuned_dir=$exp/decode_$1_lora exports=("${quantization[@]/#/$exp/decode_$1_ct2-}")
+  compare() {  # SET DECODE_DIR...
+    $decode_cmd "$exp/log/check_export_$1.log" \
+      "$py/check_export.py" --tolerance inf --merged-dir "$exp/merged" --feats-scp "dump/$1/feats.scp" "${@:2}"
+  }
+  local tuned_dir=$exp/decode_$1_lora exports=("${types[@]/#/$exp/decode_$1_ct2-}")
   step "$exp" "compare_exports_$1" --costly --code "$py/check_export.py" \
     --from "$tuned_dir"/{text,decode.json,scores.json} "${exports[@]/%//text}" "${exports[@]/%//decode.json}" \
     "${exports[@]/%//scores.json}" --to "${exports[@]/%//parity.json}" -- \
     compare "$1" "$tuned_dir" "${exports[@]}"
 }
 
-# compare SET DECODE_DIR...
-compare() {
-  $decode_cmd "$exp/log/check_export_$1.log" \
-    "$py/check_export.py" --tolerance inf --merged-dir "$exp/merged" --feats-scp "dump/$1/feats.scp" "${@:2}"
-}
-
-# describe_exports: are their word times right? Then model cards.
-describe_exports() {
-  local exports=("${quantization[@]/#/$exp/ct2_}")
+# measure_word_times: word times of the exports beside the base model's.
+measure_word_times() {
+  check_word_times() {  # OPTION... EXPORT...
+    $decode_cmd "$exp/log/check_word_times.log" \
+      "$py/check_word_times.py" --base-dir "$model_dir" --merged-dir "$exp/merged" --output "$exp/word_times.json" "$@"
+  }
+  local exports=("${types[@]/#/$exp/ct2_}")
   step "$exp" word_times --costly --code "$py/check_word_times.py" \
     --from "$model_dir" "${exports[@]/%//model.bin}" {"data/${test_sets[0]}","data/$dev_set"}/{wav.scp,text} \
     --to "$exp/word_times.json" "${exports[@]/%//config.json}" -- \
     check_word_times --test "data/${test_sets[0]}" --dev "data/$dev_set" "${exports[@]}"
+}
+
+# write_model_cards: README.md of adapter, merged model and exports.
+write_model_cards() {
+  local exports=("${types[@]/#/$exp/ct2_}")
   step "$exp" model_cards --code "$py/write_model_cards.py" \
     --from "data/$train_set/text" "$exp/word_times.json" "$exp"/decode_*/{scores,parity}.json \
     --to "${exports[@]/%//README.md}" "$exp"/{README.md,merged/README.md} -- \
@@ -165,37 +292,18 @@ describe_exports() {
     --data-license "$data_license" --corpus-name "$corpus_name" --repo "$push_to_hub" "$exp"
 }
 
-# check_word_times OPTION... EXPORT...
-check_word_times() {
-  $decode_cmd "$exp/log/check_word_times.log" \
-    "$py/check_word_times.py" --base-dir "$model_dir" --merged-dir "$exp/merged" --output "$exp/word_times.json" "$@"
-}
-
-# gate_exports: fail if one of them is worse than the tuned model by more than the tolerance.
-gate_exports() {
-  local set code=0
+# check_exports: fail if an export is worse than the tuned model by more than --tolerance. It reads the results of
+# compare_exports, so another tolerance needs no new comparison.
+check_exports() {
+  local set directories=()
+  ! $status || return 0
   for set in "${test_sets[@]}"; do
-    "$py/check_export.py" --recorded true --tolerance "$tolerance" \
-      "$exp/decode_${set}_lora" "${quantization[@]/#/$exp/decode_${set}_ct2-}" || code=1
+    directories+=("$exp/decode_${set}_lora" "${types[@]/#/$exp/decode_${set}_ct2-}")
   done
-  return "$code"
+  "$py/check_export.py" --recorded true --tolerance "$tolerance" "${directories[@]}"
 }
 
-# report: RESULTS.md, results.json and report.html of $exp, again whenever there are new scores.
-report() {
-  local set references=()
-  for set in "${test_sets[@]}" "${forget_sets[@]}"; do
-    references+=("data/$set"/{text,wav.scp,utt2dur,machine_made.json})
-  done
-  step "$exp" report --code "$py/make_report.py" "$py/make_html_report.py" \
-    --from "$exp"/decode_*/{scores.json,utterances.jsonl,decode.json,parity.json} "$exp/word_times.json" \
-    "$exp"/train_{summary,history}.json \
-    "${references[@]}" --to "$exp"/{RESULTS.md,results.json,report.html} -- \
-    make_reports --forget-set "$forget_set" --audio "$audio" --max-audio-mb "$max_audio_mb" --allow-pipes "$allow_pipes"
-}
-
-# make_reports --forget-set SETS OPTION...
-make_reports() {
-  "$py/make_report.py" --command "$command_line" "${@:1:2}" "$exp"
-  "$py/make_html_report.py" --command "$command_line" --data data "$@" "$exp"
+# push_models: send adapter and exports to the hub, with --push-to-hub.
+push_models() {
+  $status || [[ -z $push_to_hub ]] || "$py/push_to_hub.py" --dry-run "$dry_run" "$push_to_hub" "$exp"
 }

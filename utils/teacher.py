@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 from utils.audio import audio_seconds, load_audio
 from utils.base_model import ORIGIN, is_ct2_directory
 from utils.cli import log
+from utils.corpus_lists import LeftOut, write_left_out
+from utils.decode_directory import part_directory
 from utils.errors import UserError
-from utils.lists import read_list, write_list
+from utils.lists import join_lists, write_list
 from utils.machine_made import Untranslated, judge, write_translations
 from utils.provenance import git_commit, versions
-from utils.score_files import read_json, write_json, write_suspects
+from utils.score_files import read_json, write_json
 
 if TYPE_CHECKING:
     from utils.decoding import Decoder
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 UTTERANCES_AT_ONCE = 2000  # decoded between two writes
 _INFO = "teacher.json"
+_AGAIN = "delete its directory and label again"
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def decode(teacher: Teacher, data_dir: Path, audio: Mapping[str, str], job: int 
         log(f"{data_dir}: nothing new for {teacher.name}")
         return 0
     decoder, log_mel = load_teacher(teacher)
-    part = cache / f"part.{job}"
+    part = part_directory(cache, job)
     hypotheses, seconds = _read_part(part)
     n_before = len(hypotheses)
     for first in range(0, len(todo), UTTERANCES_AT_ONCE):
@@ -155,10 +158,10 @@ def refuse_untrained(directory: Path) -> None:
 
 
 def _read_part(directory: Path) -> tuple[dict[str, str], dict[str, float]]:
-    if not (directory / "text").exists() or not (directory / "text").stat().st_size:
+    if not (directory / "text").exists():
         return {}, {}
-    seconds = {key: float(value) for key, value in read_list(directory / "utt2dur").items()}
-    texts = read_list(directory / "text", allow_empty=True)
+    texts = join_lists([directory / "text"], _AGAIN, allow_empty=True)
+    seconds = {key: float(value) for key, value in join_lists([directory / "utt2dur"], _AGAIN).items()}
     return {key: text for key, text in texts.items() if key in seconds}, seconds
 
 
@@ -189,7 +192,7 @@ def join_parts(cache: Path) -> tuple[dict[str, str], dict[str, float]]:
 
 
 def label(teacher: Teacher, data_dir: Path, wanted: Untranslated) -> dict[str, Any]:
-    """Make lists of what was decoded, and ``dropped.tsv`` of what is not fit for them.
+    """Make lists of what was decoded, and ``left_out.tsv`` of what is not fit for them.
 
     Returns:
         The record that is written beside the lists; its ``dropped`` counts by kind.
@@ -201,6 +204,9 @@ def label(teacher: Teacher, data_dir: Path, wanted: Untranslated) -> dict[str, A
     record = {"teacher": teacher.name, "beam_size": teacher.beam_size, **info, "decoded": len(wanted.audio),
               "kept": len(kept), "dropped": dict(Counter(one.kind for one in dropped)), "human": wanted.n_human}
     if wanted.audio:
-        write_suspects(cache / "dropped.tsv", dropped, defaultdict(str, hypotheses))
+        (cache / "dropped.tsv").unlink(missing_ok=True)  # its name in earlier versions
+        write_left_out(cache / "left_out.tsv", [
+            LeftOut(one.key, f"{one.kind}: {one.detail}" if one.detail else one.kind, text=hypotheses.get(one.key, ""))
+            for one in dropped])
     write_translations(data_dir, wanted, kept, record)
     return record

@@ -42,11 +42,11 @@ def main() -> int:
                         help="short: encode what is there; full: pad to 30 s; auto: short if the model was tuned so")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
     parser.add_argument("--compute-type", default="auto", help="int8, float16, ...; auto: as the model was saved")
-    parser.add_argument("--allow-pipes", type=boolean, default=False, metavar="true|false",
+    parser.add_argument("--allow-pipes", type=boolean, default="false", metavar="true|false",
                         help="run `command |` entries of lists")
-    parser.add_argument("--raw", type=boolean, default=False, metavar="true|false",
+    parser.add_argument("--raw", type=boolean, default="false", metavar="true|false",
                         help="standard input is 16-bit little-endian samples, mono, 16 kHz, without a header")
-    parser.add_argument("--live", type=boolean, default=False, metavar="true|false",
+    parser.add_argument("--live", type=boolean, default="false", metavar="true|false",
                         help="print what standard input says at every pause, until it ends")
     args = parser.parse_args()
     if args.nj < 1 or args.beam_size < 1:

@@ -39,7 +39,8 @@ def main() -> None:
     parser.add_argument("--beam-size", type=int, nargs="+", default=[1, 5], help="one or more; 1 is greedy")
     parser.add_argument("--batch-size", type=int, default=16, help="of the peers that have batches")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
-    parser.add_argument("--warm-up", type=boolean, default=True, help="run each once before it is timed")
+    parser.add_argument("--warm-up", type=boolean, default="true", metavar="true|false",
+                        help="run each once before it is timed")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
     args = parser.parse_args()
