@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from utils import ROOT
+
 ABSENT = "absent"
 _SMALL_BYTES = 64 << 20  # what is larger is known by its size and time; reading it would take longer than it is worth
 _IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]+)(?:[ \t]+import[ \t]+\(?([\w, \t]+))?", re.MULTILINE)

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from utils import ROOT
 from utils.errors import UserError
 
 
@@ -70,7 +71,7 @@ def find_conf(name: str, given: str | None) -> Path:
         if not Path(given).is_file():
             raise UserError(f"--config {given}: no such file")
         return Path(given)
-    places = [Path("conf") / name, Path(__file__).resolve().parents[1] / "conf" / name]
+    places = [Path("conf") / name, ROOT / "conf" / name]
     found = next((path for path in places if path.is_file()), None)
     if found is None:
         raise UserError(f"no {' and no '.join(map(str, places))}; one of them must say how jobs are submitted")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from utils import ROOT
 from utils.audio import audio_seconds, load_audio
 from utils.base_model import ORIGIN, is_ct2_directory
 from utils.cli import log
@@ -84,7 +85,7 @@ def decode(teacher: Teacher, data_dir: Path, audio: Mapping[str, str], job: int 
         _write_part(part, hypotheses, seconds)
         write_json(cache / _INFO, {"teacher": teacher.name, "beam_size": teacher.beam_size,
                                    "date": time.strftime("%Y-%m-%d %H:%M %Z"), "versions": versions(),
-                                   "commit": git_commit(Path(__file__).resolve().parents[1])})
+                                   "commit": git_commit(ROOT)})
     return len(hypotheses) - n_before
 
 
