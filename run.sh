@@ -63,7 +63,7 @@ require_names "$tag" "$(basename -- "$model")" "$corpus_name" "$train_set" "$dev
 $status || "$recipe/tools/install.sh"
 . "$recipe/path.sh"
 . "$recipe/cmd.sh"
-. "$recipe/utils/steps.sh"
+. "$recipe/utils/steps/steps.sh"
 . "$recipe/utils/stages.sh"
 
 py=$recipe/pyscripts

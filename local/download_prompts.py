@@ -22,12 +22,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from local.prompts import LANGUAGES, VERSION, check_languages, transcript_file
-from utils.archives import safe_extract
 from utils.cli import log, make_parser, run_main
-from utils.download import fetch, sha256_of
+from utils.data.languages import chosen_languages
+from utils.download.archives import safe_extract
+from utils.download.fetch import fetch, sha256_of
 from utils.errors import UserError
 from utils.filesystem import atomic_directory
-from utils.languages import chosen_languages
 
 URL = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
 SOURCES = ("files", "upstream", "debian")

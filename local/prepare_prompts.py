@@ -31,12 +31,12 @@ from local.prompts import (
     split_of,
     transcript_file,
 )
-from utils.audio import WINDOW_SECONDS
+from utils.audio.loading import WINDOW_SECONDS
 from utils.cli import log, make_parser, run_main
+from utils.data.languages import chosen_languages
+from utils.data.lists import TASKS
 from utils.errors import UserError
 from utils.filesystem import atomic_directory, atomic_open
-from utils.languages import chosen_languages
-from utils.lists import TASKS
 
 SETS = ("train", "dev", "test")
 

@@ -23,7 +23,7 @@ from utils.cli import boolean, make_parser, run_main
 from utils.errors import UserError
 
 if TYPE_CHECKING:
-    from utils.parity import Parity
+    from utils.export.parity import Parity
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("exported", type=Path, nargs="+", help="scored decode directories of exports")
     args = parser.parse_args()
 
-    from utils.parity import difference_lines, fallback_notes, parity_table, read_record
+    from utils.export.parity import difference_lines, fallback_notes, parity_table, read_record
 
     records = []
     for exported in args.exported:
@@ -60,15 +60,15 @@ def main() -> None:
 
 
 def _compare(exported: Path, args: argparse.Namespace) -> "Parity":
-    from utils.ct2_check import check_ct2
-    from utils.parity import compare, model_of, write_record
+    from utils.export.ct2_check import check_ct2
+    from utils.export.parity import compare, model_of, write_record
 
     if args.merged_dir:
         check_ct2(model_of(exported), args.merged_dir)
     parity = compare(args.tuned, exported, args.merged_dir)
     if (chosen := parity.spread(args.examine)) and args.merged_dir and args.feats_scp:
         from utils.config import Lists
-        from utils.parity_causes import examine
+        from utils.export.parity_causes import examine
 
         examine(chosen, args.merged_dir, Lists(feats_scp=str(args.feats_scp)), args.tuned, exported)
     write_record(parity, exported)

@@ -43,16 +43,16 @@ def main() -> None:
     if args.max_audio_mb < 0 or args.max_utterances < 0:
         raise UserError("--max-audio-mb and --max-utterances: give 0 or more")
 
-    from utils.audio_clips import clips
-    from utils.comparison import collect, compare
-    from utils.export_report import export_tables, word_times_sentence
     from utils.filesystem import atomic_open
-    from utils.html_report import Report, render_html, set_report
     from utils.provenance import provenance
-    from utils.report_plots import loss_plot, training_history
-    from utils.report_words import by_set, facts, findings, forgotten, reference_warnings
-    from utils.score_files import training_summary
-    from utils.utterance_list import list_utterances
+    from utils.report.audio_clips import clips
+    from utils.report.exports import export_tables, word_times_sentence
+    from utils.report.plots import loss_plot, training_history
+    from utils.report.report_html import Report, render_html, set_report
+    from utils.report.sentences import by_set, facts, findings, forgotten, reference_warnings
+    from utils.report.utterances import list_utterances
+    from utils.score.comparison import collect, compare
+    from utils.score.score_files import training_summary
 
     decodes = collect(args.exp_dir)
     comparisons = compare(decodes, args.bootstrap)

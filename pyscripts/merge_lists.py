@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.cli import boolean, log, make_parser, run_main
-from utils.data_directory import (
+from utils.data.data_directory import (
     MergeOptions,
     merge_task_lists,
     sorted_by_speaker,

@@ -9,7 +9,7 @@ import torch
 
 from utils.config import LoraOptions
 from utils.export import convert, merge
-from utils.modeling import add_lora, load_base_model
+from utils.model.modeling import add_lora, load_base_model
 
 
 class ExportedTiny(NamedTuple):

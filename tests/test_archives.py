@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils import archives
-from utils.archives import safe_extract, unpack
+from utils.download import archives
+from utils.download.archives import safe_extract, unpack
 from utils.errors import UserError
 
 

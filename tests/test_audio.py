@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from utils.audio import SAMPLE_RATE, audio_seconds, load_audio
+from utils.audio.loading import SAMPLE_RATE, audio_seconds, load_audio
 from utils.errors import UserError
 
 MakeWav = Callable[..., Path]

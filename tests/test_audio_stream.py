@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from made_speech import silence, speak
 
-from utils.audio_stream import cut_at_pauses, read_blocks
 from utils.errors import UserError
+from utils.transcribe.stream import cut_at_pauses, read_blocks
 
 TALK = np.concatenate([silence(2), speak(2), silence(1.5), speak(3, 2), silence(0.1)])
 

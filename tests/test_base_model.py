@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.base_model import get_base_model, missing_files
+from utils.download.base_model import get_base_model, missing_files
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.batching import FrameBatchSampler, Item, draw_padding, pack
 from utils.config import PADDING_POLICIES, PaddingOptions
+from utils.train.batching import FrameBatchSampler, Item, draw_padding, pack
 
 WINDOW = 3000
 LENGTHS = st.lists(st.integers(1, WINDOW), min_size=1, max_size=120) | st.lists(  # sparse, or full batches

@@ -35,7 +35,7 @@ class Cluster:
     folder: Path = field(default_factory=Path)
 
     def command(self, *arguments: object) -> list[str]:
-        return [sys.executable, str(ROOT / f"utils/cmd_{self.engine}.py"), *map(str, arguments)]
+        return [sys.executable, str(ROOT / f"utils/jobs/cmd_{self.engine}.py"), *map(str, arguments)]
 
     def drive(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.command(*arguments), cwd=self.folder, env={**self.environment, **environment},

@@ -45,7 +45,7 @@ def write_conf(folder: Path, engine: str, text: str) -> None:
 
 def drive(folder: Path, engine: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """No scheduler is on this PATH."""
-    driver = [sys.executable, ROOT / f"utils/cmd_{engine}.py", *map(str, arguments)]
+    driver = [sys.executable, ROOT / f"utils/jobs/cmd_{engine}.py", *map(str, arguments)]
     environment = {**os.environ, "PROJECT": "speech", "PATH": "/nowhere"}
     return subprocess.run(driver, cwd=folder, capture_output=True, text=True, encoding="utf-8", env=environment,
                           timeout=30)
@@ -127,7 +127,7 @@ def test_what_a_killed_driver_had_submitted_is_cancelled_before_the_same_is_subm
         (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
         (tmp_path / name).chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "CMD_GRACE_SECONDS": "5"}
-    job = [sys.executable, ROOT / "utils/cmd_slurm.py", "log/x.log", "sh", "-c", "test -e done || exec sleep 100"]
+    job = [sys.executable, ROOT / "utils/jobs/cmd_slurm.py", "log/x.log", "sh", "-c", "test -e done || exec sleep 100"]
     driver = subprocess.Popen(job, cwd=tmp_path, env=environment)
     deadline = time.monotonic() + 60
     while not (tmp_path / "log/x.log").exists() and time.monotonic() < deadline:

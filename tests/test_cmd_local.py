@@ -1,4 +1,4 @@
-"""utils/cmd_local.py keeps the contract of Kaldi's run.pl."""
+"""utils/jobs/cmd_local.py keeps the contract of Kaldi's run.pl."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-DRIVER = Path(__file__).resolve().parents[1] / "utils" / "cmd_local.py"
+DRIVER = Path(__file__).resolve().parents[1] / "utils/jobs/cmd_local.py"
 
 
 @pytest.fixture

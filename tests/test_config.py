@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from utils.config import Config, LoraOptions, load_config, require_file, save_config
 from utils.errors import UserError
-from utils.training_arguments import training_arguments
+from utils.train.arguments import training_arguments
 
 SHIPPED = Path(__file__).resolve().parents[1] / "conf" / "whisper_multitask.yaml"
 PARENT = """\

@@ -12,9 +12,9 @@ import torch
 from runtimes import generated_by_ct2, generated_by_hf
 from tiny_whisper import make_tiny_whisper
 
-from utils.ct2_binary import read_ct2_variables
-from utils.ct2_checkpoint import convert_ct2_to_hf
 from utils.errors import UserError
+from utils.model.ct2_binary import read_ct2_variables
+from utils.model.ct2_to_hf import convert_ct2_to_hf
 
 
 @pytest.fixture(scope="module")

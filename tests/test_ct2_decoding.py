@@ -11,12 +11,12 @@ import torch
 from ctranslate2.converters import TransformersConverter
 from transformers import WhisperForConditionalGeneration, WhisperTokenizerFast
 
-from utils.ct2_decoding import Ct2Decoder, resolve_runtime
-from utils.decoding import FULL_WINDOW, TransformersDecoder, decode_set, plan_batches
+from utils.data.prompts import load_tokenizer
+from utils.decode.ct2_decoder import Ct2Decoder, resolve_runtime
+from utils.decode.decoder import FULL_WINDOW, TransformersDecoder, decode_set, plan_batches
 from utils.errors import UserError
-from utils.modeling import load_base_model
-from utils.multitask_data import Utterance
-from utils.prompts import load_tokenizer
+from utils.model.modeling import load_base_model
+from utils.train.dataset import Utterance
 
 # Long enough that the tiny model ends before the token limit.
 UTTERANCES = [Utterance("310", 310, ["a|fr|transcribe", "a|fr|translate"]), Utterance("402", 402, ["b|zh|translate"]),

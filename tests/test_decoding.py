@@ -9,7 +9,8 @@ import pytest
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperTokenizerFast
 
-from utils.decoding import (
+from utils.data.prompts import load_tokenizer, prompt_ids
+from utils.decode.decoder import (
     FULL_WINDOW,
     Batch,
     Decoder,
@@ -21,9 +22,8 @@ from utils.decoding import (
     token_limit,
 )
 from utils.errors import UserError
-from utils.modeling import MultitaskWhisper, load_base_model
-from utils.multitask_data import Utterance, stack_feats
-from utils.prompts import load_tokenizer, prompt_ids
+from utils.model.modeling import MultitaskWhisper, load_base_model
+from utils.train.dataset import Utterance, stack_feats
 
 # Long enough that the tiny model ends before the token limit.
 UTTERANCES = [Utterance("310", 310, ["a|fr|transcribe", "a|fr|translate"]),

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from replica_server import ReplicaServer, forget_proxies, serve
 
-from utils import download
-from utils.download import fetch
+from utils.download import fetch as download
+from utils.download.fetch import fetch
 from utils.errors import UserError
 
 CONTENT = bytes(range(256)) * 4000

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from utils import bulk_scoring
-from utils.bulk_scoring import score_directory
-from utils.error_analysis import Confusions, worst_utterances
 from utils.errors import UserError
-from utils.score_files import read_suspects, render
-from utils.scoring import ScoringOptions, Utterance, measure, pair_texts
-from utils.suspects import inspect, longest_repetition
+from utils.score import score_directory as bulk_scoring
+from utils.score.error_analysis import Confusions, worst_utterances
+from utils.score.metrics import ScoringOptions, Utterance, measure, pair_texts
+from utils.score.score_directory import score_directory
+from utils.score.score_files import read_suspects, render
+from utils.score.suspects import inspect, longest_repetition
 
 DECODE = {"system": "base", "set": "test", "seconds": 2.5, "audio_seconds": 20.0}
 REFERENCES = {"a|en|transcribe": "press one for sales", "b|en|transcribe": "press two for the sales team",
@@ -91,7 +91,7 @@ def test_worst_utterances_have_most_errors():
 
 
 def test_confusions_forget_the_rarest_first(monkeypatch):
-    monkeypatch.setattr("utils.error_analysis._KEPT", 2)
+    monkeypatch.setattr("utils.score.error_analysis._KEPT", 2)
     all_of_them, few = Confusions(), Confusions()
     few.insertions.update({"often": 9, "sometimes": 5, "x": 1, "y": 1, "z": 1})
     all_of_them.merge(few)

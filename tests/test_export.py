@@ -15,15 +15,15 @@ from made_corpus import write_set
 from tiny_whisper import make_tiny_whisper
 
 from utils.config import Lists
-from utils.ct2_check import check_ct2
-from utils.ct2_decoding import Ct2Decoder
-from utils.decoding import TransformersDecoder, decode_set, plan_batches
+from utils.data.prompts import load_tokenizer
+from utils.decode.ct2_decoder import Ct2Decoder
+from utils.decode.decoder import TransformersDecoder, decode_set, plan_batches
 from utils.errors import UserError
 from utils.export import convert, convert_finetuning_peft_model_into_whisper, merge
-from utils.features import LogMel
-from utils.modeling import load_tuned_model
-from utils.multitask_data import open_set
-from utils.prompts import load_tokenizer
+from utils.export.ct2_check import check_ct2
+from utils.features.log_mel import LogMel
+from utils.model.modeling import load_tuned_model
+from utils.train.dataset import open_set
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.ark import read_ark
-from utils.audio import load_audio
-from utils.data_directory import MergeOptions, merge_task_lists, write_data_directory
+from utils.audio.loading import load_audio
+from utils.data.data_directory import MergeOptions, merge_task_lists, write_data_directory
+from utils.data.lists import read_list, write_list
 from utils.errors import UserError
-from utils.feature_dump import COMPRESSION, combine_feats, dump_feats
-from utils.features import LogMel
-from utils.lists import read_list, write_list
+from utils.features.ark import read_ark
+from utils.features.feature_dump import COMPRESSION, combine_feats, dump_feats
+from utils.features.log_mel import LogMel
 
 MakeWav = Callable[..., Path]
 

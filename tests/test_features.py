@@ -9,7 +9,7 @@ import pytest
 from transformers import WhisperFeatureExtractor
 
 from utils.errors import UserError
-from utils.features import LogMel, pad_frames, silence_level
+from utils.features.log_mel import LogMel, pad_frames, silence_level
 
 RATE, WINDOW = 16_000, 3000
 

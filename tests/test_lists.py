@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from utils.data.languages import is_spaceless, language_code
+from utils.data.lists import UtteranceKey, parse_key, read_list, scan_list, split_line, write_list
 from utils.errors import UserError
-from utils.languages import is_spaceless, language_code
-from utils.lists import UtteranceKey, parse_key, read_list, scan_list, split_line, write_list
 
 
 @pytest.fixture

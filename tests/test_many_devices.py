@@ -14,11 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from utils.batching import FrameBatchSampler, make_divisible
 from utils.config import PaddingOptions, load_config
-from utils.decode_directory import join_parts
+from utils.decode.decode_directory import join_parts
 from utils.errors import UserError
-from utils.tuning import tune
+from utils.train.batching import FrameBatchSampler, make_divisible
+from utils.train.finetune import tune
 
 ROOT = Path(__file__).resolve().parents[1]
 # One step with all 8 utterances; plain gradient descent, so that the update is the gradient.
@@ -49,8 +49,8 @@ TRAIN_EACH = """
 import sys
 from utils.cli import run_main
 from utils.config import load_config
-from utils.launch import is_launched, launch
-from utils.tuning import tune
+from utils.train.launch import is_launched, launch
+from utils.train.finetune import tune
 def main():
     if not is_launched():
         return launch(2, 1, sys.argv)
@@ -92,9 +92,9 @@ KILLED = """
 import os, signal, sys
 from utils.cli import run_main
 from utils.config import load_config
-from utils.launch import is_launched, launch
-from utils.training import MultitaskTrainer
-from utils.tuning import tune
+from utils.train.launch import is_launched, launch
+from utils.train.trainer import MultitaskTrainer
+from utils.train.finetune import tune
 step = MultitaskTrainer.training_step
 def fatal(self, *args, **kwargs):
     if (self.args.process_index, self.state.global_step) == (1, int(sys.argv[2])):
@@ -125,7 +125,7 @@ def test_a_process_that_dies_fails_the_training_and_the_same_command_continues_i
 
 
 def test_processes_do_not_outlive_a_launcher_that_is_killed():
-    worker = "import time; from utils.launch import die_with_launcher as die; die(); " \
+    worker = "import time; from utils.train.launch import die_with_launcher as die; die(); " \
              "print('runs', flush=True); time.sleep(10); print('survived')"
     launcher = subprocess.Popen(["bash", "-c", '"$0" -c "$1" & wait', sys.executable, worker], cwd=ROOT,
                                 stdout=subprocess.PIPE)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.data_directory import MergeOptions, merge_task_lists, sorted_by_speaker, write_data_directory
+from utils.data.data_directory import MergeOptions, merge_task_lists, sorted_by_speaker, write_data_directory
+from utils.data.lists import read_list
 from utils.errors import UserError
-from utils.lists import read_list
 
 SCRIPT = Path(__file__).resolve().parents[1] / "pyscripts" / "merge_lists.py"
 MERGED = ["spk2utt", "text", "utt2dur", "utt2spk", "wav.scp"]

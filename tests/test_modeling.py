@@ -15,8 +15,9 @@ from torch.nn import functional
 from transformers import WhisperForConditionalGeneration, WhisperTokenizerFast
 
 from utils.config import LoraOptions
+from utils.data.prompts import load_tokenizer
 from utils.errors import UserError
-from utils.modeling import (
+from utils.model.modeling import (
     MultitaskWhisper,
     add_lora,
     count_parameters,
@@ -25,9 +26,8 @@ from utils.modeling import (
     load_tuned_model,
     to_stock,
 )
-from utils.multitask_data import MultitaskCollator, MultitaskDataset, Utterance
-from utils.prompts import load_tokenizer
-from utils.sampled_silence import SampledSilence
+from utils.model.sampled_silence import SampledSilence
+from utils.train.dataset import MultitaskCollator, MultitaskDataset, Utterance
 
 WINDOW = 3000
 # Audio of unlike lengths with one to three targets: rows of the batch end in padding.

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from transformers import WhisperTokenizerFast
 
-from utils.audio import load_audio
+from utils.audio.loading import load_audio
 from utils.config import Lists
+from utils.data.lists import write_list
+from utils.data.prompts import load_tokenizer
 from utils.errors import UserError
-from utils.features import LogMel, silence_level
-from utils.lists import write_list
-from utils.multitask_data import (
+from utils.features.log_mel import LogMel, silence_level
+from utils.model.sampled_silence import SampledSilence
+from utils.train.dataset import (
     IGNORED,
     MultitaskCollator,
     MultitaskDataset,
@@ -25,8 +27,6 @@ from utils.multitask_data import (
     split_batch,
     stack_feats,
 )
-from utils.prompts import load_tokenizer
-from utils.sampled_silence import SampledSilence
 
 MakeWav = Callable[..., Path]
 END = 50257

@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from utils import normalization
+from utils.data.languages import all_codes
 from utils.errors import UserError
-from utils.languages import all_codes
-from utils.normalization import choose_normalizer, get_normalizer
+from utils.score import normalization
+from utils.score.normalization import choose_normalizer, get_normalizer
 
 
 def test_none_only_collapses_white_space():

@@ -11,20 +11,28 @@ import pytest
 from exported_tiny import ExportedTiny
 from made_corpus import write_set
 
-from utils.bulk_scoring import score_directory
 from utils.config import Lists
-from utils.ct2_decoding import Ct2Decoder
-from utils.decode_directory import write_decode_directory
-from utils.decoding import TransformersDecoder, decode_set, plan_batches
+from utils.data.prompts import load_tokenizer
+from utils.decode.ct2_decoder import Ct2Decoder
+from utils.decode.decode_directory import write_decode_directory
+from utils.decode.decoder import TransformersDecoder, decode_set, plan_batches
 from utils.errors import UserError
-from utils.features import LogMel
-from utils.modeling import load_tuned_model
-from utils.multitask_data import open_set
-from utils.parity import Parity, compare, difference_lines, fallback_notes, parity_table, read_record, write_record
-from utils.parity_causes import CONVERSION, NEAR_TIE, PADDING, QUANTIZATION, ROUNDING, SEARCH, cause, examine
-from utils.prompts import load_tokenizer
-from utils.score_files import write_json
-from utils.scoring import ScoringOptions, pair_texts
+from utils.export.parity import (
+    Parity,
+    compare,
+    difference_lines,
+    fallback_notes,
+    parity_table,
+    read_record,
+    write_record,
+)
+from utils.export.parity_causes import CONVERSION, NEAR_TIE, PADDING, QUANTIZATION, ROUNDING, SEARCH, cause, examine
+from utils.features.log_mel import LogMel
+from utils.model.modeling import load_tuned_model
+from utils.score.metrics import ScoringOptions, pair_texts
+from utils.score.score_directory import score_directory
+from utils.score.score_files import write_json
+from utils.train.dataset import open_set
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCES = {"a|fr|transcribe": "un deux trois quatre", "b|fr|transcribe": "cinq six sept huit",

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from made_speech import silence, speak
 
-from utils.ct2_decoding import Ct2Decoder
+from utils.audio.voice_activity import Span, find_speech, merge_spans
+from utils.data.prompts import MAX_HOTWORD_TOKENS, load_tokenizer
+from utils.decode.ct2_decoder import Ct2Decoder
 from utils.errors import UserError
 from utils.export import convert, merge
-from utils.features import LogMel, pad_frames
-from utils.multitask_data import Utterance
-from utils.prompts import MAX_HOTWORD_TOKENS, load_tokenizer
-from utils.recognizer import Recognizer
-from utils.voice_activity import Span, find_speech, merge_spans
+from utils.features.log_mel import LogMel, pad_frames
+from utils.train.dataset import Utterance
+from utils.transcribe.recognizer import Recognizer
 
 TALK = np.concatenate([silence(1), speak(3), silence(2), speak(3, 2), silence(1.5), speak(4, 3), silence(0.5)])
 TAIL = 50  # frames of silence that the recognizer lets follow a batch's longest segment

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from utils.errors import UserError
-from utils.recordings import Recording, find_recordings
+from utils.transcribe.recordings import Recording, find_recordings
 
 
 def touch(path: Path) -> Path:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from utils.bulk_scoring import score_directory
-from utils.comparison import collect, compare
+from utils.data.lists import read_list, write_list
 from utils.errors import UserError
-from utils.lists import read_list, write_list
 from utils.provenance import provenance
-from utils.report import markdown_table, plain, screen_table
-from utils.report_words import findings
-from utils.score_files import read_decode_info, write_json
-from utils.scoring import ScoringOptions, pair_texts
+from utils.report.results_md import markdown_table, plain, screen_table
+from utils.report.sentences import findings
+from utils.score.comparison import collect, compare
+from utils.score.metrics import ScoringOptions, pair_texts
+from utils.score.score_directory import score_directory
+from utils.score.score_files import read_decode_info, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = ("please", "enter", "your", "password", "the", "number", "Dialed,", "Service.", "press", "one", "two")

@@ -20,11 +20,11 @@ import openai
 import pytest
 import soundfile
 
-from utils.audio import SAMPLE_RATE
+from utils.audio.loading import SAMPLE_RATE
 from utils.errors import UserError
-from utils.recognizer import Recognition, Segment
-from utils.service import make_app, make_server
-from utils.service_guard import KEY_VARIABLE, Limits, listen, read_api_key
+from utils.serve.app import make_app, make_server
+from utils.serve.guard import KEY_VARIABLE, Limits, listen, read_api_key
+from utils.transcribe.recognizer import Recognition, Segment
 
 KEY = "correct horse battery staple"
 

@@ -1,4 +1,4 @@
-"""utils/steps.sh: what is up to date is passed over, what is not runs and says why; one run at a time in a place."""
+"""utils/steps/steps.sh: what is up to date is passed over, what is not runs and says why; one run at a time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from utils.fingerprints import of_code, of_named_files, of_section
 from utils.masking import mask_secrets
-from utils.run_lock import is_writing
+from utils.steps.fingerprints import of_code, of_named_files, of_section
+from utils.steps.run_lock import is_writing
 
 ROOT = Path(__file__).resolve().parents[1]
 # Two steps in a row, each a function, as run.sh has them; `wait_for` keeps the first at work.
@@ -31,7 +31,7 @@ force=false      # run anyway
 status=false     # only say
 lock=write       # how
 . "{root}/utils/parse_options.sh"
-. "{root}/utils/steps.sh"
+. "{root}/utils/steps/steps.sh"
 mkdir -p "$where"
 $status || lock_steps "$where" "$lock"
 flags=()
@@ -125,9 +125,9 @@ def test_other_code_runs_again_what_is_cheap_and_is_told_of_what_is_costly(run: 
 
 def test_code_is_a_script_with_all_that_it_imports_of_ours() -> None:
     names = of_code([ROOT / "pyscripts/dump_feats.py"])
-    assert {"pyscripts/dump_feats.py", "utils/feature_dump.py", "utils/audio.py", "utils/errors.py",
+    assert {"pyscripts/dump_feats.py", "utils/features/feature_dump.py", "utils/audio/loading.py", "utils/errors.py",
             "tools/requirements.txt"} <= names.keys()
-    assert "utils/tuning.py" not in names and "utils/scoring.py" not in names
+    assert "utils/train/finetune.py" not in names and "utils/score/metrics.py" not in names
     assert {"local/prepare_prompts.py", "local/prompts.py"} <= of_code([ROOT / "local/prepare_prompts.py"]).keys()
 
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from utils.recognizer import Segment
-from utils.subtitles import Cue, make_cues, to_srt, to_tsv, to_vtt
+from utils.transcribe.recognizer import Segment
+from utils.transcribe.subtitles import Cue, make_cues, to_srt, to_tsv, to_vtt
 
 LONG = ("Your call may be monitored for quality. Please stay on the line, and somebody will be with you shortly, "
         "or press one to leave a message after the tone and we will call you back")

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from made_corpus import write_set
 
-from utils import teacher as teacher_module
-from utils.data_directory import MergeOptions, merge_task_lists, write_data_directory
+from utils.data.data_directory import MergeOptions, merge_task_lists, write_data_directory
+from utils.data.lists import read_list
+from utils.data.machine_made import read_record, untranslated
 from utils.errors import UserError
-from utils.experiments import joined_table
-from utils.lists import read_list
-from utils.machine_made import read_record, untranslated
-from utils.report_words import marked_rows, reference_warnings, training_lines
-from utils.suspects import inspect_translation
-from utils.teacher import Teacher, decode, label, load_teacher, refuse_untrained
+from utils.report.experiments import joined_table
+from utils.report.sentences import marked_rows, reference_warnings, training_lines
+from utils.score.suspects import inspect_translation
+from utils.teacher import teacher as teacher_module
+from utils.teacher.teacher import Teacher, decode, label, load_teacher, refuse_untrained
 
 SAID_FR = "on a discuté de la question du budget pendant toute la journée hier soir"
 SAID_ZH = "而对楼市成交抑制作用最大的限购也成为地方政府的眼中钉"
@@ -79,7 +79,7 @@ class FakeDecoder:
 @pytest.fixture
 def says(monkeypatch: pytest.MonkeyPatch, tiny_whisper: Path) -> Callable[[Callable[[str], str]], FakeDecoder]:
     """``says(function)`` makes every teacher say what the function returns for a key."""
-    from utils.features import LogMel
+    from utils.features.log_mel import LogMel
 
     def install(function: Callable[[str], str]) -> FakeDecoder:
         decoder = FakeDecoder(function)
@@ -199,7 +199,7 @@ def test_nothing_kept_leaves_a_human_s_lists_or_none(train: Path, tmp_path: Path
 
 
 def test_reports_name_the_machine(train: Path, tmp_path: Path, says) -> None:
-    from utils.comparison import Decode
+    from utils.score.comparison import Decode
 
     says(lambda _key: "all good")
     translate(Teacher(tmp_path / "big"), train)

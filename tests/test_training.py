@@ -17,12 +17,12 @@ import torch
 from safetensors.torch import load_file
 
 from utils.config import Config, load_config
-from utils.encoder_cache import EncoderCache
 from utils.errors import UserError
-from utils.modeling import ShortContextEncoder
-from utils.report_plots import training_history
-from utils.training import last_complete_checkpoint
-from utils.tuning import tune
+from utils.model.modeling import ShortContextEncoder
+from utils.report.plots import training_history
+from utils.train.encoder_cache import EncoderCache
+from utils.train.finetune import tune
+from utils.train.trainer import last_complete_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 ADAPTER = "adapter_model.safetensors"
@@ -106,8 +106,8 @@ def test_training_lowers_the_loss_and_leaves_what_it_promises(recipe: Any) -> No
 KILLED = """
 import os, signal, sys
 from utils.config import load_config
-from utils.training import MultitaskTrainer
-from utils.tuning import tune
+from utils.train.trainer import MultitaskTrainer
+from utils.train.finetune import tune
 step = MultitaskTrainer.training_step
 def fatal(self, *args, **kwargs):
     loss = step(self, *args, **kwargs)
@@ -244,7 +244,7 @@ def test_training_starts_from_the_checkpoint_that_the_user_names(recipe: Any) ->
 @pytest.mark.parametrize("trainable", [True, False])
 def test_lora_that_trains_all_or_nothing_is_refused(recipe: Any, monkeypatch: pytest.MonkeyPatch,
                                                     trainable: bool) -> None:
-    monkeypatch.setattr("utils.tuning.add_lora", lambda model, _: model.requires_grad_(trainable))
+    monkeypatch.setattr("utils.train.finetune.add_lora", lambda model, _: model.requires_grad_(trainable))
     with pytest.raises(UserError, match="parameters would train"):
         tune(recipe())
     assert not out(recipe()).exists()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from utils.errors import UserError
-from utils.training_arguments import training_arguments
+from utils.train.arguments import training_arguments
 
 OUT = {"out_model_path": "out"}
 

@@ -1,4 +1,4 @@
-"""utils/transcribe.py as a user runs it."""
+"""pyscripts/transcribe.py as a user runs it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 import soundfile
 from made_speech import RATE, silence, speak
 
+from pyscripts.transcribe import main
 from utils.cli import run_main
 from utils.export import convert, merge
-from utils.transcribe import main
 
 TALK = np.concatenate([silence(0.5), speak(3), silence(2), speak(3, 2), silence(1)])
 
@@ -34,7 +34,7 @@ def transcribe(monkeypatch: pytest.MonkeyPatch,
                capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run the script here, where torch is imported already: arguments -> exit status, stdout, stderr."""
     def run(*arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["utils/transcribe.py", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["pyscripts/transcribe.py", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         with pytest.raises(SystemExit) as exited:
             run_main(main)

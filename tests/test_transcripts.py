@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from utils.data.lists import read_list
 from utils.errors import UserError
-from utils.lists import read_list
-from utils.recognizer import Recognition, Segment
-from utils.transcripts import FORMATS, open_output
+from utils.transcribe.outputs import FORMATS, open_output
+from utils.transcribe.recognizer import Recognition, Segment
 
 BOTH = ("transcribe", "translate")
 TALK = Recognition("fr", 0.9, 12.5, [Segment(0.5, 2.0, {"transcribe": "Bonjour.", "translate": "Hello."}),

@@ -1,4 +1,4 @@
-"""What error rates count, and TER's vocabulary: utils/units.py, utils/bpe.py, pyscripts/train_bpe.py."""
+"""What error rates count, and TER's vocabulary: utils/score/{text_units,bpe}.py, pyscripts/train_bpe.py."""
 
 import json
 import subprocess
@@ -8,11 +8,11 @@ from pathlib import Path
 import jiwer
 import pytest
 
-from utils.bpe import train_bpe, vocabulary_size
+from utils.data.lists import write_list
 from utils.errors import UserError
-from utils.lists import write_list
-from utils.scoring import ScoringOptions, measure, mixed_languages, pair_texts, results
-from utils.units import piece_splitter, split_mixed
+from utils.score.bpe import train_bpe, vocabulary_size
+from utils.score.metrics import ScoringOptions, measure, mixed_languages, pair_texts, results
+from utils.score.text_units import piece_splitter, split_mixed
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = ["Please enter your password.", "The number you dialed is not in service.", "Press one or two."] * 20

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from transformers import WhisperTokenizerFast
 
+from utils.data.prompts import load_tokenizer, prompt_ids, text_ids
 from utils.errors import UserError
-from utils.prompts import load_tokenizer, prompt_ids, text_ids
 
 
 @pytest.fixture(scope="module")

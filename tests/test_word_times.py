@@ -14,13 +14,12 @@ from exported_tiny import ExportedTiny
 from faster_whisper import WhisperModel
 from transformers import WhisperForConditionalGeneration
 
-from utils import word_time_check
-from utils.alignment_heads import choose_heads, head_distances, heads_of, write_heads
-from utils.ct2_check import check_ct2
 from utils.errors import UserError
-from utils.export import convert
-from utils.word_time_check import check_word_times
-from utils.word_times import Clip, WordTimes, boundary_errors, join_recordings, measure
+from utils.export import convert, word_time_check
+from utils.export.alignment_heads import choose_heads, head_distances, heads_of, write_heads
+from utils.export.ct2_check import check_ct2
+from utils.export.word_time_check import check_word_times
+from utils.export.word_times import Clip, WordTimes, boundary_errors, join_recordings, measure
 
 RATE = 16_000
 LEAD, TAIL = 0.3, 0.2  # seconds of silence around the speech of a recording

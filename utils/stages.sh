@@ -3,7 +3,7 @@
 # Source me in run.sh: what its steps run. What decides a step's result are a function's arguments, which `step` keeps
 # in the marker; how it is run (where, in how many jobs) are run.sh's variables, which may change.
 
-# lock_run: no other run may write what this one does; see utils/steps.sh. Runs with different tags share data/.
+# lock_run: no other run may write what this one does; see utils/steps/steps.sh. Runs with different tags share data/.
 lock_run() {
   if ((stage <= 2)); then lock_steps data any; else lock_steps data read; fi
   ((stop_stage < 3)) || lock_steps "$exp" write

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from download_aishell import TRANSCRIPTS, corpus_directory
 
 from utils.cli import log, make_parser, run_main
-from utils.corpus_lists import LeftOut, Utterance, add_prepare_options, without_long, write_lists
+from utils.data.corpus_lists import LeftOut, Utterance, add_prepare_options, without_long, write_lists
+from utils.data.languages import chosen_languages
 from utils.errors import UserError
-from utils.languages import chosen_languages
 
 SETS = ("train", "dev", "test")
 _SPACE_OF_CHINESE = re.compile(r"(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])")

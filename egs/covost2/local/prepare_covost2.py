@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from download_covost2 import LANGUAGES, common_voice, corpus_code, languages_of
 
 from utils.cli import log, make_parser, run_main
-from utils.corpus_lists import LeftOut, Utterance, add_prepare_options, without_long, write_lists
+from utils.data.corpus_lists import LeftOut, Utterance, add_prepare_options, without_long, write_lists
 from utils.errors import UserError
 
 SETS = {"train": "train", "train_covost": "train", "dev": "dev", "test": "test"}  # theirs and ours

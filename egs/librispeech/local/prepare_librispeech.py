@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from download_librispeech import PARTS, part_directory
 
 from utils.cli import make_parser, run_main
-from utils.corpus_lists import LeftOut, Utterance, add_prepare_options, without_long, write_lists
+from utils.data.corpus_lists import LeftOut, Utterance, add_prepare_options, without_long, write_lists
+from utils.data.languages import chosen_languages
 from utils.errors import UserError
-from utils.languages import chosen_languages
 
 MINI = "train=train-clean-5,dev=dev-clean-2,test=test-clean"
 

@@ -1,0 +1,51 @@
+"""Where in a recording somebody speaks: silero's voice activity detector, as faster-whisper brings it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from utils.audio.loading import SAMPLE_RATE, WINDOW_SECONDS
+
+_MIN_SILENCE_MS = 160  # shorter ones are inside a sentence; BatchedInferencePipeline has the same
+_MARGIN_MS = 200  # kept at both ends of speech, so that no consonant is cut
+
+
+class Span(NamedTuple):
+    """A stretch of a recording, in samples; ``end`` is the first sample after it."""
+
+    start: int
+    end: int
+
+
+def find_speech(audio: np.ndarray) -> list[Span]:
+    """Stretches of speech with a little silence at both ends, each at most 30 s; none if nobody speaks.
+
+    Args:
+        audio: (samples,) float32 at 16 kHz.
+    """
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+    if not len(audio):
+        return []
+    options = VadOptions(max_speech_duration_s=WINDOW_SECONDS, min_silence_duration_ms=_MIN_SILENCE_MS,
+                         speech_pad_ms=_MARGIN_MS)
+    return [Span(found["start"], found["end"]) for found in get_speech_timestamps(audio, options)]
+
+
+def merge_spans(spans: list[Span], max_seconds: float, max_gap_seconds: float) -> list[Span]:
+    """Neighbours joined, with the silence between them, as long as none gets longer than ``max_seconds``.
+
+    Args:
+        spans: in order of time.
+        max_gap_seconds: a longer silence is never inside a span.
+    """
+    merged: list[Span] = []
+    for span in spans:
+        if (merged and span.end - merged[-1].start <= max_seconds * SAMPLE_RATE
+                and span.start - merged[-1].end <= max_gap_seconds * SAMPLE_RATE):
+            merged[-1] = Span(merged[-1].start, span.end)
+        else:
+            merged.append(span)
+    return merged

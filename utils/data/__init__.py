@@ -1,0 +1,1 @@
+"""Stage 1: languages, keys, lists and data directories."""

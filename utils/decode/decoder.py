@@ -1,0 +1,239 @@
+"""Decoding: all targets of an utterance from one encoder pass, tasks and languages mixed in a batch."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import (
+    GenerationConfig,
+    GenerationMixin,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    WhisperTokenizerFast,
+)
+from transformers.modeling_outputs import BaseModelOutput
+
+from utils.cli import progress_bar
+from utils.data.prompts import MAX_TARGET_TOKENS, PROMPT_TOKENS, prompt_ids
+from utils.model.modeling import MultitaskWhisper
+from utils.train.batching import pack
+from utils.train.dataset import Utterance, stack_feats
+
+FULL_WINDOW = 3000  # frames: the 30 s that Whisper was trained on
+_FULL_WINDOWS_AT_ONCE = 8  # of utterances that are decoded again
+_LOOP_TOKENS, _LONGEST_PHRASE = 40, 16
+_MIN_FILL = 0.7  # of a batch's longest: so little is padding, even in a small set
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Utterances that are encoded together, and the frames they are padded to."""
+
+    utterances: list[Utterance]
+    num_frames: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """How hypotheses are searched for."""
+
+    beam_size: int  # 1 is greedy search
+    max_tokens: int  # after the prompt
+    no_repeat_ngram: int = 0  # forbid repeating an n-gram of so many tokens; 0 allows all
+
+
+Tokens = list[int]
+
+
+def token_limit(num_frames: int) -> int:
+    """Tokens after which a hypothesis for ``num_frames`` frames (10 ms) cannot be right any more.
+
+    Speech in the default corpus has at most 12 a second, short utterances aside; scripts that Whisper's tokenizer
+    spells byte by byte, as Burmese, have more than twice as many. What exceeds 30 is a loop.
+    """
+    return min(MAX_TARGET_TOKENS - PROMPT_TOKENS, 20 + num_frames * 30 // 100)
+
+
+def looping(tokens: torch.Tensor) -> torch.Tensor:
+    """Which hypotheses have come to repeat themselves: their last 40 tokens are a phrase of up to 16, over and over.
+
+    Args:
+        tokens: (hypotheses, length).
+
+    Returns:
+        (hypotheses,) bool.
+    """
+    found = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    for period in range(1, min(_LONGEST_PHRASE, tokens.shape[1] - _LOOP_TOKENS) + 1):
+        found |= (tokens[:, -_LOOP_TOKENS:] == tokens[:, -_LOOP_TOKENS - period:-period]).all(dim=1)
+    return found
+
+
+class _LoopStop(StoppingCriteria):
+    """Ends hypotheses that loop, so that the others of the batch need not wait for them."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        if input_ids.shape[1] % 8:  # now and then is enough
+            return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        return looping(input_ids)
+
+
+def _is_endless(tokens: Tokens, limit: int) -> bool:
+    return len(tokens) >= limit or bool(looping(torch.tensor([tokens]))[0])
+
+
+class Decoder(ABC):
+    """Decodes a batch: each utterance is encoded once, whatever the number of its targets.
+
+    Args:
+        before_prompt: tokens that stand before every prompt; see :func:`~utils.data.prompts.hotword_ids`.
+    """
+
+    workers = 1  # how many batches it can decode at once
+    max_frames = 24_000  # of a batch; larger ones gain nothing
+
+    def __init__(self, tokenizer: WhisperTokenizerFast, beam_size: int, before_prompt: Tokens | None = None) -> None:
+        self.tokenizer = tokenizer
+        self.beam_size = beam_size
+        self.before_prompt = before_prompt or []
+
+    @abstractmethod
+    def encode(self, features: np.ndarray) -> Any:
+        """Encoder outputs, in whatever form :meth:`generate` takes them, of (batch, num_mels, frames) features."""
+
+    @abstractmethod
+    def generate(self, encoded: Any, prompts: list[list[Tokens]], search: Search) -> list[list[Tokens]]:
+        """Tokens of every target, without the prompt and the end token.
+
+        Args:
+            prompts: of each utterance the prompts of its targets; all utterances have as many.
+        """
+
+    def __call__(self, utterances: Sequence[Utterance], feats: Sequence[np.ndarray], num_frames: int,
+                 encoded: Any = None) -> dict[str, str]:
+        """Hypotheses of every key of every utterance; all utterances have as many keys.
+
+        Args:
+            feats: (frames, num_mels) of each utterance.
+            num_frames: what all are padded to.
+            encoded: what :meth:`encode` gave for them, if that is known.
+        """
+        room = MAX_TARGET_TOKENS - PROMPT_TOKENS - len(self.before_prompt)
+        limits = [min(room, token_limit(utterance.num_frames)) for utterance in utterances]
+        prompts = [[self.before_prompt + prompt_ids(self.tokenizer, key) for key in utterance.keys]
+                   for utterance in utterances]
+        if encoded is None:
+            encoded = self.encode(stack_feats(feats, num_frames).numpy())
+        tokens = self.generate(encoded, prompts, Search(self.beam_size, max(limits)))
+        self._make_end(tokens, feats, prompts, limits, tried_full_window=num_frames >= FULL_WINDOW)
+        return {key: text.strip() for utterance, found in zip(utterances, tokens, strict=True)
+                for key, text in zip(utterance.keys, self.tokenizer.batch_decode(found, skip_special_tokens=True),
+                                     strict=True)}
+
+    def _make_end(self, tokens: list[list[Tokens]], feats: Sequence[np.ndarray], prompts: list[list[Tokens]],
+                  limits: list[int], tried_full_window: bool) -> None:
+        """Decode hypotheses again that do not end, in place.
+
+        First at the 30 s that Whisper knows best; what loops there, too, without repeating a trigram. (Whisper itself
+        tries rising temperatures, arXiv:2212.04356, section 4.5; this gives the same result every time.)
+        """
+        for no_repeat_ngram in (3,) if tried_full_window else (0, 3):
+            endless = [row for row, limit in enumerate(limits)
+                       if any(_is_endless(found, limit) for found in tokens[row])]
+            for first in range(0, len(endless), _FULL_WINDOWS_AT_ONCE):
+                rows = endless[first:first + _FULL_WINDOWS_AT_ONCE]
+                encoded = self.encode(stack_feats([feats[row] for row in rows], FULL_WINDOW).numpy())
+                search = Search(self.beam_size, max(limits[row] for row in rows), no_repeat_ngram)
+                others = self.generate(encoded, [prompts[row] for row in rows], search)
+                for row, again in zip(rows, others, strict=True):
+                    tokens[row] = [other[:limits[row]] if _is_endless(found, limits[row]) else found
+                                   for found, other in zip(tokens[row], again, strict=True)]
+
+
+def plan_batches(utterances: Sequence[Utterance], max_frames: int, window: str, tail_frames: int = 0) -> list[Batch]:
+    """Utterances with as many targets and of like length together, longest first.
+
+    Args:
+        max_frames: budget of a batch, padding counted.
+        window: ``short`` pads to the batch's longest utterance, ``full`` to Whisper's 3000 frames.
+        tail_frames: silence after the longest utterance of a short window.
+    """
+    frames = [FULL_WINDOW if window == "full" else min(utterance.num_frames + tail_frames, FULL_WINDOW)
+              for utterance in utterances]
+    batches = []
+    for num_targets in sorted({len(utterance.keys) for utterance in utterances}, reverse=True):
+        group = [index for index, utterance in enumerate(utterances) if len(utterance.keys) == num_targets]
+        group.sort(key=lambda index: -utterances[index].num_frames)
+        batches += [Batch([utterances[index] for index in batch], max(frames[index] for index in batch))
+                    for batch in pack(group, frames, max_frames, min_fill=_MIN_FILL)]
+    return batches
+
+
+def decode_set(decoder: Decoder, read_feats: Callable[[str], np.ndarray],
+               batches: Sequence[Batch]) -> tuple[dict[str, str], float]:
+    """Hypotheses of all batches, and the seconds it took, reading of features included.
+
+    A decoder with several workers gets several batches at once.
+    """
+    def decode(batch: Batch) -> dict[str, str]:
+        feats = [read_feats(utterance.source) for utterance in batch.utterances]
+        hypotheses = decoder(batch.utterances, feats, batch.num_frames)
+        bar.update(len(batch.utterances))
+        return hypotheses
+
+    started = time.perf_counter()
+    total = sum(len(batch.utterances) for batch in batches)
+    hypotheses: dict[str, str] = {}
+    with progress_bar("decoding", total) as bar, ThreadPoolExecutor(decoder.workers) as pool:
+        for texts in pool.map(decode, batches):
+            hypotheses |= texts
+    return hypotheses, time.perf_counter() - started
+
+
+class TransformersDecoder(Decoder):
+    """Greedy or beam search with a model from :mod:`utils.model.modeling`.
+
+    Args:
+        model: on its device, in its precision; is put into evaluation mode.
+    """
+
+    def __init__(self, model: MultitaskWhisper, tokenizer: WhisperTokenizerFast, beam_size: int = 1) -> None:
+        super().__init__(tokenizer, beam_size)
+        self.model = model.eval()
+
+    @torch.inference_mode()
+    def encode(self, features: np.ndarray) -> torch.Tensor:
+        """(batch, ceil(frames / 2), d_model) on the model's device."""
+        inputs = torch.from_numpy(features).to(self.model.device, self.model.dtype)
+        return self.model.model.encoder(inputs).last_hidden_state
+
+    @torch.inference_mode()
+    def generate(self, encoded: torch.Tensor, prompts: list[list[Tokens]], search: Search) -> list[list[Tokens]]:
+        """Tokens of every target; see :class:`Decoder`."""
+        model, stock = self.model, self.model.generation_config
+        rows = torch.tensor([row for row, targets in enumerate(prompts) for _ in targets], device=model.device)
+        inputs = torch.tensor([prompt for targets in prompts for prompt in targets], device=model.device)
+        config = GenerationConfig(
+            max_length=inputs.shape[1] + search.max_tokens, num_beams=search.beam_size, do_sample=False, use_cache=True,
+            no_repeat_ngram_size=search.no_repeat_ngram, eos_token_id=model.config.eos_token_id,
+            pad_token_id=model.config.pad_token_id, decoder_start_token_id=model.config.decoder_start_token_id,
+            suppress_tokens=stock.suppress_tokens or None, begin_suppress_tokens=stock.begin_suppress_tokens or None)
+        # Whisper's own generate() takes one task a batch and may run the encoder again to find the language.
+        outputs = GenerationMixin.generate(
+            model, generation_config=config, decoder_input_ids=inputs,
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded[rows]),
+            stopping_criteria=StoppingCriteriaList([_LoopStop()] if search.beam_size == 1 else []),
+            attention_mask=torch.ones(len(rows), encoded.shape[1], dtype=torch.long, device=model.device))
+        found = iter(outputs[:, inputs.shape[1]:].tolist())
+        return [[self._until_end(next(found)) for _ in targets] for targets in prompts]
+
+    def _until_end(self, tokens: Tokens) -> Tokens:
+        end = self.model.config.eos_token_id
+        return tokens[:tokens.index(end)] if end in tokens else tokens

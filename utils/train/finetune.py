@@ -1,0 +1,236 @@
+"""Stage 3 as one call: from a configuration to an adapter (or a whole model) in its directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import WhisperTokenizerFast
+from transformers.trainer_utils import set_seed
+
+from utils.cli import log
+from utils.config import Config, Lists, load_config, require_file, save_config
+from utils.data.lists import read_list
+from utils.data.machine_made import read_record
+from utils.data.prompts import load_tokenizer
+from utils.download.fetch import sha256_of
+from utils.errors import UserError
+from utils.features.log_mel import LogMel
+from utils.filesystem import atomic_files
+from utils.model.checkpoints import save_whole_model
+from utils.model.lora import fuse_lora
+from utils.model.modeling import MultitaskWhisper, add_lora, count_parameters, load_base_model
+from utils.provenance import ENVIRONMENT, record_environment
+from utils.score.score_files import read_json, write_json
+from utils.train.arguments import training_arguments
+from utils.train.dataset import MultitaskDataset, describe, open_set
+from utils.train.encoder_cache import require_frozen_encoder
+from utils.train.trainer import (
+    HISTORY,
+    LOSS_PLOT,
+    MultitaskTrainer,
+    last_complete_checkpoint,
+    make_trainer,
+    write_history,
+)
+
+SUMMARY = "train_summary.json"
+CONFIG = "config.yaml"
+DATA = "data.json"  # checksums of the lists and features trained on
+_WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
+# What a training leaves, in the order in which it can be removed and an interruption does no harm.
+_WRITTEN = (SUMMARY, "checkpoint-*", "runs", "adapter_*", "model*.safetensors*", LOSS_PLOT, HISTORY, ENVIRONMENT, DATA,
+            CONFIG)
+
+
+def tune(config: Config, overwrite: bool = False) -> None:
+    """Train as ``config`` says; continue an interrupted run; do nothing if that training is complete.
+
+    Writes to ``model_train_argv.out_model_path``: the adapter (or the whole model), config.yaml as it was run,
+    data.json and environment.json (of what and where), loss.png and train_history.json, TensorBoard events in runs/,
+    checkpoint-N directories, and last of all train_summary.json.
+
+    Args:
+        overwrite: throw away what the directory holds if that is another training, or a complete one.
+
+    Raises:
+        UserError: something in the configuration or the data does not fit, or the directory holds another training.
+    """
+    base_dir = require_file(config.model.model_path, "model.model_path")
+    has_dev_set = bool(config.data.test.wav_scp or config.data.test.feats_scp)
+    arguments = training_arguments(config.model.model_train_argv, has_dev_set)
+    output_dir = Path(arguments.output_dir)
+    # With several processes the first one tidies up, and the others look when it has.
+    with arguments.main_process_first(desc="look at the output directory"):
+        complete = _already_trained(config, output_dir, overwrite and arguments.process_index == 0)
+    if complete:
+        log(f"{output_dir} holds this very training, complete; nothing to do (--overwrite true trains again)")
+        return
+    if config.model.cache_encoder:
+        require_frozen_encoder(config.model)
+    set_seed(arguments.seed)
+    tokenizer = load_tokenizer(base_dir)
+    log_mel = LogMel(base_dir)
+    train = _dataset(config.data.train, "data.train", log_mel, tokenizer)
+    dev = _dataset(config.data.test, "data.test", log_mel, tokenizer) if has_dev_set else None
+    log(f"training on {describe(train)}" + (f"; evaluating on {describe(dev)}" if dev else ""))
+    model, summary = _trainable_model(config, base_dir)
+    summary["machine_made"] = _machine_made(config.data.train, config.data.test)
+
+    max_utterances = int(config.model.model_train_argv.get("per_device_train_batch_size") or 0)
+    trainer = make_trainer(model, train, dev, tokenizer.eos_token_id, arguments, config.model, max_utterances,
+                           config.predict.tail_frames)
+    checkpoint = _checkpoint_to_continue(config.model.model_train_argv.get("resume_from_checkpoint"), output_dir)
+    if trainer.is_world_process_zero():
+        write_json(output_dir / DATA, _checksums(config))
+        save_config(config, output_dir / CONFIG)
+        record_environment(output_dir / ENVIRONMENT)
+    if checkpoint:
+        log(f"continuing from {checkpoint}")
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.is_world_process_zero():
+        _finish(trainer, base_dir, tokenizer, summary)
+
+
+def _already_trained(config: Config, output_dir: Path, overwrite: bool) -> bool:
+    """Whether ``output_dir`` holds this training, complete; what is left of it is kept for resuming or removed."""
+    fault, complete = _other_training(config, output_dir), False
+    if not fault and (output_dir / SUMMARY).exists():
+        fault, complete = _changed_weights(output_dir), any((output_dir / name).exists() for name in _WEIGHTS)
+    if overwrite and (fault or complete):
+        for stale in (path for pattern in _WRITTEN for path in output_dir.glob(pattern)):
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+        return False
+    if fault:
+        raise UserError(f"{fault}; choose another directory (run.sh: --tag) or throw that training away with "
+                        "--overwrite true")
+    return complete
+
+
+def _other_training(config: Config, output_dir: Path) -> str:
+    """What shows that ``output_dir`` holds another training; empty if it holds this one or none."""
+    if not (output_dir / CONFIG).exists():
+        checkpoint = last_complete_checkpoint(output_dir)
+        return f"{checkpoint} is of an unknown training: there is no {CONFIG} beside it" if checkpoint else ""
+    if difference := _first_difference(_flat(load_config(output_dir / CONFIG)), _flat(config)):
+        return f"{output_dir} holds a training with other settings ({difference})"
+    data = output_dir / DATA
+    then = read_json(data, "Delete it to have it written again") if data.exists() else {}
+    now = _checksums(config)
+    changed = [name for name, checksum in then.items() if now.get(name) != checksum]
+    return f"{output_dir} holds a training on other data ({', '.join(changed)} changed since)" if changed else ""
+
+
+def _changed_weights(output_dir: Path) -> str:
+    """What shows that the result of a complete training is not what it was; weights that are gone are made again."""
+    for name, checksum in read_json(output_dir / SUMMARY, "Delete it to train again").get("checksums", {}).items():
+        if (output_dir / name).exists() and sha256_of(output_dir / name) != checksum:
+            return f"{output_dir / name} was changed since its training ended: put the old one back if you have it"
+    return ""
+
+
+def _checksums(config: Config) -> dict[str, str]:
+    """Checksums of the lists and features to train on, by path; of audio that is read itself only its list's."""
+    names = []
+    for lists in (config.data.train, config.data.test):
+        digests = str(Path(lists.feats_scp).parent / "utt2digest") if lists.feats_scp else ""
+        features = digests if Path(digests).is_file() else lists.feats_scp or lists.wav_scp
+        names += [lists.text, features]
+    return {name: sha256_of(Path(name)) for name in names if name and Path(name).is_file()}
+
+
+def _checkpoint_to_continue(named: str | bool | None, output_dir: Path) -> Path | None:
+    """The newest checkpoint of this training, or the one that ``resume_from_checkpoint`` names.
+
+    A checkpoint of another training is only where this one starts: once it has its own, it goes on from there.
+    """
+    newest = last_complete_checkpoint(output_dir)
+    if not isinstance(named, str) or not named:
+        return newest
+    if not (Path(named) / "trainer_state.json").is_file():
+        raise UserError(f"model.model_train_argv.resume_from_checkpoint: no checkpoint {named}; leave it empty to "
+                        "continue where this training stopped")
+    is_own = Path(named).resolve().parent == output_dir.resolve()
+    return Path(named) if is_own or newest is None else newest
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    """What decides the result of a training, by dotted name."""
+    decisive = {"data": dataclasses.asdict(config.data), "model": dataclasses.asdict(config.model)}
+    # An interrupted training may be told where to go on, as older versions of transformers wanted it.
+    decisive["model"]["model_train_argv"].pop("resume_from_checkpoint", None)
+
+    def walk(value: Any, name: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            return {name: value}
+        return {key: leaf for part, below in value.items() for key, leaf in walk(below, f"{name}.{part}").items()}
+
+    return walk(decisive, "")
+
+
+def _first_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    for name in [*old, *new]:
+        if old.get(name) != new.get(name):
+            return f"{name.lstrip('.')}: {old.get(name)} there, {new.get(name)} now"
+    return ""
+
+
+def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizerFast) -> MultitaskDataset:
+    text = require_file(lists.text, f"{section}.text")
+    utterances, read_feats = open_set(lists, section, log_mel)
+    texts = read_list(text)
+    silent = texts.keys() - {key for utterance in utterances for key in utterance.keys}
+    if silent:
+        raise UserError(f"{text}: {min(silent)} is not in {lists.feats_scp or lists.wav_scp} ({len(silent)} keys have "
+                        "text but no audio). Add it there or delete it here")
+    return MultitaskDataset(utterances, read_feats, texts, tokenizer, text)
+
+
+def _machine_made(*sets: Lists) -> dict[str, Any]:
+    """What is known of translations by a machine, by the name of the set's directory."""
+    directories = [Path(lists.text).resolve().parent for lists in sets if lists.text]
+    return {directory.name: record for directory in directories if (record := read_record(directory))}
+
+
+def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[str, Any]]:
+    model: nn.Module = load_base_model(base_dir)
+    if config.model.is_large_model:
+        model = add_lora(model, config.model.lora)
+        fuse_lora(model)
+    trainable, total = count_parameters(model)
+    log(f"{trainable:,} of {total:,} parameters train ({100 * trainable / total:.2f} %)")
+    if trainable == 0 or (config.model.is_large_model and trainable == total):
+        raise UserError(f"{trainable:,} of {total:,} parameters would train: model.lora or is_large_model is wrong")
+    return model, {"trainable_parameters": trainable, "total_parameters": total, "base_model": str(base_dir)}
+
+
+def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokenizerFast,
+            summary: dict[str, Any]) -> None:
+    output_dir = Path(trainer.args.output_dir)
+    with atomic_files(output_dir) as partial:
+        if isinstance(trainer.model, MultitaskWhisper):
+            save_whole_model(trainer.model, base_dir, tokenizer, partial)
+        else:
+            trainer.model.save_pretrained(partial)
+    history = trainer.state.log_history
+    write_history(history, output_dir)
+    best = trainer.state.best_model_checkpoint
+    summary |= {
+        "train_seconds": max((entry.get("seconds", 0.0) for entry in history), default=0.0),
+        "epochs": round(trainer.state.epoch or 0.0, 3),
+        "steps": trainer.state.global_step,
+        "best_step": int(best.rpartition("-")[2]) if best else trainer.state.global_step,
+        "best_dev_loss": trainer.state.best_metric,
+        "n_train_targets": trainer.train_dataset.num_targets,
+        "n_train_audios": len(trainer.train_dataset),
+        "torch_threads": torch.get_num_threads(),
+        "processes": trainer.args.world_size,
+        "checksums": {name: sha256_of(output_dir / name) for name in _WEIGHTS if (output_dir / name).exists()},
+    }
+    write_json(output_dir / SUMMARY, summary)
+    log(f"{summary['steps']} steps in {summary['train_seconds']:.0f} s; best on the development set: "
+        f"step {summary['best_step']}; written to {output_dir}")
