@@ -25,9 +25,9 @@ from local.prompts import LANGUAGES, VERSION, check_languages, transcript_file
 from utils.cli import log, make_parser, run_main
 from utils.data.languages import chosen_languages
 from utils.download.archives import safe_extract
-from utils.download.fetch import fetch, sha256_of
+from utils.download.fetch import fetch
 from utils.errors import UserError
-from utils.filesystem import atomic_directory
+from utils.filesystem import atomic_directory, sha256_of
 
 URL = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
 SOURCES = ("files", "upstream", "debian")

@@ -31,7 +31,7 @@ from local.prompts import (
     split_of,
     transcript_file,
 )
-from utils.audio.loading import WINDOW_SECONDS
+from utils.audio.constants import WINDOW_SECONDS
 from utils.cli import log, make_parser, run_main
 from utils.data.languages import chosen_languages
 from utils.data.lists import TASKS

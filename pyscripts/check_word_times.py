@@ -32,7 +32,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from utils.export.word_time_check import check_word_times
-    from utils.score.score_files import write_json
+    from utils.filesystem import write_json
 
     found = check_word_times(args.base_dir, args.merged_dir, args.exports, args.test, args.dev,
                              tolerance=args.tolerance, n_clips=args.clips)

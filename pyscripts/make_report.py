@@ -39,13 +39,13 @@ def parse_args() -> Namespace:
 def main() -> None:
     args = parse_args()
 
-    from utils.filesystem import atomic_open
+    from utils.filesystem import atomic_open, write_json
     from utils.provenance import provenance
     from utils.report.exports import screen_lines
     from utils.report.results_md import bullets, render, screen_table
     from utils.report.sentences import facts, findings, forgotten, marked_rows, reference_warnings
     from utils.score.comparison import collect, compare
-    from utils.score.score_files import training_summary, write_json
+    from utils.score.score_files import training_summary
 
     decodes = collect(args.exp_dir)
     comparisons = compare(decodes, args.bootstrap)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from utils.audio.loading import SAMPLE_RATE, audio_seconds, load_audio
+from utils.audio.constants import SAMPLE_RATE
+from utils.audio.loading import audio_seconds, load_audio
 from utils.errors import UserError
 
 MakeWav = Callable[..., Path]

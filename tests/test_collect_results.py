@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_report import tables
 
-from utils.score.score_files import write_json
+from utils.filesystem import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,9 +11,10 @@ import torch
 from ctranslate2.converters import TransformersConverter
 from transformers import WhisperForConditionalGeneration, WhisperTokenizerFast
 
+from utils.audio.constants import FULL_WINDOW
 from utils.data.prompts import load_tokenizer
 from utils.decode.ct2_decoder import Ct2Decoder, resolve_runtime
-from utils.decode.decoder import FULL_WINDOW, TransformersDecoder, decode_set, plan_batches
+from utils.decode.decoder import TransformersDecoder, decode_set, plan_batches
 from utils.errors import UserError
 from utils.model.modeling import load_base_model
 from utils.train.dataset import Utterance

@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperTokenizerFast
 
+from utils.audio.constants import FULL_WINDOW
 from utils.data.prompts import load_tokenizer, prompt_ids
 from utils.decode.decoder import (
-    FULL_WINDOW,
     Batch,
     Decoder,
     Search,

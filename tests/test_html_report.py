@@ -14,11 +14,11 @@ import pytest
 import soundfile
 from test_report import add_decode, references
 
-from utils.audio.loading import SAMPLE_RATE
+from utils.audio.constants import SAMPLE_RATE
 from utils.data.lists import write_list
+from utils.filesystem import write_json
 from utils.report.audio_clips import embedded, encode_mp3, linked
 from utils.report.utterances import mark_differences
-from utils.score.score_files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 EVIL = """</script><script>document.title = "owned"</script><img src=x onerror="document.title='owned'">"""

@@ -28,10 +28,10 @@ from utils.export.parity import (
 )
 from utils.export.parity_causes import CONVERSION, NEAR_TIE, PADDING, QUANTIZATION, ROUNDING, SEARCH, cause, examine
 from utils.features.log_mel import LogMel
+from utils.filesystem import write_json
 from utils.model.modeling import load_tuned_model
 from utils.score.metrics import ScoringOptions, pair_texts
 from utils.score.score_directory import score_directory
-from utils.score.score_files import write_json
 from utils.train.dataset import open_set
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,7 +20,7 @@ from made_speech import speak
 from test_service import KEY, Recognizer, served
 
 from tools.bench.bench_serve import load_test, serving
-from utils.audio.loading import SAMPLE_RATE
+from utils.audio.constants import SAMPLE_RATE
 from utils.export import convert, merge
 
 ROOT = Path(__file__).resolve().parents[1]

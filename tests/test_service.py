@@ -20,7 +20,7 @@ import openai
 import pytest
 import soundfile
 
-from utils.audio.loading import SAMPLE_RATE
+from utils.audio.constants import SAMPLE_RATE
 from utils.errors import UserError
 from utils.serve.app import make_app, make_server
 from utils.serve.guard import KEY_VARIABLE, Limits, listen, read_api_key

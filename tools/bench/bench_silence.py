@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.bench.measure import Timing, bench_parser, report, spread_audio
+from utils.audio.constants import FULL_WINDOW
 from utils.audio.loading import load_audio
 from utils.cli import run_main
 from utils.data.lists import read_list
@@ -27,7 +28,7 @@ from utils.features.log_mel import LogMel
 from utils.train.dataset import MultitaskDataset, Utterance
 
 _FIGURES = ("positions", "cosine", "divergence", "same", "loss")
-WINDOW, TAIL = 3000, 50  # frames: Whisper's window; what decoding adds to a short one
+TAIL = 50  # frames that decoding adds to a short window
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def compare(model_dir: Path, data: Path, utterances: int, counts: list[int]) -> 
     from utils.train.dataset import MultitaskCollator
 
     model, dataset = load_base_model(model_dir).eval(), _dataset(model_dir, data, utterances)
-    ways = {"whole": (WINDOW, 0), **{f"sample of {count}": (WINDOW, count) for count in counts}, "cut": (0, 0)}
+    ways = {"whole": (FULL_WINDOW, 0), **{f"sample of {count}": (FULL_WINDOW, count) for count in counts}, "cut": (0, 0)}
     figures = {name: dict.fromkeys((*_FIGURES, "seconds"), 0.0) for name in ways}
     tokens = 0
     with torch.inference_mode():

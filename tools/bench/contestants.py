@@ -17,7 +17,7 @@ import torch
 from faster_whisper import BatchedInferencePipeline, WhisperModel, decode_audio
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from utils.audio.loading import SAMPLE_RATE
+from utils.audio.constants import SAMPLE_RATE
 from utils.config import Lists, PredictConfig
 from utils.data.lists import TASKS, parse_key, write_list
 from utils.data.prompts import load_tokenizer

@@ -94,10 +94,11 @@ def batches(num_utterances: int) -> None:
     """Making the sampler, and drawing an epoch, for 32 processes."""
     import numpy as np
 
+    from utils.audio.constants import FULL_WINDOW
     from utils.config import PaddingOptions
     from utils.train.batching import FrameBatchSampler
 
-    frames = np.random.default_rng(0).gamma(4, 180, num_utterances).clip(50, 3000).astype(int)  # 7.2 s on average
+    frames = np.random.default_rng(0).gamma(4, 180, num_utterances).clip(50, FULL_WINDOW).astype(int)  # 7.2 s on average
     with measured(f"making a sampler of {num_utterances} utterances, {frames.sum() / 360_000:.0f} h"):
         sampler = FrameBatchSampler(frames, 24_000, PaddingOptions(policy="uniform", max_frames=300), num_ranks=32)
     with measured("drawing an epoch"):
@@ -126,7 +127,7 @@ def scoring(num_keys: int, text: Path, nj: int) -> None:
 
     from utils.data.languages import is_spaceless
     from utils.data.lists import parse_key, read_list, write_list
-    from utils.score.score_files import write_json
+    from utils.filesystem import write_json
 
     words: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for key, value in read_list(text).items():

@@ -25,11 +25,11 @@ from transformers.trainer_utils import set_seed
 
 from tools.bench.measure import spread_audio
 from tools.bench.operations import OperationsCounter, matrix_product_rate
+from utils.audio.constants import FULL_WINDOW
 from utils.audio.loading import load_audio
 from utils.config import Config, Lists, LoraOptions, load_config
 from utils.data.lists import read_list
 from utils.data.prompts import load_tokenizer, prompt_ids, text_ids
-from utils.decode.decoder import FULL_WINDOW
 from utils.features.log_mel import LogMel, pad_frames
 from utils.model.lora import fuse_lora
 from utils.model.modeling import add_lora, load_base_model

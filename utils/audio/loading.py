@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from utils.audio.constants import SAMPLE_RATE
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-SAMPLE_RATE = 16_000  # Hz, what Whisper hears
-WINDOW_SECONDS = 30.0  # what Whisper hears at once
 _G722_BYTES_PER_SECOND = 8_000
 _VALUES_PER_SECOND = 96_000  # 48 kHz stereo; what fills memory faster may be shorter
 _TOLERATED_CUT = 0.05  # seconds

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils.audio.loading import SAMPLE_RATE, WINDOW_SECONDS
+from utils.audio.constants import SAMPLE_RATE, WINDOW_SECONDS
 
 _MIN_SILENCE_MS = 160  # shorter ones are inside a sentence; BatchedInferencePipeline has the same
 _MARGIN_MS = 200  # kept at both ends of speech, so that no consonant is cut

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from utils.audio.loading import WINDOW_SECONDS, audio_seconds
+from utils.audio.constants import WINDOW_SECONDS
+from utils.audio.loading import audio_seconds
 from utils.cli import log, progress
 from utils.data.lists import TASKS
 from utils.errors import UserError

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from utils.audio.loading import WINDOW_SECONDS
+from utils.audio.constants import WINDOW_SECONDS
 from utils.data import machine_made
 from utils.data.languages import language_code
 from utils.data.lists import TASKS, Problem, parse_key, problem_report, write_list

@@ -16,8 +16,7 @@ from typing import Any
 from utils.data.corpus_lists import SOURCE
 from utils.data.lists import parse_key, read_list, write_list
 from utils.data.task_lists import check_keys, find_audio, read_task_lists
-from utils.filesystem import atomic_open
-from utils.score.score_files import read_json, write_json
+from utils.filesystem import atomic_open, read_json, write_json
 from utils.score.suspects import Suspect, inspect_translation
 
 RECORD = "machine_made.json"  # in data/SET/translate and, once merged, in data/SET

@@ -10,12 +10,13 @@ from multiprocessing.pool import ThreadPool
 from os.path import exists, isabs
 from pathlib import Path
 
+from utils.audio.constants import FRAMES_PER_SECOND
 from utils.audio.loading import audio_seconds, is_pipe
 from utils.cli import progress
 from utils.data.lists import Problem, ScannedList, parse_key, scan_list
 from utils.errors import UserError
 
-_SHORTEST = 0.01  # seconds, one frame of features
+_SHORTEST = 1 / FRAMES_PER_SECOND  # seconds, one frame of features
 
 
 @dataclass

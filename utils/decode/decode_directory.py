@@ -12,8 +12,6 @@ from utils.data.lists import read_list, write_list
 from utils.errors import UserError
 from utils.filesystem import atomic_open
 
-FRAMES_PER_SECOND = 100
-
 
 def write_decode_directory(directory: Path, hypotheses: Mapping[str, str], info: Mapping[str, Any]) -> None:
     """Write ``text`` (sorted as Kaldi does; an empty hypothesis is a key alone), then ``decode.json``.

@@ -20,13 +20,13 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
+from utils.audio.constants import FRAMES_PER_SECOND, FULL_WINDOW
 from utils.cli import progress_bar
 from utils.data.prompts import MAX_TARGET_TOKENS, PROMPT_TOKENS, prompt_ids
 from utils.model.modeling import MultitaskWhisper
 from utils.train.batching import pack
 from utils.train.dataset import Utterance, stack_feats
 
-FULL_WINDOW = 3000  # frames: the 30 s that Whisper was trained on
 _FULL_WINDOWS_AT_ONCE = 8  # of utterances that are decoded again
 _LOOP_TOKENS, _LONGEST_PHRASE = 40, 16
 _MIN_FILL = 0.7  # of a batch's longest: so little is padding, even in a small set
@@ -58,7 +58,7 @@ def token_limit(num_frames: int) -> int:
     Speech in the default corpus has at most 12 a second, short utterances aside; scripts that Whisper's tokenizer
     spells byte by byte, as Burmese, have more than twice as many. What exceeds 30 is a loop.
     """
-    return min(MAX_TARGET_TOKENS - PROMPT_TOKENS, 20 + num_frames * 30 // 100)
+    return min(MAX_TARGET_TOKENS - PROMPT_TOKENS, 20 + num_frames * 30 // FRAMES_PER_SECOND)
 
 
 def looping(tokens: torch.Tensor) -> torch.Tensor:

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import torch
 
+from utils.audio.constants import FRAMES_PER_SECOND
 from utils.cli import log
 from utils.config import Config, Lists, require_file
 from utils.data.lists import write_list
 from utils.data.prompts import load_tokenizer
 from utils.decode.ct2_decoder import Ct2Decoder
-from utils.decode.decode_directory import FRAMES_PER_SECOND, part_directory, write_decode_directory
+from utils.decode.decode_directory import part_directory, write_decode_directory
 from utils.decode.decoder import Decoder, TransformersDecoder, decode_set, plan_batches
 from utils.decode.process_memory import peak_mb, resident_mb
 from utils.errors import UserError

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from utils.download.archives import safe_extract
 from utils.cli import log
-from utils.download.fetch import sha256_of
+from utils.filesystem import sha256_of
 from utils.errors import UserError
 from utils.filesystem import atomic_directory
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from utils.download.archives import MARKER, unpack
 from utils.cli import boolean, log
-from utils.download.fetch import checksum_of, fetch
+from utils.download.fetch import fetch
+from utils.filesystem import checksum_of
 from utils.errors import UserError
 from utils.filesystem import require_free_bytes
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +11,14 @@ from tqdm import tqdm
 
 from utils.cli import log
 from utils.errors import UserError
+from utils.filesystem import checksum_of
 
 CONNECT_SECONDS = 5.0  # a host that is there answers sooner
 READ_SECONDS = 30.0
 ATTEMPTS = 5
 MAX_WAIT_SECONDS = 60.0
-CHUNK = 1 << 20
 BUSY = (429, 502, 503, 504)  # answers of a server that may well answer better in a moment
 UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
-_ALGORITHMS = {32: "md5", 64: "sha256"}  # by the number of hex digits
 
 
 def fetch(urls: str | Sequence[str], target: Path, checksum: str | None = None, *, attempts: int = ATTEMPTS) -> Path:
@@ -91,26 +89,6 @@ def _receive_patiently(url: str, part: Path, attempts: int) -> None:
             time.sleep(wait)
         except (httpx.InvalidURL, httpx.HTTPError) as error:
             raise UserError(f"{url}: {_reason(error)}") from None
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    return checksum_of(path, "0" * 64)
-
-
-def checksum_of(path: Path, like: str) -> str:
-    """The checksum of a file, in hex, of the kind that ``like`` is: SHA-256 or MD5, told apart by their length.
-
-    Raises:
-        ValueError: ``like`` is neither.
-    """
-    if len(like) not in _ALGORITHMS:
-        raise ValueError(f"neither SHA-256 nor MD5: {like!r}")
-    digest = hashlib.new(_ALGORITHMS[len(like)], usedforsecurity=False)
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _receive(url: str, part: Path) -> None:

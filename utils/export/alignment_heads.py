@@ -15,13 +15,12 @@ import torch
 from transformers import GenerationConfig
 from transformers.modeling_outputs import BaseModelOutput
 
-from utils.audio.loading import SAMPLE_RATE
+from utils.audio.constants import FULL_WINDOW, POSITIONS_PER_SECOND, SAMPLE_RATE
 from utils.data.prompts import load_tokenizer, prompt_ids, text_ids
-from utils.decode.decoder import FULL_WINDOW
-from utils.export.word_times import POSITIONS_PER_SECOND, Clip
+from utils.export.word_times import Clip
 from utils.features.log_mel import LogMel
+from utils.filesystem import read_json, write_json
 from utils.model.modeling import load_base_model
-from utils.score.score_files import read_json, write_json
 from utils.train.dataset import stack_feats
 
 _FAR = 2.0  # seconds; what is further off is just wrong

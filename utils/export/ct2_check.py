@@ -11,8 +11,8 @@ from transformers import GenerationConfig, WhisperConfig, WhisperTokenizerFast
 
 from utils.data.prompts import load_tokenizer
 from utils.errors import UserError
+from utils.filesystem import read_json
 from utils.model.ct2_binary import read_ct2_shapes
-from utils.score.score_files import read_json
 
 _SPECIAL = ["<|startoftranscript|>", "<|endoftext|>", "<|transcribe|>", "<|translate|>", "<|notimestamps|>", "<|0.00|>"]
 _FILES = ("config.json", "vocabulary.json", "preprocessor_config.json", "generation_config.json")

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.audio.loading import SAMPLE_RATE, WINDOW_SECONDS, load_audio
+from utils.audio.constants import POSITIONS_PER_SECOND, SAMPLE_RATE, WINDOW_SECONDS
+from utils.audio.loading import load_audio
 from utils.data.lists import parse_key, read_list
 from utils.errors import UserError
 
-POSITIONS_PER_SECOND = 50  # of the encoder's output
 CLOSE = 0.2  # seconds: what subtitles forgive
 _MAX_JOINED = 5
 _PAUSES = (0.4, 1.2)  # seconds
@@ -146,9 +146,9 @@ def measure(model_dir: Path, clips: Sequence[Clip]) -> WordTimes:
     """
     import ctranslate2
 
+    from utils.audio.constants import FULL_WINDOW
     from utils.data.prompts import load_tokenizer, prompt_ids, text_ids
     from utils.decode.ct2_decoder import Ct2Decoder
-    from utils.decode.decoder import FULL_WINDOW
     from utils.features.log_mel import LogMel, pad_frames
 
     tokenizer, log_mel = load_tokenizer(model_dir), LogMel(model_dir)

@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 from kaldiio.matio import read_matrix_or_vector
 
-from utils.audio.loading import WINDOW_SECONDS
-from utils.decode.decode_directory import FRAMES_PER_SECOND
+from utils.audio.constants import FULL_WINDOW
 from utils.errors import UserError
 
-MAX_FRAMES = round(WINDOW_SECONDS * FRAMES_PER_SECOND)
 _BINARY = b"\0B"  # what every binary object of Kaldi's begins with
 _HEAD_BYTES = 22  # of the longest header, CM2's and CM3's
 # By type: where rows and columns stand after the type's name, and bytes for each column and each value behind them.
@@ -55,6 +53,6 @@ def _object_size(head: bytes, num_mels: int) -> int:
         raise ValueError(f"of type {kind[:5].decode('ascii', 'replace')!r}, not a matrix")
     place, of_column, of_value = _LAYOUT[kind]
     rows, columns = struct.unpack_from(place, sizes)
-    if columns != num_mels or not 0 < rows <= MAX_FRAMES:
-        raise ValueError(f"its shape is {(rows, columns)}, the model takes (1 to {MAX_FRAMES} frames, {num_mels})")
+    if columns != num_mels or not 0 < rows <= FULL_WINDOW:
+        raise ValueError(f"its shape is {(rows, columns)}, the model takes (1 to {FULL_WINDOW} frames, {num_mels})")
     return len(_BINARY + kind + space) + struct.calcsize(place) + columns * of_column + rows * columns * of_value

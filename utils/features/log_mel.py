@@ -16,7 +16,6 @@ from transformers import WhisperFeatureExtractor
 
 from utils.errors import UserError
 
-FRAME_SECONDS = 0.01
 _FLOOR = (-10.0 + 4.0) / 4.0  # log10(1e-10), normalised: a clip with no sound at all
 _DYNAMIC_RANGE = 8.0 / 4.0  # Whisper's clamp at 8 decades below the maximum, normalised
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from utils.audio.constants import NUM_TIMESTAMPS, TIMESTAMP_SECONDS
 from utils.errors import UserError
 from utils.model.ct2_binary import read_ct2_variables
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, WhisperConfig, WhisperTokenizer
 
-TIMESTAMPS = [f"<|{i * 0.02:.2f}|>" for i in range(1501)]
+TIMESTAMPS = [f"<|{i * TIMESTAMP_SECONDS:.2f}|>" for i in range(NUM_TIMESTAMPS)]
 END_OF_TEXT = 50257  # of every multilingual Whisper; 50256 in the English-only ones
 
 # Kinds of CTranslate2 layers, left, and of the Hugging Face layers they hold, stacked, right.

@@ -19,12 +19,12 @@ from utils.data.languages import language_name
 from utils.data.lists import parse_key, read_list
 from utils.download.base_model import ORIGIN
 from utils.errors import UserError
-from utils.filesystem import atomic_open
+from utils.filesystem import atomic_open, read_json, write_json
 from utils.report.exports import word_times_sentence
 from utils.report.results_md import score_table
 from utils.report.sentences import TITLES, by_set, reference_warnings, training_lines
 from utils.score.comparison import MAIN_METRICS, SHOWN_METRICS, Decode, Row, collect, main_figures, shown_rows
-from utils.score.score_files import read_json, training_summary, write_json
+from utils.score.score_files import training_summary
 
 TEMPLATE = Path(__file__).parent / "templates"
 KNOWN_DATA = {  # by --corpus-name: what it is, its licence

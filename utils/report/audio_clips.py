@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.audio.loading import SAMPLE_RATE, is_pipe, load_audio
+from utils.audio.constants import SAMPLE_RATE
+from utils.audio.loading import is_pipe, load_audio
 from utils.cli import log, progress
 from utils.errors import UserError
 

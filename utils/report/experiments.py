@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from utils.errors import UserError
+from utils.filesystem import read_json
 from utils.report.results_md import markdown_table
 from utils.report.sentences import TITLES
 from utils.score.comparison import ROW_KEYS, SHOWN_METRICS, Row, is_normalized
-from utils.score.score_files import read_json
 
 METRICS = (*SHOWN_METRICS, "chrf")
 MACHINE_MADE = " (machine-made references)"

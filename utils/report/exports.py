@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.export.parity import Parity, difference_lines, fallback_notes, parity_rows, parity_table, read_record
+from utils.filesystem import read_json
 from utils.report.sentences import by_set
 from utils.score.comparison import Decode
-from utils.score.score_files import read_json
 
 WORD_TIMES = "word_times.json"  # in the experiment's directory
 EXPLANATION = """\

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from utils.data.lists import read_list
+from utils.filesystem import read_json
 from utils.report.sentences import TITLES
 from utils.score.comparison import Decode, main_figures, shown_rows
 from utils.score.metrics import METRICS
-from utils.score.score_files import read_json, read_statistics
+from utils.score.score_files import read_statistics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from utils.errors import UserError
-from utils.filesystem import atomic_directory, atomic_open
+from utils.filesystem import atomic_directory, atomic_open, read_json
 from utils.score.alignment import show
 from utils.score.metrics import Measurement, Utterance
 from utils.score.suspects import Suspect
@@ -57,26 +57,6 @@ def training_summary(exp_dir: Path) -> dict[str, Any]:
     """train_summary.json of an experiment; empty if nothing was trained there."""
     path = exp_dir / "train_summary.json"
     return read_json(path, "Train again: pyscripts/train.py") if path.exists() else {}
-
-
-def read_json(path: Path, remedy: str) -> Any:
-    """The contents of a JSON file.
-
-    Raises:
-        UserError: it cannot be read or is no JSON; the message ends with ``remedy``.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}. {remedy}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: {error}. {remedy}") from None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Indented JSON with a final line end; the file appears whole or not at all."""
-    with atomic_open(path) as stream:
-        stream.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def statistics_lines(measurement: Measurement) -> str:

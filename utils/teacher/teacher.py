@@ -22,8 +22,9 @@ from utils.data.lists import read_list, write_list
 from utils.data.machine_made import Untranslated, judge, write_translations
 from utils.download.base_model import ORIGIN, is_ct2_directory
 from utils.errors import UserError
+from utils.filesystem import read_json, write_json
 from utils.provenance import git_commit, versions
-from utils.score.score_files import read_json, write_json, write_suspects
+from utils.score.score_files import write_suspects
 
 if TYPE_CHECKING:
     from utils.decode.decoder import Decoder
@@ -92,7 +93,8 @@ def decode(teacher: Teacher, data_dir: Path, audio: Mapping[str, str], job: int 
 def _translate(audio: Mapping[str, str], decoder: Decoder, log_mel: LogMel, batch_size: int,
                allow_pipes: bool) -> tuple[dict[str, str], dict[str, float]]:
     """Hypotheses and seconds by key; at Whisper's native window, because nobody tuned the teacher for another."""
-    from utils.decode.decoder import FULL_WINDOW, decode_set, plan_batches
+    from utils.audio.constants import FULL_WINDOW
+    from utils.decode.decoder import decode_set, plan_batches
     from utils.train.dataset import Utterance
 
     seconds: dict[str, float] = {}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
+from utils.audio.constants import FULL_WINDOW
 from utils.config import PaddingOptions
 
 # An item as the dataset takes it: which utterance, and how many frames its batch is padded to.
@@ -87,8 +88,8 @@ class FrameBatchSampler(Sampler[list[Item]]):
     as the first epoch drew them, padding included; only their order changes.
     """
 
-    def __init__(self, num_frames: Sequence[int], max_frames: int, padding: PaddingOptions, *, window: int = 3000,
-                 max_utterances: int = 0, seed: int = 0, shuffle: bool = True, rank: int = 0,
+    def __init__(self, num_frames: Sequence[int], max_frames: int, padding: PaddingOptions, *,
+                 window: int = FULL_WINDOW, max_utterances: int = 0, seed: int = 0, shuffle: bool = True, rank: int = 0,
                  num_ranks: int = 1, fixed: bool = False) -> None:
         self.num_frames = np.asarray(num_frames)
         self.max_frames = max_frames

@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import WhisperTokenizerFast
 
+from utils.audio.constants import FRAMES_PER_SECOND
 from utils.audio.loading import audio_seconds, load_audio
 from utils.config import Lists, require_file
 from utils.data.lists import keys_by_audio, read_list
@@ -183,5 +184,5 @@ def split_batch(batch: dict[str, Any], max_frames: int) -> list[dict[str, Any]]:
 
 def describe(dataset: MultitaskDataset) -> str:
     """One line for the log: how many targets of how many utterances, and how long they are."""
-    minutes = math.fsum(dataset.num_frames) / 6000
+    minutes = math.fsum(dataset.num_frames) / (60 * FRAMES_PER_SECOND)
     return f"{dataset.num_targets} targets of {len(dataset)} utterances, {minutes:.1f} minutes"

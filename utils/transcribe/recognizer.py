@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from utils.audio.loading import SAMPLE_RATE, WINDOW_SECONDS
+from utils.audio.constants import FULL_WINDOW, SAMPLE_RATE, WINDOW_SECONDS
 from utils.audio.voice_activity import Span, find_speech, merge_spans
 from utils.data.languages import language_code
 from utils.data.lists import TASKS
 from utils.data.prompts import hotword_ids, load_tokenizer
 from utils.decode.ct2_decoder import Ct2Decoder, resolve_runtime
-from utils.decode.decoder import FULL_WINDOW, Batch, plan_batches
+from utils.decode.decoder import Batch, plan_batches
 from utils.errors import UserError
 from utils.features.log_mel import LogMel
 from utils.model.ct2_directory import read_window

@@ -8,7 +8,8 @@ from typing import BinaryIO
 import numpy as np
 import soxr
 
-from utils.audio.loading import SAMPLE_RATE, WINDOW_SECONDS, frame_samples
+from utils.audio.constants import SAMPLE_RATE, WINDOW_SECONDS
+from utils.audio.loading import frame_samples
 from utils.audio.voice_activity import Span, find_speech
 from utils.errors import UserError
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from download_fleurs import CONFIGS, SETS, fleurs_languages
 
-from utils.audio.loading import WINDOW_SECONDS
+from utils.audio.constants import WINDOW_SECONDS
 from utils.cli import make_parser, run_main
 from utils.data.corpus_lists import LeftOut, Utterance, add_prepare_options, write_lists
 from utils.errors import UserError
