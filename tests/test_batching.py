@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.config import PADDING_POLICIES, PaddingOptions
-from utils.train.batching import FrameBatchSampler, Item, draw_padding, pack
+from utils.features.feature_set import pack
+from utils.train.batching import FrameBatchSampler, Item, draw_padding
 
 WINDOW = 3000
 LENGTHS = st.lists(st.integers(1, WINDOW), min_size=1, max_size=120) | st.lists(  # sparse, or full batches

@@ -13,11 +13,12 @@ from transformers import WhisperForConditionalGeneration, WhisperTokenizerFast
 
 from utils.audio.constants import FULL_WINDOW
 from utils.data.prompts import load_tokenizer
+from utils.decode.batches import decode_set, plan_batches
 from utils.decode.ct2_decoder import Ct2Decoder, resolve_runtime
-from utils.decode.decoder import TransformersDecoder, decode_set, plan_batches
+from utils.decode.transformers_decoder import TransformersDecoder
 from utils.errors import UserError
-from utils.model.modeling import load_base_model
-from utils.train.dataset import Utterance
+from utils.features.feature_set import Utterance
+from utils.model.checkpoints import load_base_model
 
 # Long enough that the tiny model ends before the token limit.
 UTTERANCES = [Utterance("310", 310, ["a|fr|transcribe", "a|fr|translate"]), Utterance("402", 402, ["b|zh|translate"]),

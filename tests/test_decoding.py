@@ -11,19 +11,13 @@ from transformers import WhisperForConditionalGeneration, WhisperTokenizerFast
 
 from utils.audio.constants import FULL_WINDOW
 from utils.data.prompts import load_tokenizer, prompt_ids
-from utils.decode.decoder import (
-    Batch,
-    Decoder,
-    Search,
-    TransformersDecoder,
-    decode_set,
-    looping,
-    plan_batches,
-    token_limit,
-)
+from utils.decode.batches import Batch, decode_set, plan_batches
+from utils.decode.decoder import Decoder, Search, looping, token_limit
+from utils.decode.transformers_decoder import TransformersDecoder
 from utils.errors import UserError
-from utils.model.modeling import MultitaskWhisper, load_base_model
-from utils.train.dataset import Utterance, stack_feats
+from utils.features.feature_set import Utterance, stack_feats
+from utils.model.checkpoints import load_base_model
+from utils.model.modeling import MultitaskWhisper
 
 # Long enough that the tiny model ends before the token limit.
 UTTERANCES = [Utterance("310", 310, ["a|fr|transcribe", "a|fr|translate"]),

@@ -16,14 +16,15 @@ from tiny_whisper import make_tiny_whisper
 
 from utils.config import Lists
 from utils.data.prompts import load_tokenizer
+from utils.decode.batches import decode_set, plan_batches
 from utils.decode.ct2_decoder import Ct2Decoder
-from utils.decode.decoder import TransformersDecoder, decode_set, plan_batches
+from utils.decode.transformers_decoder import TransformersDecoder
 from utils.errors import UserError
 from utils.export import convert, convert_finetuning_peft_model_into_whisper, merge
 from utils.export.ct2_check import check_ct2
+from utils.features.feature_set import open_set
 from utils.features.log_mel import LogMel
-from utils.model.modeling import load_tuned_model
-from utils.train.dataset import open_set
+from utils.model.checkpoints import load_tuned_model
 
 
 @pytest.fixture(scope="module")

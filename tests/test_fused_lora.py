@@ -13,8 +13,8 @@ from peft.tuners.lora import Linear as LoraLinear
 from torch import nn
 
 from utils.config import LoraOptions
-from utils.model.lora import FusedLoraLinear, fuse_lora
-from utils.model.modeling import add_lora, load_base_model
+from utils.model.checkpoints import load_base_model
+from utils.model.lora import FusedLoraLinear, add_lora, fuse_lora
 
 
 class Layers(nn.Module):

@@ -8,7 +8,7 @@ import pytest
 
 from utils.cli import log, run_main
 from utils.errors import UserError
-from utils.jobs.job_request import write_header
+from utils.jobs.job_log import write_header
 from utils.masking import mask_secrets
 from utils.provenance import provenance
 from utils.train.arguments import training_arguments

@@ -19,8 +19,9 @@ from test_report import add_decode, references
 from utils.data.lists import write_list
 from utils.errors import UserError
 from utils.filesystem import write_json
+from utils.model.origin import base_model_name
 from utils.publish.hub_upload import plan
-from utils.publish.model_card import Origin, base_model_name, open_experiment
+from utils.publish.model_card import Origin, open_experiment
 
 ROOT = Path(__file__).resolve().parents[1]
 DIRECTORIES = ("adapter", "merged", "ct2_int8")

@@ -17,17 +17,12 @@ from transformers import WhisperForConditionalGeneration, WhisperTokenizerFast
 from utils.config import LoraOptions
 from utils.data.prompts import load_tokenizer
 from utils.errors import UserError
-from utils.model.modeling import (
-    MultitaskWhisper,
-    add_lora,
-    count_parameters,
-    is_adapter,
-    load_base_model,
-    load_tuned_model,
-    to_stock,
-)
+from utils.features.feature_set import Utterance
+from utils.model.checkpoints import is_adapter, load_base_model, load_tuned_model, to_stock
+from utils.model.lora import add_lora, count_parameters
+from utils.model.modeling import MultitaskWhisper
 from utils.model.sampled_silence import SampledSilence
-from utils.train.dataset import MultitaskCollator, MultitaskDataset, Utterance
+from utils.train.dataset import MultitaskCollator, MultitaskDataset
 
 WINDOW = 3000
 # Audio of unlike lengths with one to three targets: rows of the batch end in padding.

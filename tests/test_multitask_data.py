@@ -15,18 +15,11 @@ from utils.config import Lists
 from utils.data.lists import write_list
 from utils.data.prompts import load_tokenizer
 from utils.errors import UserError
+from utils.features.feature_set import Utterance, open_set, stack_feats
 from utils.features.log_mel import LogMel, silence_level
+from utils.model.modeling import IGNORED
 from utils.model.sampled_silence import SampledSilence
-from utils.train.dataset import (
-    IGNORED,
-    MultitaskCollator,
-    MultitaskDataset,
-    Utterance,
-    describe,
-    open_set,
-    split_batch,
-    stack_feats,
-)
+from utils.train.dataset import MultitaskCollator, MultitaskDataset, describe, split_batch
 
 MakeWav = Callable[..., Path]
 END = 50257

@@ -13,9 +13,10 @@ from made_corpus import write_set
 
 from utils.config import Lists
 from utils.data.prompts import load_tokenizer
+from utils.decode.batches import decode_set, plan_batches
 from utils.decode.ct2_decoder import Ct2Decoder
 from utils.decode.decode_directory import write_decode_directory
-from utils.decode.decoder import TransformersDecoder, decode_set, plan_batches
+from utils.decode.transformers_decoder import TransformersDecoder
 from utils.errors import UserError
 from utils.export.parity import (
     Parity,
@@ -27,12 +28,12 @@ from utils.export.parity import (
     write_record,
 )
 from utils.export.parity_causes import CONVERSION, NEAR_TIE, PADDING, QUANTIZATION, ROUNDING, SEARCH, cause, examine
+from utils.features.feature_set import open_set
 from utils.features.log_mel import LogMel
 from utils.filesystem import write_json
-from utils.model.modeling import load_tuned_model
+from utils.model.checkpoints import load_tuned_model
 from utils.score.metrics import ScoringOptions, pair_texts
 from utils.score.score_directory import score_directory
-from utils.train.dataset import open_set
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCES = {"a|fr|transcribe": "un deux trois quatre", "b|fr|transcribe": "cinq six sept huit",

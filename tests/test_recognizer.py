@@ -16,8 +16,8 @@ from utils.data.prompts import MAX_HOTWORD_TOKENS, load_tokenizer
 from utils.decode.ct2_decoder import Ct2Decoder
 from utils.errors import UserError
 from utils.export import convert, merge
+from utils.features.feature_set import Utterance
 from utils.features.log_mel import LogMel, pad_frames
-from utils.train.dataset import Utterance
 from utils.transcribe.recognizer import Recognizer
 
 TALK = np.concatenate([silence(1), speak(3), silence(2), speak(3, 2), silence(1.5), speak(4, 3), silence(0.5)])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from utils.data.lists import read_list, write_list
+from utils.decode.decode_directory import read_decode_info
 from utils.errors import UserError
 from utils.filesystem import write_json
 from utils.provenance import provenance
@@ -17,7 +18,6 @@ from utils.report.sentences import findings
 from utils.score.comparison import collect, compare
 from utils.score.metrics import ScoringOptions, pair_texts
 from utils.score.score_directory import score_directory
-from utils.score.score_files import read_decode_info
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = ("please", "enter", "your", "password", "the", "number", "Dialed,", "Service.", "press", "one", "two")

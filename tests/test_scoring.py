@@ -16,10 +16,11 @@ import sacrebleu
 from sclite import sclite
 
 from utils.data.lists import write_list
+from utils.decode.decode_directory import read_decode_info
 from utils.errors import UserError
 from utils.score.bootstrap import bootstrap_interval, paired_bootstrap, sum_clusters
 from utils.score.metrics import METRICS, ScoringOptions, measure, pair_texts, results
-from utils.score.score_files import read_decode_info, read_statistics, render
+from utils.score.score_files import read_statistics, render
 
 ROOT = Path(__file__).resolve().parents[1]
 DECODE = {"system": "base", "set": "test", "seconds": 2.5, "audio_seconds": 20.0}

@@ -83,10 +83,10 @@ def decode(args: argparse.Namespace, lists: Mapping[str, list[str]], window: str
     """Hypotheses of all keys, each language's with its own list, and the seconds of decoding."""
     from utils.audio.loading import load_audio
     from utils.data.prompts import hotword_ids, load_tokenizer
+    from utils.decode.batches import decode_set, plan_batches
     from utils.decode.ct2_decoder import Ct2Decoder
-    from utils.decode.decoder import decode_set, plan_batches
+    from utils.features.feature_set import Utterance
     from utils.features.log_mel import LogMel
-    from utils.train.dataset import Utterance
 
     tokenizer, log_mel = load_tokenizer(args.ct2), LogMel(args.ct2)
     decoder = Ct2Decoder(args.ct2, tokenizer, beam_size=args.beam_size)

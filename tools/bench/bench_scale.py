@@ -104,8 +104,8 @@ def _train(num_keys: int, args: argparse.Namespace) -> dict[str, float]:
     from tools.bench.trainers import StepTimer
     from utils.config import load_config
     from utils.data.prompts import load_tokenizer
-    from utils.model.lora import fuse_lora
-    from utils.model.modeling import add_lora, load_base_model
+    from utils.model.checkpoints import load_base_model
+    from utils.model.lora import add_lora, fuse_lora
     from utils.train.arguments import training_arguments
     from utils.train.trainer import make_trainer
 
@@ -154,8 +154,9 @@ def _write_set(directory: Path, num_keys: int, model: Path) -> None:
 def _open(directory: Path, model: Path, tokenizer: Any) -> Any:
     from utils.config import Lists
     from utils.data.lists import read_list
+    from utils.features.feature_set import open_set
     from utils.features.log_mel import LogMel
-    from utils.train.dataset import MultitaskDataset, open_set
+    from utils.train.dataset import MultitaskDataset
 
     utterances, read_feats = open_set(Lists(feats_scp=str(directory / "feats.scp")), "data.train", LogMel(model))
     return MultitaskDataset(utterances, read_feats, read_list(directory / "text"), tokenizer)

@@ -24,8 +24,9 @@ from utils.audio.loading import load_audio
 from utils.cli import run_main
 from utils.data.lists import read_list
 from utils.data.prompts import load_tokenizer
+from utils.features.feature_set import Utterance
 from utils.features.log_mel import LogMel
-from utils.train.dataset import MultitaskDataset, Utterance
+from utils.train.dataset import MultitaskDataset
 
 _FIGURES = ("positions", "cosine", "divergence", "same", "loss")
 TAIL = 50  # frames that decoding adds to a short window
@@ -55,11 +56,12 @@ def compare(model_dir: Path, data: Path, utterances: int, counts: list[int]) -> 
     """Way of padding -> its figures; means over utterances (positions, cosine) and tokens (the rest)."""
     import torch
 
-    from utils.model.modeling import load_base_model
+    from utils.model.checkpoints import load_base_model
     from utils.train.dataset import MultitaskCollator
 
     model, dataset = load_base_model(model_dir).eval(), _dataset(model_dir, data, utterances)
-    ways = {"whole": (FULL_WINDOW, 0), **{f"sample of {count}": (FULL_WINDOW, count) for count in counts}, "cut": (0, 0)}
+    samples = {f"sample of {count}": (FULL_WINDOW, count) for count in counts}
+    ways = {"whole": (FULL_WINDOW, 0), **samples, "cut": (0, 0)}
     figures = {name: dict.fromkeys((*_FIGURES, "seconds"), 0.0) for name in ways}
     tokens = 0
     with torch.inference_mode():

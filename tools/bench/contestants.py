@@ -21,12 +21,14 @@ from utils.audio.constants import SAMPLE_RATE
 from utils.config import Lists, PredictConfig
 from utils.data.lists import TASKS, parse_key, write_list
 from utils.data.prompts import load_tokenizer
+from utils.decode.batches import decode_set, plan_batches
 from utils.decode.ct2_decoder import Ct2Decoder
-from utils.decode.decoder import Decoder, TransformersDecoder, decode_set, plan_batches
+from utils.decode.decoder import Decoder
+from utils.decode.transformers_decoder import TransformersDecoder
+from utils.features.feature_set import open_set
 from utils.features.log_mel import LogMel
-from utils.model.modeling import load_base_model
+from utils.model.checkpoints import load_base_model
 from utils.score.metrics import METRICS, ScoringOptions, measure, pair_texts
-from utils.train.dataset import open_set
 from utils.transcribe.recognizer import Recognizer
 
 Audio = Mapping[str, list[str]]  # audio file -> its keys

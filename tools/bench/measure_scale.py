@@ -69,8 +69,9 @@ def lists(num_keys: int) -> None:
     """Opening a set of ``num_keys`` keys, as every training process does."""
     from utils.config import Lists
     from utils.data.lists import read_list
+    from utils.features.feature_set import open_set
     from utils.features.log_mel import LogMel
-    from utils.train.dataset import MultitaskDataset, open_set
+    from utils.train.dataset import MultitaskDataset
 
     class Mels(LogMel):
         def __init__(self) -> None:
@@ -98,7 +99,8 @@ def batches(num_utterances: int) -> None:
     from utils.config import PaddingOptions
     from utils.train.batching import FrameBatchSampler
 
-    frames = np.random.default_rng(0).gamma(4, 180, num_utterances).clip(50, FULL_WINDOW).astype(int)  # 7.2 s on average
+    frames = np.random.default_rng(0).gamma(4, 180, num_utterances)  # 7.2 s on average
+    frames = frames.clip(50, FULL_WINDOW).astype(int)
     with measured(f"making a sampler of {num_utterances} utterances, {frames.sum() / 360_000:.0f} h"):
         sampler = FrameBatchSampler(frames, 24_000, PaddingOptions(policy="uniform", max_frames=300), num_ranks=32)
     with measured("drawing an epoch"):

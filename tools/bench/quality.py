@@ -93,12 +93,12 @@ def score(model: Path, adapter: Path, data: Path, window: str,
     """
     from utils.config import Lists, PredictConfig
     from utils.data.prompts import load_tokenizer
+    from utils.decode.batches import decode_set, plan_batches
     from utils.decode.ct2_decoder import Ct2Decoder
-    from utils.decode.decoder import decode_set, plan_batches
     from utils.export import convert, merge
+    from utils.features.feature_set import open_set
     from utils.features.log_mel import LogMel
     from utils.score.metrics import ScoringOptions, measure, pair_texts, results
-    from utils.train.dataset import open_set
 
     exported = adapter / "ct2"
     if not exported.exists():

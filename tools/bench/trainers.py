@@ -30,12 +30,13 @@ from utils.audio.loading import load_audio
 from utils.config import Config, Lists, LoraOptions, load_config
 from utils.data.lists import read_list
 from utils.data.prompts import load_tokenizer, prompt_ids, text_ids
+from utils.features.feature_set import Utterance, open_set
 from utils.features.log_mel import LogMel, pad_frames
-from utils.model.lora import fuse_lora
-from utils.model.modeling import add_lora, load_base_model
+from utils.model.checkpoints import load_base_model
+from utils.model.lora import add_lora, fuse_lora
 from utils.train.arguments import training_arguments
 from utils.train.batching import FrameBatchSampler
-from utils.train.dataset import MultitaskDataset, Utterance, open_set
+from utils.train.dataset import MultitaskDataset
 from utils.train.finetune import tune
 from utils.train.trainer import make_trainer
 

@@ -49,3 +49,11 @@ def merge_spans(spans: list[Span], max_seconds: float, max_gap_seconds: float) -
         else:
             merged.append(span)
     return merged
+
+
+def speech_bounds(samples: np.ndarray) -> tuple[int, int] | None:
+    """First and last sample of speech by faster-whisper's voice activity detection (silero); None without any."""
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+    found = get_speech_timestamps(samples, VadOptions(speech_pad_ms=0, min_silence_duration_ms=100))
+    return (found[0]["start"], found[-1]["end"]) if found else None

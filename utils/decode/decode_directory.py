@@ -10,7 +10,9 @@ from typing import Any
 
 from utils.data.lists import read_list, write_list
 from utils.errors import UserError
-from utils.filesystem import atomic_open
+from utils.filesystem import atomic_open, read_json
+
+DECODE_KEYS = ("system", "set", "seconds", "audio_seconds")
 
 
 def write_decode_directory(directory: Path, hypotheses: Mapping[str, str], info: Mapping[str, Any]) -> None:
@@ -55,3 +57,17 @@ def join_parts(directory: Path, num_jobs: int) -> int:
     for job in range(1, num_jobs + 1):
         shutil.rmtree(part_directory(directory, job))
     return len(hypotheses)
+
+
+def read_decode_info(decode_dir: str | Path) -> dict[str, Any]:
+    """decode.json, which says what was decoded, by what and how fast.
+
+    Raises:
+        UserError: missing, no JSON object, or without one of DECODE_KEYS.
+    """
+    path = Path(decode_dir) / "decode.json"
+    info = read_json(path, "Decode first: pyscripts/predict.py")
+    missing = [key for key in DECODE_KEYS if key not in info] if isinstance(info, dict) else DECODE_KEYS
+    if missing:
+        raise UserError(f"{path}: no {', '.join(missing)}. Decode again: pyscripts/predict.py")
+    return info

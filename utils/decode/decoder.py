@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import (
-    GenerationConfig,
-    GenerationMixin,
-    StoppingCriteria,
-    StoppingCriteriaList,
     WhisperTokenizerFast,
 )
-from transformers.modeling_outputs import BaseModelOutput
 
 from utils.audio.constants import FRAMES_PER_SECOND, FULL_WINDOW
-from utils.cli import progress_bar
 from utils.data.prompts import MAX_TARGET_TOKENS, PROMPT_TOKENS, prompt_ids
-from utils.model.modeling import MultitaskWhisper
-from utils.train.batching import pack
-from utils.train.dataset import Utterance, stack_feats
+from utils.features.feature_set import Utterance, stack_feats
 
 _FULL_WINDOWS_AT_ONCE = 8  # of utterances that are decoded again
 _LOOP_TOKENS, _LONGEST_PHRASE = 40, 16
-_MIN_FILL = 0.7  # of a batch's longest: so little is padding, even in a small set
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Utterances that are encoded together, and the frames they are padded to."""
-
-    utterances: list[Utterance]
-    num_frames: int
 
 
 @dataclass(frozen=True)
@@ -74,15 +55,6 @@ def looping(tokens: torch.Tensor) -> torch.Tensor:
     for period in range(1, min(_LONGEST_PHRASE, tokens.shape[1] - _LOOP_TOKENS) + 1):
         found |= (tokens[:, -_LOOP_TOKENS:] == tokens[:, -_LOOP_TOKENS - period:-period]).all(dim=1)
     return found
-
-
-class _LoopStop(StoppingCriteria):
-    """Ends hypotheses that loop, so that the others of the batch need not wait for them."""
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-        if input_ids.shape[1] % 8:  # now and then is enough
-            return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
-        return looping(input_ids)
 
 
 def _is_endless(tokens: Tokens, limit: int) -> bool:
@@ -157,83 +129,3 @@ class Decoder(ABC):
                                    for found, other in zip(tokens[row], again, strict=True)]
 
 
-def plan_batches(utterances: Sequence[Utterance], max_frames: int, window: str, tail_frames: int = 0) -> list[Batch]:
-    """Utterances with as many targets and of like length together, longest first.
-
-    Args:
-        max_frames: budget of a batch, padding counted.
-        window: ``short`` pads to the batch's longest utterance, ``full`` to Whisper's 3000 frames.
-        tail_frames: silence after the longest utterance of a short window.
-    """
-    frames = [FULL_WINDOW if window == "full" else min(utterance.num_frames + tail_frames, FULL_WINDOW)
-              for utterance in utterances]
-    batches = []
-    for num_targets in sorted({len(utterance.keys) for utterance in utterances}, reverse=True):
-        group = [index for index, utterance in enumerate(utterances) if len(utterance.keys) == num_targets]
-        group.sort(key=lambda index: -utterances[index].num_frames)
-        batches += [Batch([utterances[index] for index in batch], max(frames[index] for index in batch))
-                    for batch in pack(group, frames, max_frames, min_fill=_MIN_FILL)]
-    return batches
-
-
-def decode_set(decoder: Decoder, read_feats: Callable[[str], np.ndarray],
-               batches: Sequence[Batch]) -> tuple[dict[str, str], float]:
-    """Hypotheses of all batches, and the seconds it took, reading of features included.
-
-    A decoder with several workers gets several batches at once.
-    """
-    def decode(batch: Batch) -> dict[str, str]:
-        feats = [read_feats(utterance.source) for utterance in batch.utterances]
-        hypotheses = decoder(batch.utterances, feats, batch.num_frames)
-        bar.update(len(batch.utterances))
-        return hypotheses
-
-    started = time.perf_counter()
-    total = sum(len(batch.utterances) for batch in batches)
-    hypotheses: dict[str, str] = {}
-    with progress_bar("decoding", total) as bar, ThreadPoolExecutor(decoder.workers) as pool:
-        for texts in pool.map(decode, batches):
-            hypotheses |= texts
-    return hypotheses, time.perf_counter() - started
-
-
-class TransformersDecoder(Decoder):
-    """Greedy or beam search with a model from :mod:`utils.model.modeling`.
-
-    Args:
-        model: on its device, in its precision; is put into evaluation mode.
-    """
-
-    def __init__(self, model: MultitaskWhisper, tokenizer: WhisperTokenizerFast, beam_size: int = 1) -> None:
-        super().__init__(tokenizer, beam_size)
-        self.model = model.eval()
-
-    @torch.inference_mode()
-    def encode(self, features: np.ndarray) -> torch.Tensor:
-        """(batch, ceil(frames / 2), d_model) on the model's device."""
-        inputs = torch.from_numpy(features).to(self.model.device, self.model.dtype)
-        return self.model.model.encoder(inputs).last_hidden_state
-
-    @torch.inference_mode()
-    def generate(self, encoded: torch.Tensor, prompts: list[list[Tokens]], search: Search) -> list[list[Tokens]]:
-        """Tokens of every target; see :class:`Decoder`."""
-        model, stock = self.model, self.model.generation_config
-        rows = torch.tensor([row for row, targets in enumerate(prompts) for _ in targets], device=model.device)
-        inputs = torch.tensor([prompt for targets in prompts for prompt in targets], device=model.device)
-        config = GenerationConfig(
-            max_length=inputs.shape[1] + search.max_tokens, num_beams=search.beam_size, do_sample=False, use_cache=True,
-            no_repeat_ngram_size=search.no_repeat_ngram, eos_token_id=model.config.eos_token_id,
-            pad_token_id=model.config.pad_token_id, decoder_start_token_id=model.config.decoder_start_token_id,
-            suppress_tokens=stock.suppress_tokens or None, begin_suppress_tokens=stock.begin_suppress_tokens or None)
-        # Whisper's own generate() takes one task a batch and may run the encoder again to find the language.
-        outputs = GenerationMixin.generate(
-            model, generation_config=config, decoder_input_ids=inputs,
-            encoder_outputs=BaseModelOutput(last_hidden_state=encoded[rows]),
-            stopping_criteria=StoppingCriteriaList([_LoopStop()] if search.beam_size == 1 else []),
-            attention_mask=torch.ones(len(rows), encoded.shape[1], dtype=torch.long, device=model.device))
-        found = iter(outputs[:, inputs.shape[1]:].tolist())
-        return [[self._until_end(next(found)) for _ in targets] for targets in prompts]
-
-    def _until_end(self, tokens: Tokens) -> Tokens:
-        end = self.model.config.eos_token_id
-        return tokens[:tokens.index(end)] if end in tokens else tokens

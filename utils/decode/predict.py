@@ -13,14 +13,16 @@ from utils.cli import log
 from utils.config import Config, Lists, require_file
 from utils.data.lists import write_list
 from utils.data.prompts import load_tokenizer
+from utils.decode.batches import decode_set, plan_batches
 from utils.decode.ct2_decoder import Ct2Decoder
 from utils.decode.decode_directory import part_directory, write_decode_directory
-from utils.decode.decoder import Decoder, TransformersDecoder, decode_set, plan_batches
+from utils.decode.decoder import Decoder
 from utils.decode.process_memory import peak_mb, resident_mb
+from utils.decode.transformers_decoder import TransformersDecoder
 from utils.errors import UserError
+from utils.features.feature_set import open_set
 from utils.features.log_mel import LogMel
-from utils.model.modeling import is_adapter, load_tuned_model
-from utils.train.dataset import open_set
+from utils.model.checkpoints import is_adapter, load_tuned_model
 
 
 class Share(NamedTuple):

@@ -11,18 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from utils.download.archives import safe_extract
 from utils.cli import log
-from utils.filesystem import sha256_of
+from utils.download.archives import safe_extract
 from utils.errors import UserError
-from utils.filesystem import atomic_directory
+from utils.filesystem import atomic_directory, sha256_of
+from utils.model.origin import ORIGIN
+from utils.model.ct2_directory import is_ct2_directory
 
 LICENCE = "licence of OpenAI's Whisper weights: MIT, (c) 2022 OpenAI"
 REQUIRED = ("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer_config.json")
 MULTILINGUAL_VOCABULARY = 51865  # OpenAI's rule: an English-only one is smaller
 HUB_FILES = ["*.json", "*.txt", "*.safetensors"]  # no pickles
 HUB_SECONDS = 5.0
-ORIGIN = ".origin"  # names what a directory was made from
 
 # whisper-base is carried by two packages of the Python package index, as a CTranslate2 model cut in two.
 PIP_MODEL = "openai/whisper-base"
@@ -103,11 +103,6 @@ def _pickle_note(directory: Path) -> str:
     pickled = sorted([*directory.glob("*.bin"), *directory.glob("*.pt"), *directory.glob("*.ckpt")])
     return (f". {pickled[0].name} is a pickle, which is never loaded: it can run anything. Take a repository with "
             "model.safetensors, or convert it where you trust it" if pickled else "")
-
-
-def is_ct2_directory(path: Path) -> bool:
-    """Whether ``path`` looks like a directory written by a CTranslate2 converter."""
-    return (path / "model.bin").is_file() and any(path.glob("vocabulary.*"))
 
 
 def _from_directory(local: Path, target: Path) -> None:

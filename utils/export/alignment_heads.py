@@ -18,10 +18,10 @@ from transformers.modeling_outputs import BaseModelOutput
 from utils.audio.constants import FULL_WINDOW, POSITIONS_PER_SECOND, SAMPLE_RATE
 from utils.data.prompts import load_tokenizer, prompt_ids, text_ids
 from utils.export.word_times import Clip
+from utils.features.feature_set import stack_feats
 from utils.features.log_mel import LogMel
 from utils.filesystem import read_json, write_json
-from utils.model.modeling import load_base_model
-from utils.train.dataset import stack_feats
+from utils.model.checkpoints import load_base_model
 
 _FAR = 2.0  # seconds; what is further off is just wrong
 

@@ -10,9 +10,8 @@ from utils.data.prompts import load_tokenizer
 from utils.errors import UserError
 from utils.export.ct2_check import check_ct2
 from utils.filesystem import atomic_directory
-from utils.model.checkpoints import save_whole_model
+from utils.model.checkpoints import load_tuned_model, save_whole_model
 from utils.model.ct2_directory import write_window
-from utils.model.modeling import load_tuned_model
 
 # What CTranslate2 can store weights as; "" keeps the checkpoint's own precision.
 QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32", "")

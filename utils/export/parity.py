@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from utils.data.lists import read_list
+from utils.decode.decode_directory import read_decode_info
 from utils.errors import UserError
 from utils.filesystem import read_json, write_json
 from utils.score.comparison import MAIN_METRICS, SIGNIFICANT, compare_with, is_normalized, read_decode
 from utils.score.metrics import METRICS
-from utils.score.score_files import read_decode_info
 
 if TYPE_CHECKING:
     from transformers import WhisperTokenizerFast

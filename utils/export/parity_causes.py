@@ -16,14 +16,15 @@ from transformers.modeling_outputs import BaseModelOutput
 from utils.cli import log
 from utils.config import Lists
 from utils.data.prompts import load_tokenizer, prompt_ids, text_ids
+from utils.decode.batches import Batch, decode_set, plan_batches
 from utils.decode.ct2_decoder import Ct2Decoder
-from utils.decode.decoder import Batch, decode_set, plan_batches
+from utils.decode.decode_directory import read_decode_info
 from utils.export import convert
 from utils.export.parity import Difference
+from utils.features.feature_set import Utterance, open_set, stack_feats
 from utils.features.log_mel import LogMel
-from utils.model.modeling import MultitaskWhisper, load_base_model
-from utils.score.score_files import read_decode_info
-from utils.train.dataset import Utterance, open_set, stack_feats
+from utils.model.checkpoints import load_base_model
+from utils.model.modeling import MultitaskWhisper
 
 QUANTIZATION = "quantization (the float32 export agrees with the tuned model)"
 NEAR_TIE = "quantization at a near tie (the float32 export agrees; the tuned model all but chose the other token)"

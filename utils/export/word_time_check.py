@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from utils.audio.voice_activity import speech_bounds
 from utils.cli import log
-from utils.export.word_times import CLOSE, Bounds, Clip, WordTimes, join_recordings, measure, speech_bounds
+from utils.export.word_times import CLOSE, Bounds, Clip, WordTimes, join_recordings, measure
 
 if TYPE_CHECKING:
     from utils.export.alignment_heads import Heads

@@ -20,6 +20,7 @@ import numpy as np
 
 from utils.audio.constants import POSITIONS_PER_SECOND, SAMPLE_RATE, WINDOW_SECONDS
 from utils.audio.loading import load_audio
+from utils.audio.voice_activity import speech_bounds
 from utils.data.lists import parse_key, read_list
 from utils.errors import UserError
 
@@ -64,14 +65,6 @@ class WordTimes:
     def share_close(self) -> float:
         """Share of places where words meet at most CLOSE seconds outside the silence."""
         return float(np.mean(np.abs(self.errors) <= CLOSE))
-
-
-def speech_bounds(samples: np.ndarray) -> tuple[int, int] | None:
-    """First and last sample of speech by faster-whisper's voice activity detection (silero); None without any."""
-    from faster_whisper.vad import VadOptions, get_speech_timestamps
-
-    found = get_speech_timestamps(samples, VadOptions(speech_pad_ms=0, min_silence_duration_ms=100))
-    return (found[0]["start"], found[-1]["end"]) if found else None
 
 
 def join_recordings(data_dir: Path, n_clips: int, seed: int = 0, bounds: Bounds = speech_bounds) -> list[Clip]:

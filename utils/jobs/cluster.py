@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.jobs.job_log import ProgressLine
-from utils.jobs.job_request import Request, SignalNote, failure_report, parse_request
+from utils.jobs.job_log import ProgressLine, failure_report
+from utils.jobs.job_request import Request, SignalNote, parse_request
 from utils.jobs.scheduler import JobState, Scheduler, SilentSchedulerError, ask
 from utils.jobs.scheduler_conf import find_conf, read_conf
 

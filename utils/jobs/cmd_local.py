@@ -39,17 +39,8 @@ from typing import IO
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from utils.errors import UserError
-from utils.jobs.job_log import ProgressLine
-from utils.jobs.job_request import (
-    Request,
-    SignalNote,
-    failure_report,
-    parse_request,
-    shell_code,
-    start_failure,
-    write_footer,
-    write_header,
-)
+from utils.jobs.job_log import ProgressLine, failure_report, start_failure, write_footer, write_header
+from utils.jobs.job_request import Request, SignalNote, parse_request, shell_code
 
 _GRACE_SECONDS = 5.0  # between asking jobs to stop and killing them
 

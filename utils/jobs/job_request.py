@@ -10,19 +10,13 @@ Standard library only: a driver must run before any environment is active.
 from __future__ import annotations
 
 import difflib
-import os
 import re
-import shlex
 import signal
-import socket
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from utils.errors import UserError
-from utils.masking import mask_secrets
 
 # What the recipe itself uses. A driver ignores what it has no use for, so that one cmd.sh serves several.
 RESOURCES = ("mem", "gpu", "num-threads", "num-nodes", "max-jobs-run", "time", "config", "dry-run", "shell")
@@ -184,50 +178,3 @@ def shell_code(code: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def start_failure(log: IO[bytes], arguments: Sequence[str], error: OSError) -> int:
-    """Write into the log that a command cannot be run; returns a shell's exit code for that."""
-    log.write(os.fsencode(f"{arguments[0]}: cannot be run: {error.strerror}\n"))
-    return 127 if isinstance(error, FileNotFoundError) else 126
-
-
-def write_header(log: IO[bytes], arguments: Sequence[str]) -> None:
-    """Begin a job's log as Kaldi does: the command (ready to be pasted, but for secrets), the host, the time."""
-    command = mask_secrets(shlex.join(arguments)).replace("\n", "\n# ")
-    host = socket.gethostname()
-    log.write(os.fsencode(f"# {command}\n# Running on host {host}\n# Started at {time.ctime()}\n#\n"))
-    log.flush()
-
-
-def write_footer(log: IO[bytes], code: int, seconds: float, threads: int = 1) -> None:
-    """End a job's log as Kaldi does: seconds and threads used, exit code, time."""
-    log.write(f"# Accounting: time={seconds:.0f} threads={threads}\n"
-              f"# Ended (code {code}) at {time.ctime()}, elapsed time {seconds:.0f} seconds\n".encode())
-
-
-def failure_report(request: Request, codes: dict[int, int], lines: int = 20) -> str:
-    """Say how many jobs failed, with the end of the first failed log and its path.
-
-    Args:
-        request: what was run.
-        codes: exit code by job id; those that are not 0 failed.
-        lines: how much of the log to show.
-    """
-    failed = [job for job in request.jobs if codes.get(job) != 0]
-    log = request.log_path(failed[0])
-    named = ", ".join(str(job) for job in failed[:10]) + (", ..." if len(failed) > 10 else "")
-    which = f" ({request.variable}={named})" if request.variable else ""
-    hint = ["(Its arguments went to the program as they are. If a shell shall read |, && and >, as in Kaldi's recipes, "
-            "put --shell true beside this driver's name in cmd.sh.)"] if request.lacks_shell else []
-    return "\n".join([f"{len(failed)} of {len(request.jobs)} jobs failed{which}; the first one's log ends:",
-                      *(f"  {line}" for line in _last_lines(log, lines)), *hint, f"The whole log: {log}"])
-
-
-def _last_lines(path: Path, number: int) -> list[str]:
-    try:
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - 100_000))
-            text = stream.read().decode("utf-8", "replace").removesuffix("\n")
-    except OSError as error:
-        return [f"({path}: {error.strerror})"]
-    # Of a progress bar, which rewrites its line, the last state is enough.
-    return [line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n")[-number:]]

@@ -18,15 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from utils.jobs.job_request import (
-    Request,
-    SignalNote,
-    parse_request,
-    shell_code,
-    start_failure,
-    write_footer,
-    write_header,
-)
+from utils.jobs.job_log import start_failure, write_footer, write_header
+from utils.jobs.job_request import Request, SignalNote, parse_request, shell_code
 
 
 def run_job(request: Request, job: int) -> int:

@@ -1,4 +1,7 @@
-"""Which window an exported model was tuned for: a key in CTranslate2's config.json, which other runtimes ignore."""
+"""CTranslate2's directories: what is one, and which window its model was tuned for.
+
+The window is a key in config.json, which other runtimes ignore.
+"""
 
 from __future__ import annotations
 
@@ -25,3 +28,8 @@ def read_window(model_dir: Path) -> str:
     except (OSError, ValueError) as error:
         raise UserError(f"{model_dir}/config.json: cannot be read: {error}; export the model again") from None
     return "short" if config.get("window") == "short" else "full"
+
+
+def is_ct2_directory(path: Path) -> bool:
+    """Whether ``path`` looks like a directory written by a CTranslate2 converter."""
+    return (path / "model.bin").is_file() and any(path.glob("vocabulary.*"))

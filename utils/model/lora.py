@@ -1,4 +1,4 @@
-"""PEFT's LoRA layer without its element-wise passes: the low-rank product is added by the matrix product itself.
+"""LoRA: adapters on the model's projections, and PEFT's layer without its element-wise passes.
 
 PEFT computes ``W x + b`` and ``s * B(A x)`` apart, then scales and adds: three more passes over the activations, kept
 for the backward pass. Here both directions are matrix products that accumulate in place, ``y += s * (x A^T) B^T``.
@@ -13,6 +13,10 @@ import torch
 from peft.tuners.lora import Linear as LoraLinear
 from torch import nn
 from torch.nn import functional
+from transformers import WhisperForConditionalGeneration
+
+from utils.config import LoraOptions
+from utils.errors import UserError
 
 
 class _LowRankUpdate(torch.autograd.Function):
@@ -68,3 +72,30 @@ def fuse_lora(model: nn.Module) -> int:
             module.__class__ = FusedLoraLinear
             count += 1
     return count
+
+
+def add_lora(model: WhisperForConditionalGeneration, options: LoraOptions) -> nn.Module:
+    """Freeze ``model`` and put trainable low-rank adapters on the named projections.
+
+    Raises:
+        UserError: a name fits no layer.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    known = {name.rsplit(".", 1)[-1] for name, module in model.named_modules()
+             if isinstance(module, nn.Linear) and ".layers." in name}
+    if not options.target_modules:
+        raise UserError(f"model.lora.target_modules is empty; Whisper has {', '.join(sorted(known))}")
+    unknown = sorted(set(options.target_modules) - known)
+    if unknown:
+        raise UserError(f"model.lora.target_modules: no layer {unknown[0]}; there are {', '.join(sorted(known))}")
+    side = "(encoder|decoder)" if options.encoder else "decoder"
+    pattern = rf".*\.{side}\.layers\..*\.({'|'.join(options.target_modules)})"
+    return get_peft_model(model, LoraConfig(r=options.r, lora_alpha=options.alpha, lora_dropout=options.dropout,
+                                            target_modules=pattern))
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """Trainable parameters and all parameters."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)

@@ -17,7 +17,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from utils.data.languages import language_name
 from utils.data.lists import parse_key, read_list
-from utils.download.base_model import ORIGIN
 from utils.errors import UserError
 from utils.filesystem import atomic_open, read_json, write_json
 from utils.report.exports import word_times_sentence
@@ -61,12 +60,6 @@ class Origin:
     def hub_licence(self) -> str:
         """``mit`` for OpenAI's weights unless something else is said; ``other`` where nothing is known."""
         return self.licence or ("mit" if self.base_name.startswith("openai/whisper") else "other")
-
-
-def base_model_name(base_dir: Path) -> str:
-    """What stage 0 made ``base_dir`` from: a name on the hub, or a directory."""
-    origin = base_dir / ORIGIN
-    return origin.read_text(encoding="utf-8").strip() if origin.is_file() else str(base_dir)
 
 
 @dataclass

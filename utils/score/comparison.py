@@ -12,11 +12,12 @@ import numpy as np
 
 from utils.cli import log
 from utils.data.lists import parse_key
+from utils.decode.decode_directory import DECODE_KEYS, read_decode_info
 from utils.errors import UserError
 from utils.filesystem import read_json
 from utils.score.bootstrap import PairedTest, paired_bootstrap
 from utils.score.metrics import METRICS
-from utils.score.score_files import DECODE_KEYS, Statistics, read_decode_info, read_statistics
+from utils.score.score_files import Statistics, read_statistics
 
 Row = dict[str, Any]
 """An object of results.json."""

@@ -20,7 +20,6 @@ from utils.score.metrics import Measurement, Utterance
 from utils.score.suspects import Suspect
 
 _BODY = "alignments.partial"
-DECODE_KEYS = ("system", "set", "seconds", "audio_seconds")
 
 
 class Statistics(NamedTuple):
@@ -37,20 +36,6 @@ class Rendered(NamedTuple):
     references: str
     hypotheses: str
     alignments: str
-
-
-def read_decode_info(decode_dir: str | Path) -> dict[str, Any]:
-    """decode.json, which says what was decoded, by what and how fast.
-
-    Raises:
-        UserError: missing, no JSON object, or without one of DECODE_KEYS.
-    """
-    path = Path(decode_dir) / "decode.json"
-    info = read_json(path, "Decode first: pyscripts/predict.py")
-    missing = [key for key in DECODE_KEYS if key not in info] if isinstance(info, dict) else DECODE_KEYS
-    if missing:
-        raise UserError(f"{path}: no {', '.join(missing)}. Decode again: pyscripts/predict.py")
-    return info
 
 
 def training_summary(exp_dir: Path) -> dict[str, Any]:

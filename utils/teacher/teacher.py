@@ -20,9 +20,10 @@ from utils.audio.loading import audio_seconds, load_audio
 from utils.cli import log
 from utils.data.lists import read_list, write_list
 from utils.data.machine_made import Untranslated, judge, write_translations
-from utils.download.base_model import ORIGIN, is_ct2_directory
 from utils.errors import UserError
 from utils.filesystem import read_json, write_json
+from utils.model.ct2_directory import is_ct2_directory
+from utils.model.origin import base_model_name
 from utils.provenance import git_commit, versions
 from utils.score.score_files import write_suspects
 
@@ -45,8 +46,7 @@ class Teacher:
     @property
     def name(self) -> str:
         """The name on the hub that the directory was made from, or else where it is."""
-        origin = self.directory / ORIGIN
-        return origin.read_text(encoding="utf-8").strip() if origin.is_file() else str(self.directory.resolve())
+        return base_model_name(self.directory.resolve())
 
     def cache(self, data_dir: Path) -> Path:
         """Where what it makes of data/SET is kept."""
@@ -94,8 +94,8 @@ def _translate(audio: Mapping[str, str], decoder: Decoder, log_mel: LogMel, batc
                allow_pipes: bool) -> tuple[dict[str, str], dict[str, float]]:
     """Hypotheses and seconds by key; at Whisper's native window, because nobody tuned the teacher for another."""
     from utils.audio.constants import FULL_WINDOW
-    from utils.decode.decoder import decode_set, plan_batches
-    from utils.train.dataset import Utterance
+    from utils.decode.batches import decode_set, plan_batches
+    from utils.features.feature_set import Utterance
 
     seconds: dict[str, float] = {}
     for key, source in audio.items():
@@ -119,10 +119,10 @@ def load_teacher(teacher: Teacher) -> tuple[Decoder, LogMel]:
     """
     from utils.data.prompts import load_tokenizer
     from utils.decode.ct2_decoder import Ct2Decoder
-    from utils.decode.decoder import TransformersDecoder
     from utils.decode.predict import best_device
+    from utils.decode.transformers_decoder import TransformersDecoder
     from utils.features.log_mel import LogMel
-    from utils.model.modeling import load_base_model
+    from utils.model.checkpoints import load_base_model
 
     directory = teacher.directory
     refuse_untrained(directory)

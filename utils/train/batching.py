@@ -9,6 +9,7 @@ from torch.utils.data import Sampler
 
 from utils.audio.constants import FULL_WINDOW
 from utils.config import PaddingOptions
+from utils.features.feature_set import pack
 
 # An item as the dataset takes it: which utterance, and how many frames its batch is padded to.
 Item = tuple[int, int]
@@ -32,28 +33,6 @@ def draw_padding(options: PaddingOptions, rng: np.random.Generator, longest: int
     if options.policy == "log-uniform":
         return int(np.expm1(rng.uniform(0.0, np.log1p(most))))
     return 0
-
-
-def pack(order: Sequence[int], num_frames: Sequence[float], max_frames: int, max_utterances: int = 0,
-         min_fill: float = 0.0) -> list[list[int]]:
-    """Cut ``order`` into batches of at most ``max_frames`` frames, counting padding to the batch's longest.
-
-    An utterance longer than ``max_frames`` is a batch of its own. ``max_utterances`` 0 means no limit on the count.
-
-    Args:
-        min_fill: how much of the batch's longest utterance each of the others must fill, at least.
-    """
-    batches: list[list[int]] = []
-    longest = shortest = 0.0
-    for index in order:
-        longest, shortest = max(longest, num_frames[index]), min(shortest, num_frames[index])
-        full = batches and (longest * (len(batches[-1]) + 1) > max_frames or shortest < min_fill * longest
-                            or len(batches[-1]) == max_utterances > 0)
-        if not batches or full:
-            batches.append([])
-            longest = shortest = num_frames[index]
-        batches[-1].append(index)
-    return batches
 
 
 def make_divisible(batches: list[list[int]], divisor: int) -> list[list[int]]:

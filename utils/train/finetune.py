@@ -18,14 +18,15 @@ from utils.data.lists import read_list
 from utils.data.machine_made import read_record
 from utils.data.prompts import load_tokenizer
 from utils.errors import UserError
+from utils.features.feature_set import open_set
 from utils.features.log_mel import LogMel
 from utils.filesystem import atomic_files, read_json, sha256_of, write_json
-from utils.model.checkpoints import save_whole_model
-from utils.model.lora import fuse_lora
-from utils.model.modeling import MultitaskWhisper, add_lora, count_parameters, load_base_model
+from utils.model.checkpoints import load_base_model, save_whole_model
+from utils.model.lora import add_lora, count_parameters, fuse_lora
+from utils.model.modeling import MultitaskWhisper
 from utils.provenance import ENVIRONMENT, record_environment
 from utils.train.arguments import training_arguments
-from utils.train.dataset import MultitaskDataset, describe, open_set
+from utils.train.dataset import MultitaskDataset, describe
 from utils.train.encoder_cache import require_frozen_encoder
 from utils.train.trainer import (
     HISTORY,

@@ -16,12 +16,12 @@ from utils.audio.voice_activity import Span, find_speech, merge_spans
 from utils.data.languages import language_code
 from utils.data.lists import TASKS
 from utils.data.prompts import hotword_ids, load_tokenizer
+from utils.decode.batches import Batch, plan_batches
 from utils.decode.ct2_decoder import Ct2Decoder, resolve_runtime
-from utils.decode.decoder import Batch, plan_batches
 from utils.errors import UserError
+from utils.features.feature_set import Utterance, stack_feats
 from utils.features.log_mel import LogMel
 from utils.model.ct2_directory import read_window
-from utils.train.dataset import Utterance, stack_feats
 
 _MAX_GAP_SECONDS = 0.6  # a longer silence ends a segment where the encoder takes short windows
 _TAIL_FRAMES = 50  # of silence after a batch's longest segment, as stage 5 has them
