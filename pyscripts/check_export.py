@@ -39,7 +39,8 @@ def main() -> None:
     parser.add_argument("exported", type=Path, nargs="+", help="scored decode directories of exports")
     args = parser.parse_args()
 
-    from utils.export.parity import difference_lines, fallback_notes, parity_table, read_record
+    from utils.export.parity import read_record
+    from utils.report.exports import difference_lines, fallback_notes, parity_table
 
     records = []
     for exported in args.exported:

@@ -55,8 +55,8 @@ def main() -> None:
     args = parse_args()
 
     from utils.data.data_directory import MergeOptions
-    from utils.data.machine_made import untranslated
-    from utils.teacher.teacher import Teacher, decode, label
+    from utils.teacher.labels import label, untranslated
+    from utils.teacher.teacher import Teacher, decode
 
     if not (args.data_dir / "transcribe").is_dir():
         log(f"{args.data_dir}: no transcripts, so nothing to translate")

@@ -47,12 +47,12 @@ def main() -> None:
     from utils.provenance import provenance
     from utils.report.audio_clips import clips
     from utils.report.exports import export_tables, word_times_sentence
-    from utils.report.plots import loss_plot, training_history
+    from utils.report.plots import loss_plot
     from utils.report.report_html import Report, render_html, set_report
     from utils.report.sentences import by_set, facts, findings, forgotten, reference_warnings
     from utils.report.utterances import list_utterances
     from utils.score.comparison import collect, compare
-    from utils.score.score_files import training_summary
+    from utils.train.records import training_history, training_summary
 
     decodes = collect(args.exp_dir)
     comparisons = compare(decodes, args.bootstrap)

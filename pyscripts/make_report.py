@@ -45,7 +45,7 @@ def main() -> None:
     from utils.report.results_md import bullets, render, screen_table
     from utils.report.sentences import facts, findings, forgotten, marked_rows, reference_warnings
     from utils.score.comparison import collect, compare
-    from utils.score.score_files import training_summary
+    from utils.train.records import training_summary
 
     decodes = collect(args.exp_dir)
     comparisons = compare(decodes, args.bootstrap)

@@ -18,20 +18,13 @@ from utils.decode.ct2_decoder import Ct2Decoder
 from utils.decode.decode_directory import write_decode_directory
 from utils.decode.transformers_decoder import TransformersDecoder
 from utils.errors import UserError
-from utils.export.parity import (
-    Parity,
-    compare,
-    difference_lines,
-    fallback_notes,
-    parity_table,
-    read_record,
-    write_record,
-)
+from utils.export.parity import Parity, compare, read_record, write_record
 from utils.export.parity_causes import CONVERSION, NEAR_TIE, PADDING, QUANTIZATION, ROUNDING, SEARCH, cause, examine
 from utils.features.feature_set import open_set
 from utils.features.log_mel import LogMel
 from utils.filesystem import write_json
 from utils.model.checkpoints import load_tuned_model
+from utils.report.exports import difference_lines, fallback_notes, parity_table
 from utils.score.metrics import ScoringOptions, pair_texts
 from utils.score.score_directory import score_directory
 

@@ -12,13 +12,14 @@ from made_corpus import write_set
 
 from utils.data.data_directory import MergeOptions, merge_task_lists, write_data_directory
 from utils.data.lists import read_list
-from utils.data.machine_made import read_record, untranslated
+from utils.data.machine_made import read_record
 from utils.errors import UserError
 from utils.report.experiments import joined_table
 from utils.report.sentences import marked_rows, reference_warnings, training_lines
 from utils.score.suspects import inspect_translation
 from utils.teacher import teacher as teacher_module
-from utils.teacher.teacher import Teacher, decode, label, load_teacher, refuse_untrained
+from utils.teacher.labels import label, untranslated
+from utils.teacher.teacher import Teacher, decode, load_teacher, refuse_untrained
 
 SAID_FR = "on a discuté de la question du budget pendant toute la journée hier soir"
 SAID_ZH = "而对楼市成交抑制作用最大的限购也成为地方政府的眼中钉"

@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 from utils.config import Config, load_config
 from utils.errors import UserError
 from utils.model.modeling import ShortContextEncoder
-from utils.report.plots import training_history
 from utils.train.encoder_cache import EncoderCache
 from utils.train.finetune import tune
-from utils.train.trainer import last_complete_checkpoint
+from utils.train.records import training_history
+from utils.train.resume import last_complete_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 ADAPTER = "adapter_model.safetensors"

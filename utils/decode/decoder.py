@@ -127,5 +127,3 @@ class Decoder(ABC):
                 for row, again in zip(rows, others, strict=True):
                     tokens[row] = [other[:limits[row]] if _is_endless(found, limits[row]) else found
                                    for found, other in zip(tokens[row], again, strict=True)]
-
-

@@ -1,4 +1,4 @@
-"""What the job drivers (cmd_local.py, ...) share: Kaldi's command line, log lines and failure report.
+"""What the job drivers (cmd_local.py, ...) share: Kaldi's command line and how a job ends.
 
 The contract is that of Kaldi's ``run.pl``::
 
@@ -176,5 +176,3 @@ class SignalNote:
 def shell_code(code: int) -> int:
     """An exit code as a shell counts it: 128 + N for a death by signal N, which Python calls -N."""
     return code if code >= 0 else 128 - code
-
-

@@ -109,5 +109,3 @@ def packed_causal_mask(segments: torch.Tensor) -> torch.Tensor:
     length = segments.shape[1]
     same = segments[:, :, None] == segments[:, None, :]
     return (same & torch.ones(length, length, dtype=torch.bool, device=segments.device).tril())[:, None]
-
-

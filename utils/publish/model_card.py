@@ -23,7 +23,7 @@ from utils.report.exports import word_times_sentence
 from utils.report.results_md import score_table
 from utils.report.sentences import TITLES, by_set, reference_warnings, training_lines
 from utils.score.comparison import MAIN_METRICS, SHOWN_METRICS, Decode, Row, collect, main_figures, shown_rows
-from utils.score.score_files import training_summary
+from utils.train.records import training_summary
 
 TEMPLATE = Path(__file__).parent / "templates"
 KNOWN_DATA = {  # by --corpus-name: what it is, its licence

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from utils.export.parity import Parity, difference_lines, fallback_notes, parity_rows, parity_table, read_record
+from tabulate import tabulate
+
+from utils.export.parity import Parity, read_record
 from utils.filesystem import read_json
 from utils.report.sentences import by_set
 from utils.score.comparison import Decode
+
+if TYPE_CHECKING:
+    pass
 
 WORD_TIMES = "word_times.json"  # in the experiment's directory
 EXPLANATION = """\
@@ -58,3 +64,64 @@ def screen_lines(decodes: Sequence[Decode]) -> list[str]:
 def export_tables(decodes: Sequence[Decode]) -> list[tuple[str, list[list[str]], list[str]]]:
     """For report.html: set, header and rows, notes."""
     return [(name, parity_rows(records), export_notes(records)) for name, records in records_by_set(decodes)]
+
+
+def parity_table(records: Sequence[Parity]) -> str:
+    """:func:`parity_rows` as a Markdown table."""
+    header, *rows = parity_rows(records)
+    align = ["left", "left"] + ["right"] * (len(header) - 2)
+    return tabulate(rows, header, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def parity_rows(records: Sequence[Parity]) -> list[list[str]]:
+    """Exports of one set beside the model they came from: size, speed, memory, figures, and how often they agree.
+
+    Returns:
+        The names of the columns, then a row for each system.
+    """
+    first = records[0]
+    figures = [(metric, language) for metric, language, *_ in first.figures if language == "all"]
+    header = ["system", "runs as", "MB", "audio s per s", "RAM MB", *(metric.upper() for metric, _ in figures),
+              "same hypotheses", "same tokens"]
+    before = {(metric, language): value for metric, language, value, _ in first.figures}
+    rows = [[first.tuned, "transformers", _number(first.tuned_size_mb), f"{first.tuned_speed:.1f}",
+             _number(first.tuned_memory_mb), *(f"{before[one]:.2f}" for one in figures), "–", "–"]]
+    for one in records:
+        after = {(metric, language): (value, value - old) for metric, language, old, value in one.figures}
+        rows.append([one.exported, one.compute_type + (" (!)" if one.fallback else ""), _number(one.size_mb),
+                     f"{one.speed:.1f}", _number(one.memory_mb),
+                     *("{:.2f} ({:+.2f})".format(*after[figure]) for figure in figures),
+                     f"{100 * one.n_same / max(one.n_hypotheses, 1):.1f} %", f"{one.same_tokens:.1f} %"])
+    return [header, *rows]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f}"
+
+
+def fallback_notes(records: Sequence[Parity]) -> list[str]:
+    """A sentence for every export that this machine cannot compute in the type asked for."""
+    return [f"(!) {one.exported} was written and checked as files, but the machine that decoded has no "
+            f"{one.quantization}: speed, memory and figures are those of {one.fallback}" for one in records
+            if one.fallback]
+
+
+def difference_lines(parity: Parity) -> list[str]:
+    """The first hypotheses that differ, where and why as far as it was examined."""
+    if not parity.differences:
+        return []
+    n_different = parity.n_hypotheses - parity.n_same
+    causes: dict[str, int] = {}
+    for one in parity.differences:
+        if one.cause:
+            causes[one.cause] = causes.get(one.cause, 0) + 1
+    counted = "; ".join(f"{count} x {cause}" for cause, count in sorted(causes.items()))
+    lines = [f"{parity.exported} on {parity.set}: {n_different} of {parity.n_hypotheses} hypotheses differ"
+             + (f"; {sum(causes.values())} examined: {counted}" if counted else "")]
+    for one in parity.examples():
+        where = f"token {one.position}: " + " / ".join(repr(token) if token else "the end" for token in one.tokens)
+        if one.probabilities:
+            where += ", to the tuned model of probability {:.2f} / {:.2f}".format(*one.probabilities)
+        lines += [f"  {one.key}: {where}{': ' + one.cause if one.cause else ''}",
+                  f"    {parity.tuned}: {one.tuned}", f"    {parity.exported}: {one.exported}"]
+    return lines

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from utils.data.lists import read_list
-from utils.filesystem import read_json
 from utils.report.sentences import TITLES
 from utils.score.comparison import Decode, main_figures, shown_rows
 from utils.score.metrics import METRICS
 from utils.score.score_files import read_statistics
+from utils.train.records import loss_curves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,16 +57,9 @@ def _figure(columns: int = 1) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
-def training_history(exp_dir: Path) -> list[dict[str, Any]]:
-    """What the trainer logged, train_history.json of stage 3; empty if nothing was trained there."""
-    path = exp_dir / "train_history.json"
-    return read_json(path, "Train again: pyscripts/train.py") if path.exists() else []
-
-
 def loss_plot(history: Sequence[Mapping[str, Any]]) -> str | None:
     """Training and development loss against the step; None without a loss."""
-    curves = {label: [(entry["step"], entry[name]) for entry in history if name in entry]
-              for name, label in (("loss", "training"), ("eval_loss", "development"))}
+    curves = loss_curves(history)
     if not any(curves.values()):
         return None
     figure, (axis,) = _figure()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from utils.errors import UserError
-from utils.filesystem import atomic_directory, atomic_open, read_json
+from utils.filesystem import atomic_directory, atomic_open
 from utils.score.alignment import show
 from utils.score.metrics import Measurement, Utterance
 from utils.score.suspects import Suspect
@@ -36,12 +36,6 @@ class Rendered(NamedTuple):
     references: str
     hypotheses: str
     alignments: str
-
-
-def training_summary(exp_dir: Path) -> dict[str, Any]:
-    """train_summary.json of an experiment; empty if nothing was trained there."""
-    path = exp_dir / "train_summary.json"
-    return read_json(path, "Train again: pyscripts/train.py") if path.exists() else {}
 
 
 def statistics_lines(measurement: Measurement) -> str:

@@ -9,30 +9,27 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from utils import ROOT
 from utils.audio.loading import audio_seconds, load_audio
 from utils.cli import log
 from utils.data.lists import read_list, write_list
-from utils.data.machine_made import Untranslated, judge, write_translations
 from utils.errors import UserError
 from utils.filesystem import read_json, write_json
 from utils.model.ct2_directory import is_ct2_directory
 from utils.model.origin import base_model_name
 from utils.provenance import git_commit, versions
-from utils.score.score_files import write_suspects
 
 if TYPE_CHECKING:
     from utils.decode.decoder import Decoder
     from utils.features.log_mel import LogMel
 
 UTTERANCES_AT_ONCE = 2000  # decoded between two writes
-_INFO = "teacher.json"
+INFO = "teacher.json"
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ def decode(teacher: Teacher, data_dir: Path, audio: Mapping[str, str], job: int 
         hypotheses |= texts
         seconds |= lengths
         _write_part(part, hypotheses, seconds)
-        write_json(cache / _INFO, {"teacher": teacher.name, "beam_size": teacher.beam_size,
+        write_json(cache / INFO, {"teacher": teacher.name, "beam_size": teacher.beam_size,
                                    "date": time.strftime("%Y-%m-%d %H:%M %Z"), "versions": versions(),
                                    "commit": git_commit(ROOT)})
     return len(hypotheses) - n_before
@@ -189,21 +186,3 @@ def join_parts(cache: Path) -> tuple[dict[str, str], dict[str, float]]:
         for part in parts:
             shutil.rmtree(part)
     return hypotheses, seconds
-
-
-def label(teacher: Teacher, data_dir: Path, wanted: Untranslated) -> dict[str, Any]:
-    """Make lists of what was decoded, and ``dropped.tsv`` of what is not fit for them.
-
-    Returns:
-        The record that is written beside the lists; its ``dropped`` counts by kind.
-    """
-    cache = teacher.cache(data_dir)
-    hypotheses, seconds = join_parts(cache)
-    kept, dropped = judge(wanted, hypotheses, seconds)
-    info = read_json(cache / _INFO, "Delete this directory and label again") if (cache / _INFO).exists() else {}
-    record = {"teacher": teacher.name, "beam_size": teacher.beam_size, **info, "decoded": len(wanted.audio),
-              "kept": len(kept), "dropped": dict(Counter(one.kind for one in dropped)), "human": wanted.n_human}
-    if wanted.audio:
-        write_suspects(cache / "dropped.tsv", dropped, defaultdict(str, hypotheses))
-    write_translations(data_dir, wanted, kept, record)
-    return record

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +11,14 @@ from transformers import WhisperTokenizerFast
 from transformers.trainer_utils import set_seed
 
 from utils.cli import log
-from utils.config import Config, Lists, load_config, require_file, save_config
+from utils.config import Config, Lists, require_file, save_config
 from utils.data.lists import read_list
 from utils.data.machine_made import read_record
 from utils.data.prompts import load_tokenizer
 from utils.errors import UserError
 from utils.features.feature_set import open_set
 from utils.features.log_mel import LogMel
-from utils.filesystem import atomic_files, read_json, sha256_of, write_json
+from utils.filesystem import atomic_files, sha256_of, write_json
 from utils.model.checkpoints import load_base_model, save_whole_model
 from utils.model.lora import add_lora, count_parameters, fuse_lora
 from utils.model.modeling import MultitaskWhisper
@@ -28,22 +26,9 @@ from utils.provenance import ENVIRONMENT, record_environment
 from utils.train.arguments import training_arguments
 from utils.train.dataset import MultitaskDataset, describe
 from utils.train.encoder_cache import require_frozen_encoder
-from utils.train.trainer import (
-    HISTORY,
-    LOSS_PLOT,
-    MultitaskTrainer,
-    last_complete_checkpoint,
-    make_trainer,
-    write_history,
-)
-
-SUMMARY = "train_summary.json"
-CONFIG = "config.yaml"
-DATA = "data.json"  # checksums of the lists and features trained on
-_WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
-# What a training leaves, in the order in which it can be removed and an interruption does no harm.
-_WRITTEN = (SUMMARY, "checkpoint-*", "runs", "adapter_*", "model*.safetensors*", LOSS_PLOT, HISTORY, ENVIRONMENT, DATA,
-            CONFIG)
+from utils.train.records import CONFIG, DATA, SUMMARY, WEIGHTS, write_history
+from utils.train.resume import already_trained, checkpoint_to_continue, data_checksums
+from utils.train.trainer import MultitaskTrainer, make_trainer
 
 
 def tune(config: Config, overwrite: bool = False) -> None:
@@ -65,7 +50,7 @@ def tune(config: Config, overwrite: bool = False) -> None:
     output_dir = Path(arguments.output_dir)
     # With several processes the first one tidies up, and the others look when it has.
     with arguments.main_process_first(desc="look at the output directory"):
-        complete = _already_trained(config, output_dir, overwrite and arguments.process_index == 0)
+        complete = already_trained(config, output_dir, overwrite and arguments.process_index == 0)
     if complete:
         log(f"{output_dir} holds this very training, complete; nothing to do (--overwrite true trains again)")
         return
@@ -83,9 +68,9 @@ def tune(config: Config, overwrite: bool = False) -> None:
     max_utterances = int(config.model.model_train_argv.get("per_device_train_batch_size") or 0)
     trainer = make_trainer(model, train, dev, tokenizer.eos_token_id, arguments, config.model, max_utterances,
                            config.predict.tail_frames)
-    checkpoint = _checkpoint_to_continue(config.model.model_train_argv.get("resume_from_checkpoint"), output_dir)
+    checkpoint = checkpoint_to_continue(config.model.model_train_argv.get("resume_from_checkpoint"), output_dir)
     if trainer.is_world_process_zero():
-        write_json(output_dir / DATA, _checksums(config))
+        write_json(output_dir / DATA, data_checksums(config))
         save_config(config, output_dir / CONFIG)
         record_environment(output_dir / ENVIRONMENT)
     if checkpoint:
@@ -93,89 +78,6 @@ def tune(config: Config, overwrite: bool = False) -> None:
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.is_world_process_zero():
         _finish(trainer, base_dir, tokenizer, summary)
-
-
-def _already_trained(config: Config, output_dir: Path, overwrite: bool) -> bool:
-    """Whether ``output_dir`` holds this training, complete; what is left of it is kept for resuming or removed."""
-    fault, complete = _other_training(config, output_dir), False
-    if not fault and (output_dir / SUMMARY).exists():
-        fault, complete = _changed_weights(output_dir), any((output_dir / name).exists() for name in _WEIGHTS)
-    if overwrite and (fault or complete):
-        for stale in (path for pattern in _WRITTEN for path in output_dir.glob(pattern)):
-            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-        return False
-    if fault:
-        raise UserError(f"{fault}; choose another directory (run.sh: --tag) or throw that training away with "
-                        "--overwrite true")
-    return complete
-
-
-def _other_training(config: Config, output_dir: Path) -> str:
-    """What shows that ``output_dir`` holds another training; empty if it holds this one or none."""
-    if not (output_dir / CONFIG).exists():
-        checkpoint = last_complete_checkpoint(output_dir)
-        return f"{checkpoint} is of an unknown training: there is no {CONFIG} beside it" if checkpoint else ""
-    if difference := _first_difference(_flat(load_config(output_dir / CONFIG)), _flat(config)):
-        return f"{output_dir} holds a training with other settings ({difference})"
-    data = output_dir / DATA
-    then = read_json(data, "Delete it to have it written again") if data.exists() else {}
-    now = _checksums(config)
-    changed = [name for name, checksum in then.items() if now.get(name) != checksum]
-    return f"{output_dir} holds a training on other data ({', '.join(changed)} changed since)" if changed else ""
-
-
-def _changed_weights(output_dir: Path) -> str:
-    """What shows that the result of a complete training is not what it was; weights that are gone are made again."""
-    for name, checksum in read_json(output_dir / SUMMARY, "Delete it to train again").get("checksums", {}).items():
-        if (output_dir / name).exists() and sha256_of(output_dir / name) != checksum:
-            return f"{output_dir / name} was changed since its training ended: put the old one back if you have it"
-    return ""
-
-
-def _checksums(config: Config) -> dict[str, str]:
-    """Checksums of the lists and features to train on, by path; of audio that is read itself only its list's."""
-    names = []
-    for lists in (config.data.train, config.data.test):
-        digests = str(Path(lists.feats_scp).parent / "utt2digest") if lists.feats_scp else ""
-        features = digests if Path(digests).is_file() else lists.feats_scp or lists.wav_scp
-        names += [lists.text, features]
-    return {name: sha256_of(Path(name)) for name in names if name and Path(name).is_file()}
-
-
-def _checkpoint_to_continue(named: str | bool | None, output_dir: Path) -> Path | None:
-    """The newest checkpoint of this training, or the one that ``resume_from_checkpoint`` names.
-
-    A checkpoint of another training is only where this one starts: once it has its own, it goes on from there.
-    """
-    newest = last_complete_checkpoint(output_dir)
-    if not isinstance(named, str) or not named:
-        return newest
-    if not (Path(named) / "trainer_state.json").is_file():
-        raise UserError(f"model.model_train_argv.resume_from_checkpoint: no checkpoint {named}; leave it empty to "
-                        "continue where this training stopped")
-    is_own = Path(named).resolve().parent == output_dir.resolve()
-    return Path(named) if is_own or newest is None else newest
-
-
-def _flat(config: Config) -> dict[str, Any]:
-    """What decides the result of a training, by dotted name."""
-    decisive = {"data": dataclasses.asdict(config.data), "model": dataclasses.asdict(config.model)}
-    # An interrupted training may be told where to go on, as older versions of transformers wanted it.
-    decisive["model"]["model_train_argv"].pop("resume_from_checkpoint", None)
-
-    def walk(value: Any, name: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            return {name: value}
-        return {key: leaf for part, below in value.items() for key, leaf in walk(below, f"{name}.{part}").items()}
-
-    return walk(decisive, "")
-
-
-def _first_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
-    for name in [*old, *new]:
-        if old.get(name) != new.get(name):
-            return f"{name.lstrip('.')}: {old.get(name)} there, {new.get(name)} now"
-    return ""
 
 
 def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizerFast) -> MultitaskDataset:
@@ -228,7 +130,7 @@ def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokeniz
         "n_train_audios": len(trainer.train_dataset),
         "torch_threads": torch.get_num_threads(),
         "processes": trainer.args.world_size,
-        "checksums": {name: sha256_of(output_dir / name) for name in _WEIGHTS if (output_dir / name).exists()},
+        "checksums": {name: sha256_of(output_dir / name) for name in WEIGHTS if (output_dir / name).exists()},
     }
     write_json(output_dir / SUMMARY, summary)
     log(f"{summary['steps']} steps in {summary['train_seconds']:.0f} s; best on the development set: "

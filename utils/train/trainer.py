@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,14 +12,13 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Seq2SeqTrainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from utils.config import ModelConfig, PaddingOptions
-from utils.filesystem import atomic_open, sync_directory
+from utils.filesystem import sync_directory
 from utils.model.modeling import ShortContextEncoder
 from utils.train.batching import FrameBatchSampler
 from utils.train.dataset import MultitaskCollator, MultitaskDataset, split_batch
 from utils.train.encoder_cache import EncoderCache
+from utils.train.records import write_history
 
-HISTORY = "train_history.json"
-LOSS_PLOT = "loss.png"
 _MOST_PADDING = 2  # a batch whose padding makes it more than twice its budget of frames is computed in parts
 
 
@@ -166,48 +164,6 @@ class LossCurve(TrainerCallback):
         """Called by the trainer."""
         if state.is_world_process_zero:
             write_history(state.log_history, Path(args.output_dir))
-
-
-def write_history(history: list[dict[str, float]], output_dir: Path) -> None:
-    """Write what the trainer logged as JSON and as a plot; checkpoints, which have it too, may be deleted."""
-    with atomic_open(output_dir / HISTORY) as stream:
-        json.dump(history, stream, indent=1)
-    plot_losses(history, output_dir / LOSS_PLOT)
-
-
-def plot_losses(history: list[dict[str, float]], path: Path) -> None:
-    """Training and development loss against the step, and the learning rate below, as a PNG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 5), layout="constrained")
-    losses, rates = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    for axis, name, label, style in ((losses, "loss", "training", "-"), (losses, "eval_loss", "development", "o-"),
-                                     (rates, "learning_rate", "learning rate", "-")):
-        points = [(entry["step"], entry[name]) for entry in history if name in entry]
-        if points:
-            axis.plot(*zip(*points, strict=True), style, label=label)
-    losses.set_ylabel("cross entropy per token")
-    losses.set_ylim(bottom=0)
-    if losses.lines:
-        losses.legend()
-    rates.set_ylabel("learning rate")
-    rates.set_xlabel("step")
-    for axis in (losses, rates):
-        axis.grid(alpha=0.3)
-    with atomic_open(path, "wb") as stream:
-        figure.savefig(stream, format="png", dpi=120)
-
-
-def last_complete_checkpoint(output_dir: Path) -> Path | None:
-    """The newest checkpoint whose ``trainer_state.json``, which is written last, is whole."""
-    checkpoints = sorted(output_dir.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    for checkpoint in reversed(checkpoints):
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text())
-        except (OSError, ValueError):
-            continue
-        return checkpoint
-    return None
 
 
 def make_trainer(model: torch.nn.Module, train: MultitaskDataset, dev: MultitaskDataset | None, end_token: int,
