@@ -39,12 +39,12 @@ def main() -> None:
     parser.add_argument("exported", type=Path, nargs="+", help="scored decode directories of exports")
     args = parser.parse_args()
 
-    from utils.export.parity import read_record
+    from utils.export.parity import read_parity
     from utils.report.exports import difference_lines, fallback_notes, parity_table
 
     records = []
     for exported in args.exported:
-        record = read_record(exported) if args.recorded else _compare(exported, args)
+        record = read_parity(exported) if args.recorded else _compare(exported, args)
         if record is None:
             raise UserError(f"{exported}: was not compared; leave --recorded out")
         records.append(record)
@@ -62,17 +62,17 @@ def main() -> None:
 
 def _compare(exported: Path, args: argparse.Namespace) -> "Parity":
     from utils.export.ct2_check import check_ct2
-    from utils.export.parity import compare, model_of, write_record
+    from utils.export.parity import compare_export, model_of, write_parity
 
     if args.merged_dir:
         check_ct2(model_of(exported), args.merged_dir)
-    parity = compare(args.tuned, exported, args.merged_dir)
+    parity = compare_export(args.tuned, exported, args.merged_dir)
     if (chosen := parity.spread(args.examine)) and args.merged_dir and args.feats_scp:
         from utils.config import Lists
         from utils.export.parity_causes import examine
 
         examine(chosen, args.merged_dir, Lists(feats_scp=str(args.feats_scp)), args.tuned, exported)
-    write_record(parity, exported)
+    write_parity(parity, exported)
     return parity
 
 

@@ -41,9 +41,9 @@ def main() -> None:
     if (args.num_jobs > 1 or args.combine) and not args.decode_dir:
         parser.error("several jobs need --decode-dir, where each writes its part")
     if args.combine:
-        from utils.decode.decode_directory import join_parts
+        from utils.decode.decode_directory import join_decode_parts
 
-        log(f"{args.decode_dir}: {join_parts(args.decode_dir, args.num_jobs)} hypotheses")
+        log(f"{args.decode_dir}: {join_decode_parts(args.decode_dir, args.num_jobs)} hypotheses")
         return
     config = load_config(args.config, args.overrides)
 

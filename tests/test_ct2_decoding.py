@@ -117,9 +117,9 @@ def test_what_the_machine_lacks_is_one_line(ct2: Path, tokenizer: WhisperTokeniz
 
 
 @pytest.mark.skipif(ctranslate2.get_cuda_device_count() > 0, reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_one_line() -> None:
+def test_a_gpu_that_is_not_there_is_one_line(tmp_path: Path, tokenizer: WhisperTokenizerFast) -> None:
     with pytest.raises(UserError, match=r"dev_env\.conf\.device: cuda, but .* no GPU here; use cpu or auto"):
-        resolve_runtime("cuda", "auto")
+        Ct2Decoder(tmp_path, tokenizer, device="cuda")
 
 
 def test_a_directory_without_model_is_named(tmp_path: Path, tokenizer: WhisperTokenizerFast) -> None:

@@ -12,10 +12,10 @@ import pytest
 from utils.errors import UserError
 from utils.score import score_directory as bulk_scoring
 from utils.score.error_analysis import Confusions, worst_utterances
-from utils.score.metrics import ScoringOptions, Utterance, measure, pair_texts
+from utils.score.metrics import ScoringOptions, TextPair, measure, pair_texts
 from utils.score.score_directory import score_directory
-from utils.score.score_files import read_suspects, render
-from utils.score.suspects import inspect, longest_repetition
+from utils.score.score_files import read_suspects, render_alignments
+from utils.score.suspects import find_faults, longest_repetition
 
 DECODE = {"system": "base", "set": "test", "seconds": 2.5, "audio_seconds": 20.0}
 REFERENCES = {"a|en|transcribe": "press one for sales", "b|en|transcribe": "press two for the sales team",
@@ -26,8 +26,8 @@ HYPOTHESES = {"a|en|transcribe": "press won for sails", "b|en|transcribe": "pres
 
 def kinds(reference: str, hypothesis: str, other: str | None = None, language: str = "fr",
           task: str = "transcribe") -> list[str]:
-    utterance = Utterance(f"u|{language}|{task}", language, task, "u", reference, hypothesis)
-    return [suspect.kind for suspect in inspect(utterance, other)]
+    utterance = TextPair(f"u|{language}|{task}", language, task, "u", reference, hypothesis)
+    return [suspect.kind for suspect in find_faults(utterance, other)]
 
 
 def score(directory: Path, references=REFERENCES, hypotheses=HYPOTHESES, nj: int = 1) -> list[dict]:
@@ -79,7 +79,7 @@ def test_sclite_prints_the_same_block(tmp_path):
 def test_columns_stay_aligned_in_chinese():
     utterances = pair_texts({"a|zh|transcribe": "请输入密码"}, {"a|zh|transcribe": "请入密了码"})
     measurement, = measure(utterances, ScoringOptions("none"))
-    reference, hypothesis, marks = render(measurement).alignments.splitlines()[2:5]
+    reference, hypothesis, marks = render_alignments(measurement).alignments.splitlines()[2:5]
     assert (reference, hypothesis) == ("REF:  请 输 入 密 ** 码", "HYP:  请 ** 入 密 了 码")
     assert marks == "Eval:    D        I"
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from utils.config import PaddingOptions, load_config
-from utils.decode.decode_directory import join_parts
+from utils.decode.decode_directory import join_decode_parts
 from utils.errors import UserError
 from utils.train.batching import FrameBatchSampler, make_divisible
 from utils.train.finetune import tune
@@ -204,6 +204,6 @@ def test_parts_that_are_missing_or_of_another_decoding_are_not_joined(tmp_path):
         (part / "decode.json").write_text(json.dumps({"num_jobs": 2, "n_keys": n_keys, "seconds": 1,
                                                       "audio_seconds": 1}))
     with pytest.raises(UserError, match="not of one decoding with 2 jobs"):
-        join_parts(tmp_path, 2)
+        join_decode_parts(tmp_path, 2)
     with pytest.raises(UserError, match=r"part\.3: is not complete"):
-        join_parts(tmp_path, 3)
+        join_decode_parts(tmp_path, 3)

@@ -18,7 +18,7 @@ from utils.decode.ct2_decoder import Ct2Decoder
 from utils.decode.decode_directory import write_decode_directory
 from utils.decode.transformers_decoder import TransformersDecoder
 from utils.errors import UserError
-from utils.export.parity import Parity, compare, read_record, write_record
+from utils.export.parity import Parity, compare_export, read_parity, write_parity
 from utils.export.parity_causes import CONVERSION, NEAR_TIE, PADDING, QUANTIZATION, ROUNDING, SEARCH, cause, examine
 from utils.features.feature_set import open_set
 from utils.features.log_mel import LogMel
@@ -58,7 +58,7 @@ def scored(exp_dir: Path, system: str, compute_type: str = "float32", seconds: f
 def test_hypotheses_and_tokens_are_compared(exp_dir: Path) -> None:
     tuned = scored(exp_dir, "lora")
     worse = scored(exp_dir, "ct2-int8", b_fr_transcribe="cinq six sept neuf", a_fr_translate="one two three")
-    parity = compare(tuned, worse)
+    parity = compare_export(tuned, worse)
     assert (parity.n_hypotheses, parity.n_same) == (4, 2)
     by_key = {one.key: one for one in parity.differences}
     # The tiny tokenizer's tokens are bytes: " cinq six sept " and then h or n.
@@ -71,7 +71,7 @@ def test_hypotheses_and_tokens_are_compared(exp_dir: Path) -> None:
 
 
 def test_examined_are_differences_from_everywhere(exp_dir: Path) -> None:
-    parity = compare(scored(exp_dir, "lora"), scored(exp_dir, "ct2-int8", **{
+    parity = compare_export(scored(exp_dir, "lora"), scored(exp_dir, "ct2-int8", **{
         key.replace("|", "_"): "autre chose" for key in REFERENCES}))
     keys = [one.key for one in parity.differences]
     assert [one.key for one in parity.spread(2)] == [keys[0], keys[2]]
@@ -84,7 +84,7 @@ def test_the_table_has_every_quantization_and_picks_none(exp_dir: Path) -> None:
     tuned = scored(exp_dir, "lora", seconds=10)
     exports = [scored(exp_dir, "ct2-int8", "int8_float32", b_fr_transcribe="cinq six sept neuf"),
                scored(exp_dir, "ct2-float32", seconds=4)]
-    table = parity_table([compare(tuned, path) for path in exports])
+    table = parity_table([compare_export(tuned, path) for path in exports])
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     assert rows[0] == ["system", "runs as", "MB", "audio s per s", "RAM MB", "BLEU", "WER", "same hypotheses",
                        "same tokens"]
@@ -122,9 +122,9 @@ def test_the_gate_passes_and_fails_with_the_numbers(exp_dir: Path) -> None:
     assert "b|fr|transcribe: token 15: 'h' / 'n'" in failed.stdout and "cinq six sept neuf" in failed.stdout
     message = f"{worse} is worse than {lora} by more than 24.9: WER 0.00 -> 25.00 (p = 0.001)"
     assert message in failed.stderr and str(same) not in failed.stderr and "Traceback" not in failed.stderr
-    assert read_record(worse).n_same == 2 and read_record(same).n_same == 4
+    assert read_parity(worse).n_same == 2 and read_parity(same).n_same == 4
     scored(exp_dir, "ct2-int8")
-    assert read_record(worse) is None  # decoded again: what was found out no longer holds
+    assert read_parity(worse) is None  # decoded again: what was found out no longer holds
 
 
 def test_what_chance_may_have_done_is_said_and_passes(exp_dir: Path) -> None:
@@ -141,7 +141,7 @@ def test_what_chance_may_have_done_is_said_and_passes(exp_dir: Path) -> None:
 
 def test_better_is_no_loss(exp_dir: Path) -> None:
     worse = scored(exp_dir, "lora", b_fr_transcribe="cinq six sept neuf")
-    parity = compare(worse, scored(exp_dir, "ct2-int8"))
+    parity = compare_export(worse, scored(exp_dir, "ct2-int8"))
     assert parity.lost(0.0) == [] and "0.00 (-12.50)" in parity_table([parity])
 
 
@@ -150,21 +150,21 @@ def test_an_export_scored_on_other_utterances_is_refused(exp_dir: Path) -> None:
     scores = (other / "utterances.jsonl").read_text().splitlines(keepends=True)
     (other / "utterances.jsonl").write_text("".join(line for line in scores if "b|fr" not in line))
     with pytest.raises(UserError, match="were not scored alike"):
-        compare(lora, other)
+        compare_export(lora, other)
 
 
 def test_what_does_not_belong_together_is_refused(exp_dir: Path) -> None:
     lora, other = scored(exp_dir, "lora"), scored(exp_dir, "ct2-int8")
     (other / "text").write_text("a|fr|transcribe un\n")
     with pytest.raises(UserError, match="not of the same utterances"):
-        compare(lora, other)
+        compare_export(lora, other)
     other = scored(exp_dir, "ct2-int8")
     shutil.rmtree(exp_dir / "ct2_int8")
     with pytest.raises(UserError, match=r"decode\.json: no CTranslate2 model in .*ct2_int8"):
-        compare(lora, other)
+        compare_export(lora, other)
     (other / "scores.json").unlink()
     with pytest.raises(UserError, match=r"scores\.json.*score\.py"):
-        compare(lora, other)
+        compare_export(lora, other)
 
 
 @pytest.mark.parametrize(("agrees", "in_tuned_batches", "margin", "beam_size", "expected"), [
@@ -192,12 +192,12 @@ def test_quantization_is_found_out_as_the_reason(exported_tiny: ExportedTiny, tm
                 "model": str(exported_tiny.ct2_int8)}
         write_decode_directory(directories[-1], texts, info)
         write_json(directories[-1] / "scores.json", [])
-    parity = compare(*directories)
+    parity = compare_export(*directories)
     assert parity.n_same < parity.n_hypotheses  # the random model's choices are close
     examine(parity.differences[:2], exported_tiny.merged, lists, *directories)
     for one in parity.differences[:2]:
         assert one.cause in (NEAR_TIE, QUANTIZATION)
         assert all(0 <= probability <= 1 for probability in one.probabilities)
-    write_record(parity, directories[1])
-    assert read_record(directories[1]).differences == parity.differences[:2]
+    write_parity(parity, directories[1])
+    assert read_parity(directories[1]).differences == parity.differences[:2]
     assert "2 examined: " in difference_lines(parity)[0]

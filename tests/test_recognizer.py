@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from made_speech import silence, speak
 
-from utils.audio.voice_activity import Span, find_speech, merge_spans
+from utils.audio.voice_activity import SpeechSpan, find_speech, merge_spans
 from utils.data.prompts import MAX_HOTWORD_TOKENS, load_tokenizer
 from utils.decode.ct2_decoder import Ct2Decoder
 from utils.errors import UserError
@@ -63,7 +63,7 @@ class Watched:
 def watch(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> Watched:
     watched = Watched(recognizer._decoder.model)
     monkeypatch.setattr(recognizer._decoder, "model", watched)
-    monkeypatch.setattr(recognizer._decoder, "_make_end", lambda *_, **__: None)  # random models may loop
+    monkeypatch.setattr(recognizer._decoder, "_redecode_endless", lambda *_, **__: None)  # random models may loop
     return watched
 
 
@@ -184,9 +184,10 @@ def test_a_directory_that_is_no_export_is_named(merged: Path) -> None:
 
 
 def test_spans_are_joined_up_to_a_length_and_a_gap() -> None:
-    spans = [Span(0, 16_000), Span(17_600, 32_000), Span(64_000, 80_000), Span(81_600, 640_000)]
-    assert merge_spans(spans, 30, 0.5) == [Span(0, 32_000), Span(64_000, 80_000), Span(81_600, 640_000)]
-    assert merge_spans(spans, 30, 30) == [Span(0, 80_000), Span(81_600, 640_000)]
+    spans = [SpeechSpan(0, 16_000), SpeechSpan(17_600, 32_000), SpeechSpan(64_000, 80_000), SpeechSpan(81_600, 640_000)]
+    assert merge_spans(spans, 30, 0.5) == [SpeechSpan(0, 32_000), SpeechSpan(64_000, 80_000),
+                                           SpeechSpan(81_600, 640_000)]
+    assert merge_spans(spans, 30, 30) == [SpeechSpan(0, 80_000), SpeechSpan(81_600, 640_000)]
     assert merge_spans([], 30, 30) == []
 
 

@@ -20,7 +20,7 @@ from utils.decode.decode_directory import read_decode_info
 from utils.errors import UserError
 from utils.score.bootstrap import bootstrap_interval, paired_bootstrap, sum_clusters
 from utils.score.metrics import METRICS, ScoringOptions, measure, pair_texts, results
-from utils.score.score_files import read_statistics, render
+from utils.score.score_files import read_statistics, render_alignments
 
 ROOT = Path(__file__).resolve().parents[1]
 DECODE = {"system": "base", "set": "test", "seconds": 2.5, "audio_seconds": 20.0}
@@ -193,7 +193,7 @@ def test_errors_agree_with_sclite(tmp_path, language):
     references |= {f"x|{language}|transcribe": "...", f"y|{language}|transcribe": "Été 请输入 密码"}
     hypotheses |= {f"x|{language}|transcribe": "été", f"y|{language}|transcribe": ""}
     measurement, = measure(pair_texts(references, hypotheses), ScoringOptions("basic"))
-    rendered = render(measurement)
+    rendered = render_alignments(measurement)
     (tmp_path / "score").mkdir()
     (tmp_path / "score" / "ref.trn").write_text(rendered.references)
     (tmp_path / "score" / "hyp.trn").write_text(rendered.hypotheses)

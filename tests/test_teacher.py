@@ -12,7 +12,7 @@ from made_corpus import write_set
 
 from utils.data.data_directory import MergeOptions, merge_task_lists, write_data_directory
 from utils.data.lists import read_list
-from utils.data.machine_made import read_record
+from utils.data.machine_made import read_machine_made
 from utils.errors import UserError
 from utils.report.experiments import joined_table
 from utils.report.sentences import marked_rows, reference_warnings, training_lines
@@ -189,7 +189,7 @@ def test_nothing_kept_leaves_a_human_s_lists_or_none(train: Path, tmp_path: Path
     translate(Teacher(tmp_path / "good"), train)
     says(lambda _key: "...")
     translate(Teacher(tmp_path / "bad"), train)
-    assert texts(train) == human and read_record(merged(train)) is None
+    assert texts(train) == human and read_machine_made(merged(train)) is None
     shutil.rmtree(train / "translate")
     says(lambda _key: "all good")
     translate(Teacher(tmp_path / "good"), train)
@@ -204,7 +204,7 @@ def test_reports_name_the_machine(train: Path, tmp_path: Path, says) -> None:
 
     says(lambda _key: "all good")
     translate(Teacher(tmp_path / "big"), train)
-    record = read_record(merged(train))
+    record = read_machine_made(merged(train))
     assert record == json.loads((train / "translate/machine_made.json").read_text())
     assert {"date", "versions", "beam_size"} <= record.keys()
     expected = f"translations of train: machine-made by {tmp_path / 'big'} (5 of 5 kept), 1 by humans"
@@ -220,7 +220,7 @@ def test_reports_name_the_machine(train: Path, tmp_path: Path, says) -> None:
     assert table.count("| train (machine-made references) | BLEU ") == 1 and "| train " in table
     assert "references" not in next(line for line in table.splitlines() if "WER" in line)
     merged(train, tasks=["transcribe"])  # none of them is used
-    assert read_record(train) is None and reference_warnings(decodes, train.parent) == []
+    assert read_machine_made(train) is None and reference_warnings(decodes, train.parent) == []
 
 
 def test_both_backends_translate_and_agree(train: Path, tiny_whisper: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from utils.export import convert, word_time_check
 from utils.export.alignment_heads import choose_heads, head_distances, heads_of, write_heads
 from utils.export.ct2_check import check_ct2
 from utils.export.word_time_check import check_word_times
-from utils.export.word_times import Clip, WordTimes, boundary_errors, join_recordings, measure
+from utils.export.word_times import Clip, WordTimes, boundary_errors, join_recordings, measure_word_times
 
 RATE = 16_000
 LEAD, TAIL = 0.3, 0.2  # seconds of silence around the speech of a recording
@@ -146,7 +146,7 @@ def test_a_new_export_gets_the_heads_that_were_chosen_for_the_first(exports: Exp
 def test_a_worse_export_gets_other_heads(exports: ExportedTiny, data_dir: Path,
                                          monkeypatch: pytest.MonkeyPatch) -> None:
     far, near = np.full(30, 1.0), np.zeros(30)
-    monkeypatch.setattr(word_time_check, "measure",
+    monkeypatch.setattr(word_time_check, "measure_word_times",
                         lambda model, clips: WordTimes(far if model == exports.ct2_int8 else near))
     found = check(exports, data_dir, tolerance=5)
     assert found["sentence"].startswith("Word times: after tuning other alignment heads follow the audio better")
@@ -192,6 +192,6 @@ def test_too_little_speech_is_said(exports: ExportedTiny, data_dir: Path) -> Non
 
 def test_measured_are_all_places_between_recordings(exports: ExportedTiny, data_dir: Path) -> None:
     clips = join_recordings(data_dir, 3, bounds=loud)
-    times = measure(exports.ct2_int8, clips)
+    times = measure_word_times(exports.ct2_int8, clips)
     assert len(times.errors) == sum(len(clip.onsets) - 1 for clip in clips)
     assert np.isfinite(times.errors).all() and not (data_dir / "ran").exists()

@@ -100,7 +100,7 @@ def environment() -> dict[str, Any]:
         "torch": {"threads": torch.get_num_threads(), "cuda": torch.version.cuda,
                   "cudnn": torch.backends.cudnn.version(), "cpu_capability": torch.backends.cpu.get_cpu_capability()},
         "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
-        "packages": dict(sorted((one.name, one.version) for one in distributions() if one.name)),
+        "packages": dict(sorted((package.name, package.version) for package in distributions() if package.name)),
     }
 
 

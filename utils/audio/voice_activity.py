@@ -12,14 +12,14 @@ _MIN_SILENCE_MS = 160  # shorter ones are inside a sentence; BatchedInferencePip
 _MARGIN_MS = 200  # kept at both ends of speech, so that no consonant is cut
 
 
-class Span(NamedTuple):
+class SpeechSpan(NamedTuple):
     """A stretch of a recording, in samples; ``end`` is the first sample after it."""
 
     start: int
     end: int
 
 
-def find_speech(audio: np.ndarray) -> list[Span]:
+def find_speech(audio: np.ndarray) -> list[SpeechSpan]:
     """Stretches of speech with a little silence at both ends, each at most 30 s; none if nobody speaks.
 
     Args:
@@ -31,21 +31,21 @@ def find_speech(audio: np.ndarray) -> list[Span]:
         return []
     options = VadOptions(max_speech_duration_s=WINDOW_SECONDS, min_silence_duration_ms=_MIN_SILENCE_MS,
                          speech_pad_ms=_MARGIN_MS)
-    return [Span(found["start"], found["end"]) for found in get_speech_timestamps(audio, options)]
+    return [SpeechSpan(found["start"], found["end"]) for found in get_speech_timestamps(audio, options)]
 
 
-def merge_spans(spans: list[Span], max_seconds: float, max_gap_seconds: float) -> list[Span]:
+def merge_spans(spans: list[SpeechSpan], max_seconds: float, max_gap_seconds: float) -> list[SpeechSpan]:
     """Neighbours joined, with the silence between them, as long as none gets longer than ``max_seconds``.
 
     Args:
         spans: in order of time.
         max_gap_seconds: a longer silence is never inside a span.
     """
-    merged: list[Span] = []
+    merged: list[SpeechSpan] = []
     for span in spans:
         if (merged and span.end - merged[-1].start <= max_seconds * SAMPLE_RATE
                 and span.start - merged[-1].end <= max_gap_seconds * SAMPLE_RATE):
-            merged[-1] = Span(merged[-1].start, span.end)
+            merged[-1] = SpeechSpan(merged[-1].start, span.end)
         else:
             merged.append(span)
     return merged

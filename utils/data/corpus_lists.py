@@ -22,7 +22,7 @@ SOURCE = "source"  # the file in data/SET/TASK that says which corpus its lists 
 
 
 @dataclass(frozen=True)
-class Utterance:
+class CorpusUtterance:
     """A recording, and the text of each task that it serves.
 
     Attributes:
@@ -58,12 +58,12 @@ def add_prepare_options(parser: argparse.ArgumentParser, languages: str) -> None
     parser.add_argument("data_dir", type=Path, help="where SET/TASK/{wav.scp,text} go")
 
 
-def without_long(utterances: Iterable[Utterance], left_out: list[LeftOut], nj: int = 0) -> list[Utterance]:
+def without_long(utterances: Iterable[CorpusUtterance], left_out: list[LeftOut], nj: int = 0) -> list[CorpusUtterance]:
     """The utterances that fit into Whisper's window; the others are added to ``left_out``.
 
     Audio that cannot be read stays, for the checks of stage 1 to name it. ``nj`` threads (0: a core each) open files.
     """
-    def fits(utterance: Utterance) -> bool:
+    def fits(utterance: CorpusUtterance) -> bool:
         try:
             return audio_seconds(str(utterance.audio)) <= WINDOW_SECONDS
         except UserError:
@@ -77,7 +77,7 @@ def without_long(utterances: Iterable[Utterance], left_out: list[LeftOut], nj: i
     return [utterance for utterance, fit in zip(utterances, fitting, strict=True) if fit]
 
 
-def write_lists(corpus: str, utterances: Sequence[Utterance], left_out: Sequence[LeftOut], data_dir: Path,
+def write_lists(corpus: str, utterances: Sequence[CorpusUtterance], left_out: Sequence[LeftOut], data_dir: Path,
                 sets: Sequence[str]) -> None:
     """Write DATA_DIR/SET/TASK/{wav.scp,text[,utt2spk],source} and DATA_DIR/CORPUS_left_out.tsv, say what there is.
 
@@ -92,7 +92,7 @@ def write_lists(corpus: str, utterances: Sequence[Utterance], left_out: Sequence
         UserError: a set is empty, an id occurs twice or cannot be in a key, a file's name cannot be in a list, or lists
             that are not ours are in the way.
     """
-    by_set: dict[str, list[Utterance]] = {name: [] for name in sets}
+    by_set: dict[str, list[CorpusUtterance]] = {name: [] for name in sets}
     for utterance in utterances:
         by_set[utterance.set].append(utterance)
     for name, members in by_set.items():
@@ -106,7 +106,7 @@ def write_lists(corpus: str, utterances: Sequence[Utterance], left_out: Sequence
     _write_left_out(left_out, data_dir / f"{corpus}_left_out.tsv")
 
 
-def _check(corpus: str, name: str, utterances: Sequence[Utterance], left_out: Sequence[LeftOut],
+def _check(corpus: str, name: str, utterances: Sequence[CorpusUtterance], left_out: Sequence[LeftOut],
            data_dir: Path) -> None:
     """Refuse what would make bad lists, before the first of them is written."""
     if not utterances:
@@ -127,7 +127,7 @@ def _check(corpus: str, name: str, utterances: Sequence[Utterance], left_out: Se
                             '--corpus-name ""')
 
 
-def _write_task(corpus: str, utterances: Sequence[Utterance], task: str, directory: Path, speakers: bool) -> None:
+def _write_task(corpus: str, utterances: Sequence[CorpusUtterance], task: str, directory: Path, speakers: bool) -> None:
     if not utterances:
         shutil.rmtree(directory, ignore_errors=True)
         return

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.data.corpus_lists import LeftOut, Utterance
+from utils.data.corpus_lists import CorpusUtterance, LeftOut
 from utils.data.languages import language_code
 from utils.errors import UserError
 
@@ -21,7 +21,7 @@ _SETS = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "v
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A line of the table: ``where`` it stands (file:line), and its columns, stripped; empty ones are absent."""
 
     where: str
@@ -41,7 +41,7 @@ def find_tables(directory: Path) -> list[Path]:
     return tables
 
 
-def read_table(path: Path) -> list[Row]:
+def read_table(path: Path) -> list[TableRow]:
     """The rows of a table. Columns that are not in ``COLUMNS`` are passed over.
 
     Rows of a table named after a split (``dev.csv``) are of that split.
@@ -55,7 +55,7 @@ def read_table(path: Path) -> list[Row]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             lines = _json_lines(path, stream) if path.suffix.lower() == ".jsonl" else _csv_lines(path, stream)
             split = {"split": path.stem} if path.stem.lower() in _SETS else {}
-            rows = [Row(f"{path}:{number}", split | {name: columns[name] for name in COLUMNS if columns.get(name)})
+            rows = [TableRow(f"{path}:{number}", split | {name: columns[name] for name in COLUMNS if columns.get(name)})
                     for number, columns in lines]
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
@@ -98,7 +98,8 @@ def _json_lines(path: Path, stream: Iterator[str]) -> Iterator[tuple[int, dict[s
         yield number, {name.lower(): str(value).strip() for name, value in columns.items() if value is not None}
 
 
-def table_utterances(rows: Sequence[Row], audio_dir: Path, language: str, left_out: list[LeftOut]) -> list[Utterance]:
+def table_utterances(rows: Sequence[TableRow], audio_dir: Path, language: str,
+                     left_out: list[LeftOut]) -> list[CorpusUtterance]:
     """The utterances that a table names; what is not usable is added to ``left_out``.
 
     Args:
@@ -124,7 +125,7 @@ def table_utterances(rows: Sequence[Row], audio_dir: Path, language: str, left_o
         id_ = get("id") or str(Path(get("path", "")).with_suffix(""))
         id_ = re.sub(r"[^\w.-]+", "_", id_).strip("_")
         id_ = f"{speaker}-{id_}" if speaker else id_
-        utterances.append(Utterance(_set_of(row), id_, code, audio, targets, speaker))
+        utterances.append(CorpusUtterance(_set_of(row), id_, code, audio, targets, speaker))
     return utterances
 
 
@@ -134,7 +135,7 @@ def _find_audio(directory: Path, name: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _language(row: Row, default: str) -> str:
+def _language(row: TableRow, default: str) -> str:
     try:
         return language_code(row.columns.get("language", default))
     except ValueError as error:
@@ -143,7 +144,7 @@ def _language(row: Row, default: str) -> str:
         raise UserError(f"{row.where}: {error}") from None
 
 
-def _set_of(row: Row) -> str:
+def _set_of(row: TableRow) -> str:
     """The row's split, or what a hash of its speaker, or without one of its path, decides: the same everywhere."""
     if split := row.columns.get("split"):
         if split.lower() not in _SETS:

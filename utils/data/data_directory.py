@@ -25,7 +25,7 @@ from utils.data.task_lists import (
 from utils.errors import UserError
 from utils.filesystem import atomic_open
 
-_FILES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "dropped.tsv", machine_made.RECORD)
+_FILES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "dropped.tsv", machine_made.MACHINE_MADE_JSON)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def write_data_directory(directory: Path, merged: MergedLists) -> None:
                                             for key, source in merged.wav_scp.items()})
         if merged.problems:
             _write_dropped(beside / "dropped.tsv", merged.problems)
-        record = directory / "translate" / machine_made.RECORD
+        record = directory / "translate" / machine_made.MACHINE_MADE_JSON
         if record.exists() and any(parse_key(key).task == "translate" for key in merged.text):
             shutil.copyfile(record, beside / record.name)
         for name in _FILES:

@@ -11,12 +11,12 @@ from typing import Any
 
 from utils.filesystem import read_json
 
-RECORD = "machine_made.json"  # in data/SET/translate and, once merged, in data/SET
+MACHINE_MADE_JSON = "machine_made.json"  # in data/SET/translate and, once merged, in data/SET
 
 
-def read_record(directory: Path) -> dict[str, Any] | None:
+def read_machine_made(directory: Path) -> dict[str, Any] | None:
     """machine_made.json of a data directory; None if humans wrote everything."""
-    path = directory / RECORD
+    path = directory / MACHINE_MADE_JSON
     return read_json(path, "Label again: ./run.sh --stage 1 --teacher MODEL") if path.exists() else None
 
 

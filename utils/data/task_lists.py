@@ -56,29 +56,31 @@ def read_task_lists(directory: Path, tasks: Sequence[str],
     Raises:
         UserError: no task has a directory, a list cannot be read, or only some tasks have an utt2spk.
     """
-    directories = [directory / task for task in tasks if (directory / task).is_dir()]
-    if not directories:
+    task_dirs = [directory / task for task in tasks if (directory / task).is_dir()]
+    if not task_dirs:
         wanted = " or ".join(f"{directory}/{task}" for task in tasks)
         raise UserError(f"{directory}: no lists. Put a task's wav.scp and text into {wanted}")
-    lacking = [task / "utt2spk" for task in directories if not (task / "utt2spk").exists()]
-    if 0 < len(lacking) < len(directories):
+    lacking = [task_dir / "utt2spk" for task_dir in task_dirs if not (task_dir / "utt2spk").exists()]
+    if 0 < len(lacking) < len(task_dirs):
         raise UserError(f"{lacking[0]}: is missing, but another task has one. Write it or delete the other")
     names = ("wav.scp", "text") if lacking else ("wav.scp", "text", "utt2spk")
     read = []
-    for task in directories:
-        lists = {name: scan_list(task / name, verbatim=name == "wav.scp") for name in names}
-        everything = _keys(lists)
+    for task_dir in task_dirs:
+        scanned_lists = {name: scan_list(task_dir / name, verbatim=name == "wav.scp") for name in names}
+        all_keys = _keys(scanned_lists)
         if languages:
-            lists = {name: _of_languages(scanned, languages) for name, scanned in lists.items()}
-        keys = _keys(lists)
-        problems = [problem for scanned in lists.values() for problem in scanned.problems]
-        read.append(TaskLists(task, lists, problems, n_other_languages=len(everything - keys), keys_read=keys))
+            scanned_lists = {name: _of_languages(scanned, languages) for name, scanned in scanned_lists.items()}
+        keys = _keys(scanned_lists)
+        problems = [problem for scanned in scanned_lists.values() for problem in scanned.problems]
+        read.append(TaskLists(task_dir, scanned_lists, problems, n_other_languages=len(all_keys - keys),
+                              keys_read=keys))
     return read
 
 
-def _keys(lists: Mapping[str, ScannedList]) -> set[str]:
+def _keys(scanned_lists: Mapping[str, ScannedList]) -> set[str]:
     """What stands at the beginning of every line, good or bad."""
-    return {key for scanned in lists.values() for key in chain(scanned.items, (p.key for p in scanned.problems))}
+    return {key for scanned in scanned_lists.values()
+            for key in chain(scanned.items, (problem.key for problem in scanned.problems))}
 
 
 def _of_languages(scanned: ScannedList, languages: Collection[str]) -> ScannedList:
@@ -181,12 +183,12 @@ def check_audio(all_lists: Sequence[TaskLists], max_seconds: float, allow_pipes:
                     "Cut the utterance into shorter ones")
         return seconds
 
-    sources = list(dict.fromkeys(source for lists in all_lists for _, source in lists.good("wav.scp")))
+    sources = list(dict.fromkeys(source for task_lists in all_lists for _, source in task_lists.good("wav.scp")))
     with ThreadPool(nj) as pool:
         results = pool.imap(probe, sources, chunksize=16)
         probed = dict(zip(sources, progress(results, "audio headers", len(sources), "file"), strict=True))
-    for lists in all_lists:
-        for key, source in list(lists.good("wav.scp")):
+    for task_lists in all_lists:
+        for key, source in list(task_lists.good("wav.scp")):
             if isinstance(what := probed[source], str):
-                lists.refuse("wav.scp", key, what)
+                task_lists.refuse("wav.scp", key, what)
     return {source: seconds for source, seconds in probed.items() if not isinstance(seconds, str)}

@@ -15,26 +15,24 @@ from utils.errors import UserError
 _CPU_FRAMES = 4_000  # of a batch: a core does no more rows a second in larger ones, and they are harder to share out
 
 
-def resolve_runtime(device: str, compute_type: str, options: str = "dev_env.conf.{}") -> tuple[str, str]:
+def resolve_runtime(device: str, compute_type: str) -> tuple[str, str]:
     """``auto`` made concrete: the GPU if there is one; the type that the model was saved in, if the device has it.
 
-    Args:
-        options: what messages call ``device`` and ``compute_type``.
-
     Raises:
-        UserError: the device is not there or does not support the type (most CPUs have no float16).
+        UserError: the device is not there or does not support the type (most CPUs have no float16). The message
+            begins with ``device`` or ``compute_type``.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"{options.format('device')} must be auto, cpu or cuda, not {device!r}")
+        raise UserError(f"device must be auto, cpu or cuda, not {device!r}")
     if device == "auto":
         device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
     if device == "cuda" and not ctranslate2.get_cuda_device_count():
-        raise UserError(f"{options.format('device')}: cuda, but CTranslate2 sees no GPU here; use cpu or auto")
+        raise UserError("device: cuda, but CTranslate2 sees no GPU here; use cpu or auto")
     if compute_type == "auto":
         return device, "default"
     supported = ctranslate2.get_supported_compute_types(device)
     if compute_type not in (*supported, "default", "auto"):
-        raise UserError(f"{options.format('compute_type')}: this {device} has no {compute_type}; "
+        raise UserError(f"compute_type: this {device} has no {compute_type}; "
                         f"it has {', '.join(sorted(supported))}")
     return device, compute_type
 
@@ -51,7 +49,10 @@ class Ct2Decoder(Decoder):
     def __init__(self, model_dir: str | Path, tokenizer: WhisperTokenizerFast, *, beam_size: int = 1,
                  device: str = "auto", compute_type: str = "auto", before_prompt: Tokens | None = None) -> None:
         super().__init__(tokenizer, beam_size, before_prompt)
-        device, compute_type = resolve_runtime(device, compute_type)
+        try:
+            device, compute_type = resolve_runtime(device, compute_type)
+        except UserError as error:
+            raise UserError(f"dev_env.conf.{error}") from None
         if device == "cpu":
             self.workers, self.max_frames = len(os.sched_getaffinity(0)), _CPU_FRAMES
         try:

@@ -104,13 +104,13 @@ class Decoder(ABC):
         if encoded is None:
             encoded = self.encode(stack_feats(feats, num_frames).numpy())
         tokens = self.generate(encoded, prompts, Search(self.beam_size, max(limits)))
-        self._make_end(tokens, feats, prompts, limits, tried_full_window=num_frames >= FULL_WINDOW)
+        self._redecode_endless(tokens, feats, prompts, limits, tried_full_window=num_frames >= FULL_WINDOW)
         return {key: text.strip() for utterance, found in zip(utterances, tokens, strict=True)
                 for key, text in zip(utterance.keys, self.tokenizer.batch_decode(found, skip_special_tokens=True),
                                      strict=True)}
 
-    def _make_end(self, tokens: list[list[Tokens]], feats: Sequence[np.ndarray], prompts: list[list[Tokens]],
-                  limits: list[int], tried_full_window: bool) -> None:
+    def _redecode_endless(self, tokens: list[list[Tokens]], feats: Sequence[np.ndarray], prompts: list[list[Tokens]],
+                          limits: list[int], tried_full_window: bool) -> None:
         """Decode hypotheses again that do not end, in place.
 
         First at the 30 s that Whisper knows best; what loops there, too, without repeating a trigram. (Whisper itself

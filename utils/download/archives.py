@@ -24,7 +24,7 @@ from utils.filesystem import atomic_directory, free_bytes
 
 MARKER = ".complete"
 MAX_MEMBERS = 4_000_000  # Common Voice has 2 million clips in a language
-_SPARE_BYTES = 1 << 30  # a full disk harms others, too
+_SPARE_BYTES = 1 << 30  # left free: other programs write to the same disk
 _CHUNK = 1 << 20
 _MAX_XZ_MEMORY = 1 << 28  # xz -9 takes 65 MB to unpack; a dictionary may ask for 4 GB
 _MAX_HEADER = 1 << 20  # bytes of a name or of a pax header, which are read into memory
@@ -79,7 +79,7 @@ def safe_extract(archive: Path, directory: Path, max_bytes: int | None = None,
         raise UserError(f"{archive}: cannot be unpacked: {reason}; delete it and run again") from None
 
 
-class _ModestHeader(tarfile.TarInfo):
+class _BoundedHeader(tarfile.TarInfo):
     """A member whose long name or pax header does not fill the memory."""
 
     @classmethod
@@ -90,7 +90,7 @@ class _ModestHeader(tarfile.TarInfo):
         return member
 
 
-class _ModestXz(io.RawIOBase):
+class _BoundedXz(io.RawIOBase):
     """The bytes of an xz file, as ``lzma.open`` reads them, which knows no limit of memory."""
 
     def __init__(self, source: IO[bytes]) -> None:
@@ -98,7 +98,7 @@ class _ModestXz(io.RawIOBase):
         self._decompressor: lzma.LZMADecompressor | None = None
 
     def readable(self) -> bool:
-        """It is all that it is."""
+        """Reading is all it supports."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
@@ -122,7 +122,7 @@ class _ModestXz(io.RawIOBase):
 
 
 def _open_xz(source: IO[bytes]) -> IO[bytes]:
-    return io.BufferedReader(_ModestXz(source), _CHUNK)
+    return io.BufferedReader(_BoundedXz(source), _CHUNK)
 
 
 _OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": _open_xz}
@@ -132,7 +132,7 @@ def _extract_tar(archive: Path, directory: Path, max_bytes: int, max_members: in
     """Read a tar once, front to back, for large ones take long to decompress."""
     n_bytes = 0
     with _decompressed(archive) as stream:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_ModestHeader) as opened:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_BoundedHeader) as opened:
             for number, member in enumerate(opened, start=1):
                 n_bytes += member.size if member.isfile() else 0
                 _check_size(archive, n_bytes, max_bytes, number, max_members)

@@ -89,8 +89,8 @@ def get_archives(archives: Sequence[Archive], download_dir: Path, places: Places
     directories = [download_dir / archive.directory for archive in archives]
     missing = [archive for archive, directory in zip(archives, directories, strict=True)
                if not (directory / MARKER).is_file()]
-    _refuse_strangers(archives, places.own)
-    found = {archive.name: path for archive in missing if (path := _at_hand(archive, [download_dir, *places.own]))}
+    _reject_unknown_archives(archives, places.own)
+    found = {archive.name: path for archive in missing if (path := _local_copy(archive, [download_dir, *places.own]))}
     n_bytes = sum(archive.unpacked_bytes + (0 if archive.name in found else archive.n_bytes) for archive in missing)
     require_free_bytes(download_dir, n_bytes, f"downloading and unpacking {len(missing)} archives")
     for archive in missing:
@@ -111,7 +111,7 @@ def _get(archive: Archive, download_dir: Path, places: Places, found: Path | Non
         target.unlink()
 
 
-def _at_hand(archive: Archive, places: Iterable[Path]) -> Path | None:
+def _local_copy(archive: Archive, places: Iterable[Path]) -> Path | None:
     """The archive's file in the first of the directories that has it, or among the files."""
     for place in places:
         path = place / archive.name if place.is_dir() else place
@@ -120,8 +120,8 @@ def _at_hand(archive: Archive, places: Iterable[Path]) -> Path | None:
     return None
 
 
-def _refuse_strangers(archives: Sequence[Archive], own: Sequence[Path]) -> None:
+def _reject_unknown_archives(archives: Sequence[Archive], own: Sequence[Path]) -> None:
     for place in own:
-        if not any(_at_hand(archive, [place]) for archive in archives):
+        if not any(_local_copy(archive, [place]) for archive in archives):
             names = ", ".join(archive.name for archive in archives)
             raise UserError(f"--archive {place}: is and has none of: {names}")

@@ -37,7 +37,7 @@ def choose_heads(model_dir: Path, clips: Sequence[Clip], n_heads: int) -> Heads:
         UserError: there is no whole Whisper in ``model_dir``.
     """
     model = load_base_model(model_dir).eval()
-    model.set_attn_implementation("eager")  # the others keep their weights to themselves
+    model.set_attn_implementation("eager")  # the only implementation that returns attention weights
     tokenizer, log_mel = load_tokenizer(model_dir), LogMel(model_dir)
     distances = []
     for clip in clips:
@@ -52,7 +52,7 @@ def choose_heads(model_dir: Path, clips: Sequence[Clip], n_heads: int) -> Heads:
         distances.append(head_distances(weights, [len(text) for text in texts], clip))
     means = np.mean(distances, axis=0)
     best = np.argsort(means, axis=None, kind="stable")[:n_heads]
-    return sorted([int(index) for index in np.unravel_index(one, means.shape)] for one in best)
+    return sorted([int(index) for index in np.unravel_index(flat_index, means.shape)] for flat_index in best)
 
 
 def head_distances(weights: np.ndarray, lengths: Sequence[int], clip: Clip) -> np.ndarray:

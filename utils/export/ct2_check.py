@@ -1,4 +1,4 @@
-"""Are the files of a CTranslate2 export those of its checkpoint? What a runtime would silently get wrong."""
+"""Checks that the files of a CTranslate2 export are those of its checkpoint: faults that no runtime reports."""
 
 from __future__ import annotations
 

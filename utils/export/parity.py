@@ -1,4 +1,4 @@
-"""Is an exported model as good as the model it came from? The gate of stage 5, token by token and in its figures."""
+"""The gate of stage 5: an export against the tuned model it came from, token by token and in its figures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from utils.data.lists import read_list
 from utils.decode.decode_directory import read_decode_info
 from utils.errors import UserError
 from utils.filesystem import read_json, write_json
-from utils.score.comparison import MAIN_METRICS, SIGNIFICANT, compare_with, is_normalized, read_decode
+from utils.score.comparison import EXPORT_PREFIX, MAIN_METRICS, SIGNIFICANT, compare_with, is_normalized, read_decode
 from utils.score.metrics import METRICS
 
 if TYPE_CHECKING:
     from transformers import WhisperTokenizerFast
 
-RECORD = "parity.json"  # in an export's decode directory
+PARITY_JSON = "parity.json"  # in an export's decode directory
 SHOWN_DIFFERENCES = 3
 
 
@@ -78,7 +78,8 @@ class Parity:
 
     def examples(self) -> list[Difference]:
         """The first differences, those that were examined if any were."""
-        return ([one for one in self.differences if one.cause] or self.differences)[:SHOWN_DIFFERENCES]
+        examined = [difference for difference in self.differences if difference.cause]
+        return (examined or self.differences)[:SHOWN_DIFFERENCES]
 
     def lost(self, tolerance: float) -> list[str]:
         """Figures over all languages that are worse by more than ``tolerance`` points and more than by chance."""
@@ -102,7 +103,7 @@ def _loss(metric: str, before: float, after: float) -> float:
     return before - after if METRICS[metric].higher_is_better else after - before
 
 
-def compare(tuned: Path, exported: Path, merged_dir: Path | None = None) -> Parity:
+def compare_export(tuned: Path, exported: Path, merged_dir: Path | None = None) -> Parity:
     """Compare two scored decode directories of one set.
 
     Args:
@@ -125,7 +126,7 @@ def compare(tuned: Path, exported: Path, merged_dir: Path | None = None) -> Pari
     found = _compare_tokens(load_tokenizer(model_dir), *texts)
     speeds = [info["audio_seconds"] / max(info["seconds"], 1e-9) for info in infos]
     return Parity(
-        infos[1]["set"], infos[0]["system"], infos[1]["system"], infos[1]["system"].removeprefix("ct2-"),
+        infos[1]["set"], infos[0]["system"], infos[1]["system"], infos[1]["system"].removeprefix(EXPORT_PREFIX),
         infos[1].get("compute_type", ""), _size_mb(model_dir), round(speeds[1], 2), _memory_mb(infos[1]),
         _size_mb(merged_dir) if merged_dir else None, round(speeds[0], 2), _memory_mb(infos[0]),
         [(metric, language, value, after[metric, language]) for (metric, language), value in sorted(before.items())],
@@ -137,7 +138,7 @@ def _p_values(tuned: Path, exported: Path) -> dict[str, float]:
     baseline, system = read_decode(tuned), read_decode(exported)
     rows = [row for row in system.rows
             if row["language"] == "all" and row["metric"] in MAIN_METRICS and is_normalized(row)]
-    return {one.system["metric"]: one.test.p_value for one in compare_with(baseline, system, rows)}
+    return {comparison.system["metric"]: comparison.test.p_value for comparison in compare_with(baseline, system, rows)}
 
 
 def model_of(exported: Path) -> Path:
@@ -178,7 +179,7 @@ def _compare_tokens(tokenizer: WhisperTokenizerFast, tuned: dict[str, str],
     n_tokens = n_wrong = 0
     differences = []
     for key, text in tuned.items():
-        ours, theirs = (text_ids(tokenizer, key, one) if one else [] for one in (text, exported[key]))
+        ours, theirs = (text_ids(tokenizer, key, side) if side else [] for side in (text, exported[key]))
         n_tokens += len(ours)
         if text == exported[key]:
             continue
@@ -190,20 +191,20 @@ def _compare_tokens(tokenizer: WhisperTokenizerFast, tuned: dict[str, str],
     return len(tuned), len(tuned) - len(differences), n_tokens, n_wrong, differences
 
 
-def write_record(parity: Parity, exported: Path) -> None:
+def write_parity(parity: Parity, exported: Path) -> None:
     """Write parity.json: all but the differences that were not examined."""
-    known = [one for one in parity.differences if one.cause] or parity.examples()
-    write_json(exported / RECORD, {**asdict(parity), "differences": [asdict(one) for one in known]})
+    known = [difference for difference in parity.differences if difference.cause] or parity.examples()
+    write_json(exported / PARITY_JSON, {**asdict(parity), "differences": [asdict(difference) for difference in known]})
 
 
-def read_record(exported: Path) -> Parity | None:
-    """What :func:`write_record` wrote; None if that export was not compared."""
-    path = exported / RECORD
+def read_parity(exported: Path) -> Parity | None:
+    """What :func:`write_parity` wrote; None if that export was not compared."""
+    path = exported / PARITY_JSON
     if not path.exists():
         return None
     remedy = "Compare again: pyscripts/check_export.py"
     values: dict[str, Any] = read_json(path, remedy)
     try:
-        return Parity(**{**values, "differences": [Difference(**one) for one in values["differences"]]})
+        return Parity(**{**values, "differences": [Difference(**difference) for difference in values["differences"]]})
     except (TypeError, KeyError):
         raise UserError(f"{path}: not a comparison of this version. {remedy}") from None

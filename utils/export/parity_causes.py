@@ -1,4 +1,4 @@
-"""Why does an exported model say something else? Looked for where it first leaves the tuned model's words."""
+"""Why a hypothesis of an export differs, found at the token where it first leaves the tuned model's."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def examine(differences: Sequence[Difference], merged_dir: Path, lists: Lists, t
     tokenizer = load_tokenizer(merged_dir)
     utterances, read_feats = open_set(lists, "the set", LogMel(merged_dir))
     infos = [read_decode_info(directory) for directory in (tuned, exported)]
-    plans = [_batches_of(utterances, {one.key for one in differences}, info) for info in infos]
+    plans = [_batches_of(utterances, {difference.key for difference in differences}, info) for info in infos]
     log(f"looking for the reasons of {len(differences)} differences with a float32 export")
     with tempfile.TemporaryDirectory(prefix=".float32.", dir=merged_dir.parent) as temporary:
         convert(merged_dir, Path(temporary) / "ct2", "float32")
@@ -61,14 +61,14 @@ def examine(differences: Sequence[Difference], merged_dir: Path, lists: Lists, t
     model = load_base_model(merged_dir).eval()
     places = {key: (utterance.source, batch.num_frames)
               for batch in plans[0] for utterance in batch.utterances for key in utterance.keys}
-    for one in differences:
-        if one.key not in places:
+    for difference in differences:
+        if difference.key not in places:
             continue
-        source, num_frames = places[one.key]
-        ours, theirs = _log_probabilities(model, tokenizer, one, read_feats(source), num_frames)
-        one.probabilities = [round(math.exp(ours), 4), round(math.exp(theirs), 4)]
-        one.cause = cause(as_exported[one.key] == one.tuned, as_tuned[one.key] == one.tuned, ours - theirs,
-                          decoder.beam_size)
+        source, num_frames = places[difference.key]
+        ours, theirs = _log_probabilities(model, tokenizer, difference, read_feats(source), num_frames)
+        difference.probabilities = [round(math.exp(ours), 4), round(math.exp(theirs), 4)]
+        agrees, agrees_as_tuned = (texts[difference.key] == difference.tuned for texts in (as_exported, as_tuned))
+        difference.cause = cause(agrees, agrees_as_tuned, ours - theirs, decoder.beam_size)
 
 
 def _batches_of(utterances: Sequence[Utterance], keys: set[str], info: Mapping[str, Any]) -> list[Batch]:
@@ -76,7 +76,7 @@ def _batches_of(utterances: Sequence[Utterance], keys: set[str], info: Mapping[s
     plan = plan_batches(utterances, info.get("max_frames", 24_000), info.get("window", "short"),
                         info.get("tail_frames", 0))
     return [Batch(chosen, batch.num_frames) for batch in plan
-            if (chosen := [one for one in batch.utterances if not keys.isdisjoint(one.keys)])]
+            if (chosen := [utterance for utterance in batch.utterances if not keys.isdisjoint(utterance.keys)])]
 
 
 def cause(agrees: bool, agrees_in_tuned_batches: bool, margin: float, beam_size: int) -> str:

@@ -1,4 +1,4 @@
-"""Stage 5's question about word times: as good as the base model's? If not, with other heads? If not, none."""
+"""Word times of an export against the base model's: as good, or repaired with other heads, or declared unusable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from utils.audio.voice_activity import speech_bounds
 from utils.cli import log
-from utils.export.word_times import CLOSE, Bounds, Clip, WordTimes, join_recordings, measure
+from utils.export.word_times import CLOSE, Bounds, Clip, WordTimes, join_recordings, measure_word_times
 
 if TYPE_CHECKING:
     from utils.export.alignment_heads import Heads
@@ -51,7 +51,7 @@ def check_word_times(base_dir: Path, merged_dir: Path, ct2_dirs: Sequence[Path],
         export = ct2_dirs[0]
         if not heads_of(export) and heads_of(base_dir):  # switched off before
             export = _with_heads(export, heads_of(base_dir), Path(temporary) / "switched_on")
-        base, tuned = measure(reference, clips), measure(export, clips)
+        base, tuned = measure_word_times(reference, clips), measure_word_times(export, clips)
         found = {"n_places": len(base.errors), "base": _figures(base), "tuned": _figures(tuned)}
         if not _is_worse(tuned, base, tolerance):
             if heads := heads_of(export):  # a new export beside one that got other heads
@@ -60,7 +60,7 @@ def check_word_times(base_dir: Path, merged_dir: Path, ct2_dirs: Sequence[Path],
             return found
         log("word times are worse than the base model's: choosing other alignment heads")
         heads = _other_heads(merged_dir, join_recordings(dev, n_clips, bounds=bounds), len(heads_of(base_dir)) or 8)
-        chosen = measure(_with_heads(export, heads, Path(temporary) / "chosen"), clips) if heads else tuned
+        chosen = measure_word_times(_with_heads(export, heads, Path(temporary) / "chosen"), clips) if heads else tuned
     found["chosen"] = _figures(chosen)
     words = _words(chosen, base, len(base.errors))
     if _is_worse(chosen, base, tolerance):

@@ -131,7 +131,7 @@ def _join(joined: Sequence[tuple[str, np.ndarray]], texts: Mapping[str, str], rn
     return Clip(joined[0][0], np.concatenate(parts), [texts[key] for key, _ in joined], onsets, pauses)
 
 
-def measure(model_dir: Path, clips: Sequence[Clip]) -> WordTimes:
+def measure_word_times(model_dir: Path, clips: Sequence[Clip]) -> WordTimes:
     """Word times of a CTranslate2 directory: those of faster-whisper's ``word_timestamps=True``, texts given.
 
     Raises:
@@ -156,7 +156,7 @@ def measure(model_dir: Path, clips: Sequence[Clip]) -> WordTimes:
         start = prompt_ids(tokenizer, clip.key)[:3]  # the runtime adds <|notimestamps|>
         result, = decoder.model.align(ctranslate2.StorageView.from_array(window), start, [[*chain(*tokens)]],
                                       len(feats))
-        return boundary_errors(result.alignments, [len(one) for one in tokens], clip)
+        return boundary_errors(result.alignments, [len(text_tokens) for text_tokens in tokens], clip)
 
     with ThreadPoolExecutor(decoder.workers) as pool:
         return WordTimes(np.array([*chain(*pool.map(errors, clips))]))

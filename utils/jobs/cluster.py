@@ -21,7 +21,7 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.jobs.job_log import ProgressLine, failure_report
 from utils.jobs.job_request import Request, SignalNote, parse_request
-from utils.jobs.scheduler import JobState, Scheduler, SilentSchedulerError, ask
+from utils.jobs.scheduler import JobState, Scheduler, SchedulerUnavailableError, ask
 from utils.jobs.scheduler_conf import find_conf, read_conf
 
 # Seconds that a report may take from a node to this machine: NFS shows new files late.
@@ -113,7 +113,7 @@ class ClusterRunner:
                 time.sleep(1)
         except FileNotFoundError:
             pass
-        except SilentSchedulerError as error:
+        except SchedulerUnavailableError as error:
             raise UserError(f"cannot ask about the job of a killed run, {self.id_file}: {error}") from None
 
     def _prepare_files(self) -> None:
@@ -129,7 +129,7 @@ class ClusterRunner:
     def _submit(self, command: list[str]) -> str:
         try:
             done = ask(*command)
-        except SilentSchedulerError as error:
+        except SchedulerUnavailableError as error:
             raise UserError(f"cannot submit: {error}") from None
         if done.returncode:
             said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
@@ -147,7 +147,7 @@ class ClusterRunner:
                 self._known = self.scheduler.unfinished(self.cluster_id, self.request.jobs)
                 answered = time.monotonic()
                 self._note_lost(reports)
-            except SilentSchedulerError as error:
+            except SchedulerUnavailableError as error:
                 if time.monotonic() - answered > _SILENCE:
                     raise UserError(f"the scheduler has not answered for {_SILENCE / 60:.0f} minutes ({error}); "
                                     f"job {self.cluster_id} may still be there") from None
@@ -181,12 +181,12 @@ class ClusterRunner:
 
     def _add_to_log(self, job: int, what: str) -> None:
         """Say in a dead job's log what the scheduler knows, and what its own log of it says."""
-        fate = self.scheduler.fate(self.cluster_id, job if self.request.variable else None)
-        lines = [f"# {self.scheduler.driver}: job {self.cluster_id}: " + "; ".join(filter(None, (what, fate)))]
+        end = self.scheduler.exit_report(self.cluster_id, job if self.request.variable else None)
+        lines = [f"# {self.scheduler.driver}: job {self.cluster_id}: " + "; ".join(filter(None, (what, end)))]
         if self.queue_log.is_file():
             said = self.queue_log.read_text(encoding="utf-8", errors="replace").splitlines()
             lines += [f"# {line}" for line in said[-10:]]
-        if len(lines) > 1 or what or fate:
+        if len(lines) > 1 or what or end:
             with self.request.log_path(job).open("a", encoding="utf-8") as log:
                 log.write("\n".join(lines) + "\n")
 
@@ -204,7 +204,7 @@ class ClusterRunner:
         command = self.scheduler.cancel(cluster_id)
         try:
             done = ask(*command)
-        except SilentSchedulerError as error:
+        except SchedulerUnavailableError as error:
             print(f"{self.scheduler.driver}: cannot cancel job {cluster_id}: {error}", file=sys.stderr)
             return
         if done.returncode:

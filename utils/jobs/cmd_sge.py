@@ -29,7 +29,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from utils.jobs.cluster import run_driver
-from utils.jobs.scheduler import JobState, Scheduler, SilentSchedulerError, ask
+from utils.jobs.scheduler import JobState, Scheduler, SchedulerUnavailableError, ask
 
 
 class GridEngine(Scheduler):
@@ -58,7 +58,7 @@ class GridEngine(Scheduler):
         try:
             tree = ElementTree.fromstring(listing.stdout)
         except ElementTree.ParseError:
-            raise SilentSchedulerError(" ".join(listing.stderr.split()) or "qstat said nothing") from None
+            raise SchedulerUnavailableError(" ".join(listing.stderr.split()) or "qstat said nothing") from None
         known = {}
         for place in [*tree.iter("Queue-List"), *tree.findall("job_info")]:
             host_is_gone = "u" in place.findtext("state", "")
@@ -72,14 +72,14 @@ class GridEngine(Scheduler):
         """See :class:`Scheduler`."""
         return ["qdel", cluster_id]
 
-    def fate(self, cluster_id: str, job: int | None) -> str:
+    def exit_report(self, cluster_id: str, job: int | None) -> str:
         """What qstat says about a job in error, or the accounting file about one that is gone."""
         try:
             reasons = re.findall(r"^error reason.*?: +(.*)", ask("qstat", "-j", cluster_id).stdout, re.MULTILINE)
             if reasons:
                 return f"Grid Engine says {reasons[0].strip()}"
             account = ask("qacct", "-j", cluster_id, *([] if job is None else ["-t", str(job)])).stdout
-        except SilentSchedulerError:
+        except SchedulerUnavailableError:
             return ""
         facts = re.findall(r"^(failed|exit_status|hostname) +(.*?) *$", account, re.MULTILINE)
         return "Grid Engine says " + ", ".join(f"{name}={value}" for name, value in facts) if facts else ""

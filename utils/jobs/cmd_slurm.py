@@ -27,7 +27,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from utils.jobs.cluster import run_driver
-from utils.jobs.scheduler import JobState, Scheduler, SilentSchedulerError, ask
+from utils.jobs.scheduler import JobState, Scheduler, SchedulerUnavailableError, ask
 
 # Reasons of a waiting job that nothing but a person's hand will change.
 _HOPELESS = re.compile(r"launch failed|JobHoldMaxRequeue|DependencyNeverSatisfied|RequeueHold|BadConstraints")
@@ -59,7 +59,7 @@ class Slurm(Scheduler):
         if listing.returncode:
             if "Invalid job id" in listing.stderr:  # ended so long ago that Slurm forgot it
                 return {}
-            raise SilentSchedulerError(" ".join(listing.stderr.split()))
+            raise SchedulerUnavailableError(" ".join(listing.stderr.split()))
         known = {}
         for line in listing.stdout.splitlines():
             task, state, reason = line.strip().split("|", 2)
@@ -72,11 +72,11 @@ class Slurm(Scheduler):
         """See :class:`Scheduler`."""
         return ["scancel", cluster_id]
 
-    def fate(self, cluster_id: str, job: int | None) -> str:
+    def exit_report(self, cluster_id: str, job: int | None) -> str:
         """From the controller's memory (five minutes, by default), which needs no accounting database."""
         try:
             shown = ask("scontrol", "--oneliner", "show", "job", cluster_id if job is None else f"{cluster_id}_{job}")
-        except SilentSchedulerError:
+        except SchedulerUnavailableError:
             return ""
         facts = dict(re.findall(r"\b(JobState|Reason|ExitCode|NodeList)=(\S+)", shown.stdout))
         return "Slurm says " + ", ".join(f"{name}={value}" for name, value in facts.items()) if facts else ""

@@ -166,8 +166,8 @@ class SignalNote:
 
     def __init__(self, *signals: signal.Signals) -> None:
         self.received: signal.Signals | None = None
-        for one in signals:
-            signal.signal(one, self._note)
+        for number in signals:
+            signal.signal(number, self._note)
 
     def _note(self, number: int, _frame: object) -> None:
         self.received = self.received or signal.Signals(number)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-class SilentSchedulerError(Exception):
+class SchedulerUnavailableError(Exception):
     """The scheduler cannot be asked at the moment."""
 
 
@@ -48,7 +48,7 @@ class Scheduler(ABC):
         """The jobs that the scheduler still holds.
 
         Raises:
-            SilentSchedulerError: it does not answer.
+            SchedulerUnavailableError: it does not answer.
         """
 
     @abstractmethod
@@ -56,7 +56,7 @@ class Scheduler(ABC):
         """The command that cancels all jobs of a submission."""
 
     @abstractmethod
-    def fate(self, cluster_id: str, job: int | None) -> str:
+    def exit_report(self, cluster_id: str, job: int | None) -> str:
         """What the scheduler remembers about the end of a job; empty if nothing. ``None``: it was no array."""
 
 
@@ -64,10 +64,10 @@ def ask(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a scheduler's command, shielded from the terminal's Ctrl-C.
 
     Raises:
-        SilentSchedulerError: it is not there or hangs.
+        SchedulerUnavailableError: it is not there or hangs.
     """
     try:
         return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=120,
                               stdin=subprocess.DEVNULL, start_new_session=True)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise SilentSchedulerError(str(error)) from None
+        raise SchedulerUnavailableError(str(error)) from None

@@ -79,7 +79,7 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
             encoder_hidden_states = self.model.encoder(input_features, silence=silence).last_hidden_state
         hidden = self._decode(kwargs["decoder_input_ids"], kwargs["decoder_position_ids"],
                               packed_causal_mask(decoder_segments), encoder_hidden_states, silence)
-        counted = labels != IGNORED  # the vocabulary projection is the decoder's dearest part: only where it counts
+        counted = labels != IGNORED  # the vocabulary projection is the decoder's most expensive part
         logits = self.proj_out(hidden[counted])
         loss = nn.functional.cross_entropy(logits.float(), labels[counted], reduction="sum",
                                            label_smoothing=kwargs.pop("label_smoothing", 0.0))
@@ -98,7 +98,7 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
 
 
 def packed_causal_mask(segments: torch.Tensor) -> torch.Tensor:
-    """Who may look at whom: earlier tokens of the same segment.
+    """Causal mask within each target: a token attends to itself and to earlier tokens of its segment.
 
     Args:
         segments: (batch, length).

@@ -7,14 +7,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.filesystem import read_json
-from utils.report.results_md import markdown_table
+from utils.report.results_md import markdown_table, score_cell
 from utils.report.sentences import TITLES
-from utils.score.comparison import ROW_KEYS, SHOWN_METRICS, Row, is_normalized
+from utils.score.comparison import SHOWN_METRICS, Row, is_export, is_normalized, read_rows
 
 METRICS = (*SHOWN_METRICS, "chrf")
 MACHINE_MADE = " (machine-made references)"
-_REMEDY = "Make it again: pyscripts/make_report.py"
 
 
 def find_experiments(root: Path) -> list[Path]:
@@ -31,10 +29,7 @@ def read_results(exp_dirs: Sequence[Path], root: Path) -> dict[str, list[Row]]:
     """
     found: dict[str, list[Row]] = {}
     for directory in exp_dirs:
-        path = directory / "results.json"
-        rows = read_json(path, _REMEDY)
-        if not isinstance(rows, list) or any(not isinstance(row, dict) or ROW_KEYS - row.keys() for row in rows):
-            raise UserError(f"{path}: not a list of scores. {_REMEDY}")
+        rows = read_rows(directory / "results.json", "Make it again: pyscripts/make_report.py")
         place = directory.resolve()
         name = str(place.relative_to(root.resolve())) if place.is_relative_to(root.resolve()) else str(directory)
         if name in found:
@@ -60,18 +55,11 @@ def joined_table(results: dict[str, list[Row]], metrics: Collection[str], normal
     if not lines:
         raise UserError("no such figures in these experiments")
     named = list(dict.fromkeys(system for by_system in lines.values() for system in by_system))
-    systems = sorted(named, key=lambda system: (system != "base", system.startswith("ct2-"), system))
+    systems = sorted(named, key=lambda system: (system != "base", is_export(system), system))
     body = [[set_name, TITLES[METRICS[metric]], language, name, str(max(row["n_utts"] for row in of.values())),
-             *(_cell(of.get(system)) for system in systems)]
+             *(score_cell(of.get(system)) for system in systems)]
             for (set_name, metric, _, language, name), of in sorted(lines.items())]
     return markdown_table(["set", "metric", "language", "experiment", "utts", *systems], body, left=4)
-
-
-def _cell(row: Row | None) -> str:
-    if row is None:
-        return "–"
-    low, high = row["ci95"]
-    return f"{row['value']:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def joined_json(results: dict[str, list[Row]]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from utils.export.parity import Parity, read_record
+from utils.export.parity import Parity, read_parity
 from utils.filesystem import read_json
 from utils.report.sentences import by_set
 from utils.score.comparison import Decode
@@ -24,14 +24,14 @@ what the export changed; hypotheses and tokens that are the tuned model's."""
 
 def records_by_set(decodes: Sequence[Decode]) -> list[tuple[str, list[Parity]]]:
     """The comparisons that pyscripts/check_export.py left, set by set; sets without any are left out."""
-    found = [(name, [record for decode in systems if decode.is_exported and (record := read_record(decode.directory))])
+    found = [(name, [record for decode in systems if decode.is_exported and (record := read_parity(decode.directory))])
              for name, systems in by_set(decodes)]
     return [(name, records) for name, records in found if records]
 
 
 def export_notes(records: Sequence[Parity]) -> list[str]:
     """Sentences below a set's table: types this machine lacks, how many hypotheses differ and why."""
-    return fallback_notes(records) + [lines[0] for one in records if (lines := difference_lines(one))]
+    return fallback_notes(records) + [lines[0] for record in records if (lines := difference_lines(record))]
 
 
 def word_times_sentence(exp_dir: Path) -> str:
@@ -85,13 +85,13 @@ def parity_rows(records: Sequence[Parity]) -> list[list[str]]:
               "same hypotheses", "same tokens"]
     before = {(metric, language): value for metric, language, value, _ in first.figures}
     rows = [[first.tuned, "transformers", _number(first.tuned_size_mb), f"{first.tuned_speed:.1f}",
-             _number(first.tuned_memory_mb), *(f"{before[one]:.2f}" for one in figures), "–", "–"]]
-    for one in records:
-        after = {(metric, language): (value, value - old) for metric, language, old, value in one.figures}
-        rows.append([one.exported, one.compute_type + (" (!)" if one.fallback else ""), _number(one.size_mb),
-                     f"{one.speed:.1f}", _number(one.memory_mb),
+             _number(first.tuned_memory_mb), *(f"{before[shown]:.2f}" for shown in figures), "–", "–"]]
+    for record in records:
+        after = {(metric, language): (value, value - old) for metric, language, old, value in record.figures}
+        rows.append([record.exported, record.compute_type + (" (!)" if record.fallback else ""),
+                     _number(record.size_mb), f"{record.speed:.1f}", _number(record.memory_mb),
                      *("{:.2f} ({:+.2f})".format(*after[figure]) for figure in figures),
-                     f"{100 * one.n_same / max(one.n_hypotheses, 1):.1f} %", f"{one.same_tokens:.1f} %"])
+                     f"{100 * record.n_same / max(record.n_hypotheses, 1):.1f} %", f"{record.same_tokens:.1f} %"])
     return [header, *rows]
 
 
@@ -101,9 +101,9 @@ def _number(value: float | None) -> str:
 
 def fallback_notes(records: Sequence[Parity]) -> list[str]:
     """A sentence for every export that this machine cannot compute in the type asked for."""
-    return [f"(!) {one.exported} was written and checked as files, but the machine that decoded has no "
-            f"{one.quantization}: speed, memory and figures are those of {one.fallback}" for one in records
-            if one.fallback]
+    return [f"(!) {record.exported} was written and checked as files, but the machine that decoded has no "
+            f"{record.quantization}: speed, memory and figures are those of {record.fallback}" for record in records
+            if record.fallback]
 
 
 def difference_lines(parity: Parity) -> list[str]:
@@ -112,16 +112,17 @@ def difference_lines(parity: Parity) -> list[str]:
         return []
     n_different = parity.n_hypotheses - parity.n_same
     causes: dict[str, int] = {}
-    for one in parity.differences:
-        if one.cause:
-            causes[one.cause] = causes.get(one.cause, 0) + 1
+    for difference in parity.differences:
+        if difference.cause:
+            causes[difference.cause] = causes.get(difference.cause, 0) + 1
     counted = "; ".join(f"{count} x {cause}" for cause, count in sorted(causes.items()))
     lines = [f"{parity.exported} on {parity.set}: {n_different} of {parity.n_hypotheses} hypotheses differ"
              + (f"; {sum(causes.values())} examined: {counted}" if counted else "")]
-    for one in parity.examples():
-        where = f"token {one.position}: " + " / ".join(repr(token) if token else "the end" for token in one.tokens)
-        if one.probabilities:
-            where += ", to the tuned model of probability {:.2f} / {:.2f}".format(*one.probabilities)
-        lines += [f"  {one.key}: {where}{': ' + one.cause if one.cause else ''}",
-                  f"    {parity.tuned}: {one.tuned}", f"    {parity.exported}: {one.exported}"]
+    for difference in parity.examples():
+        tokens = " / ".join(repr(token) if token else "the end" for token in difference.tokens)
+        where = f"token {difference.position}: {tokens}"
+        if difference.probabilities:
+            where += ", to the tuned model of probability {:.2f} / {:.2f}".format(*difference.probabilities)
+        lines += [f"  {difference.key}: {where}{': ' + difference.cause if difference.cause else ''}",
+                  f"    {parity.tuned}: {difference.tuned}", f"    {parity.exported}: {difference.exported}"]
     return lines

@@ -13,7 +13,7 @@ import numpy as np
 
 from utils.data.lists import read_list
 from utils.report.sentences import TITLES
-from utils.score.comparison import Decode, main_figures, shown_rows
+from utils.score.comparison import Decode, is_export, main_figures, shown_rows
 from utils.score.metrics import METRICS
 from utils.score.score_files import read_statistics
 from utils.train.records import loss_curves
@@ -32,7 +32,7 @@ def colours(systems: Sequence[str]) -> dict[str, str]:
     chosen, counts = dict(_COLOURS), [0, 0]
     for system in systems:
         if system not in chosen:
-            exported = system.startswith("ct2-")
+            exported = is_export(system)
             palette = _EXPORTED if exported else _TUNED
             chosen[system] = palette[counts[exported] % len(palette)]
             counts[exported] += 1

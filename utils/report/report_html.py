@@ -88,8 +88,10 @@ def set_report(decodes: Sequence[Decode], comparisons: Sequence[Comparison], for
     """
     systems = [decode.system for decode in decodes]
     main = main_figures(decodes)
-    verdicts = {(one.system["set"], one.system["system"], figure(one.system)): one for one in comparisons}
-    counts = [Counter(one.kind for one in read_suspects(decode.directory / "suspects.tsv")) for decode in decodes]
+    verdicts = {(comparison.system["set"], comparison.system["system"], figure(comparison.system)): comparison
+                for comparison in comparisons}
+    counts = [Counter(suspect.kind for suspect in read_suspects(decode.directory / "suspects.tsv"))
+              for decode in decodes]
     plots = []
     for metric in MAIN_METRICS:
         plots.append((f"{TITLES[metric]} by language", language_plot(decodes, metric)))
@@ -132,7 +134,7 @@ def render_html(report: Report) -> str:
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     numbers = {source: number for number, source in enumerate(report.audio)}
-    systems = list(dict.fromkeys(system for one in report.sets for system in one.systems))
+    systems = list(dict.fromkeys(system for set_report in report.sets for system in set_report.systems))
     context: dict[str, Any] = {
         "report": report, "style": Markup(style), "script": Markup(script), "digest": digest, "kinds": KINDS,
         "export_explanation": EXPLANATION,

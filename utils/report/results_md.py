@@ -41,7 +41,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: i
     return tabulate(rows, headers=header, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
-def _cell(row: Row | None) -> str:
+def score_cell(row: Row | None) -> str:
+    """A figure with its interval, as tables show it; a dash for None."""
     if row is None:
         return "–"
     low, high = row["ci95"]
@@ -56,7 +57,7 @@ def score_table(decodes: Sequence[Decode], metrics: Sequence[str], normalized: b
             by_figure.setdefault(figure(row), {})[decode.system] = row
     shown = shown_rows([next(iter(rows.values())) for rows in by_figure.values()], metrics, normalized)
     lines = [[TITLES[row["metric"]], row["language"], str(row["n_utts"]),
-              *(_cell(by_figure[figure(row)].get(decode.system)) for decode in decodes)] for row in shown]
+              *(score_cell(by_figure[figure(row)].get(decode.system)) for decode in decodes)] for row in shown]
     header = ["metric", "language", "utts", *(decode.system for decode in decodes)]
     return markdown_table(header, lines, left=2)
 
@@ -85,9 +86,9 @@ def _main_table(decodes: Sequence[Decode]) -> str:
 
 def comparison_table(comparisons: Sequence[Comparison]) -> str:
     """Differences between systems with interval, p-value and verdict."""
-    lines = [[f"{one.system['system']} – {one.baseline['system']}", one.system["set"],
-              TITLES[one.system["metric"]], one.system["language"], difference(one), significance(one.test.p_value),
-              verdict(one)] for one in comparisons]
+    lines = [[f"{comparison.system['system']} – {comparison.baseline['system']}", comparison.system["set"],
+              TITLES[comparison.system["metric"]], comparison.system["language"], difference(comparison),
+              significance(comparison.test.p_value), verdict(comparison)] for comparison in comparisons]
     header = ["systems", "set", "metric", "language", "difference", "significance", "verdict"]
     return markdown_table(header, lines, left=4)
 
@@ -121,7 +122,8 @@ def scoring_table(decodes: Sequence[Decode]) -> str:
 
 def suspects_table(decodes: Sequence[Decode]) -> str:
     """How many outputs of each system are wrong as a whole, by kind; empty if none is."""
-    counts = [Counter(one.kind for one in read_suspects(decode.directory / "suspects.tsv")) for decode in decodes]
+    counts = [Counter(suspect.kind for suspect in read_suspects(decode.directory / "suspects.tsv"))
+              for decode in decodes]
     kinds = [kind for kind in KINDS if any(count[kind] for count in counts)]
     lines = [[decode.set, decode.system, *(str(count[kind]) for kind in kinds)]
              for decode, count in zip(decodes, counts, strict=True)]

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from utils.data.machine_made import machine_made_note, read_record
+from utils.data.machine_made import machine_made_note, read_machine_made
 from utils.score.comparison import SIGNIFICANT, Comparison, Decode, Row, is_normalized, main_figures
 
 TITLES = {"wer": "WER", "cer": "CER", "mer": "MER", "ter": "TER", "bleu": "BLEU", "chrf": "chrF"}
@@ -45,14 +45,15 @@ def findings(comparisons: Sequence[Comparison]) -> list[str]:
     """A sentence for every figure that got worse than the base model's, or clearly worse by the export,
     and one for every pair of systems that the set is too small to tell apart somewhere."""
     found = []
-    for one in comparisons:
-        system, baseline, name = _pair(one)
-        if one.is_worse and (one.is_clear or baseline == "base"):
-            found.append(f"WORSE: {system} than {baseline} on {name} {_place(one)}: "
-                         f"{one.system['value']:.1f} against {one.baseline['value']:.1f} "
-                         f"({significance(one.test.p_value)}{'' if one.is_clear else ', not clear'})")
+    for comparison in comparisons:
+        system, baseline, name = _pair(comparison)
+        if comparison.is_worse and (comparison.is_clear or baseline == "base"):
+            found.append(f"WORSE: {system} than {baseline} on {name} {_place(comparison)}: "
+                         f"{comparison.system['value']:.1f} against {comparison.baseline['value']:.1f} "
+                         f"({significance(comparison.test.p_value)}{'' if comparison.is_clear else ', not clear'})")
     for (system, baseline, name), group in groupby(comparisons, key=_pair):
-        unclear = [one for one in group if not one.is_clear and one.interval_width > abs(one.test.difference)]
+        unclear = [comparison for comparison in group
+                   if not comparison.is_clear and comparison.interval_width > abs(comparison.test.difference)]
         if unclear:
             found.append(f"TOO SMALL: {name} cannot tell {system} from {baseline} (interval wider than the "
                          f"difference, p >= {SIGNIFICANT}) on {', '.join(map(_place, unclear))}")
@@ -62,10 +63,11 @@ def findings(comparisons: Sequence[Comparison]) -> list[str]:
 def forgotten(comparisons: Sequence[Comparison], forget_sets: Collection[str]) -> list[str]:
     """A sentence for every figure of the sets that tuning was not meant for: lost, kept or gained."""
     words = {"worse": "LOST", "better": "gained", "not clear": "no clear change"}
-    return [f"{words[verdict(one)]}: {one.system['set']} {_place(one)}: {one.baseline['value']:.1f} with "
-            f"{one.baseline['system']}, {one.system['value']:.1f} with {one.system['system']} "
-            f"({difference(one)}, {significance(one.test.p_value)})"
-            for one in comparisons if one.system["set"] in forget_sets]
+    return [f"{words[verdict(comparison)]}: {comparison.system['set']} {_place(comparison)}: "
+            f"{comparison.baseline['value']:.1f} with {comparison.baseline['system']}, "
+            f"{comparison.system['value']:.1f} with {comparison.system['system']} "
+            f"({difference(comparison)}, {significance(comparison.test.p_value)})"
+            for comparison in comparisons if comparison.system["set"] in forget_sets]
 
 
 def plain_words(decodes: Sequence[Decode]) -> list[str]:
@@ -144,14 +146,14 @@ def training_lines(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def reference_warnings(decodes: Sequence[Decode], data: Path) -> list[str]:
     """A sentence for every set below ``data`` whose reference translations a machine wrote: to be read before BLEU."""
-    records = {name: read_record(data / name) for name, _ in by_set(decodes)}
+    records = {name: read_machine_made(data / name) for name, _ in by_set(decodes)}
     return [f"MACHINE-MADE REFERENCES: {machine_made_note(name, record)}; BLEU and chrF on {name} say how like "
             "that model's the translations are, not how good" for name, record in records.items() if record]
 
 
 def marked_rows(decodes: Sequence[Decode], data: Path) -> list[Row]:
     """The rows of results.json; those scored against a machine's translations have ``machine_made_references``."""
-    machine = {name for name, _ in by_set(decodes) if read_record(data / name)}
+    machine = {name for name, _ in by_set(decodes) if read_machine_made(data / name)}
     return [{**row, "machine_made_references": True} if row["task"] == "translate" and row["set"] in machine else row
             for decode in decodes for row in decode.rows]
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from utils.data.lists import parse_key, read_list
 from utils.errors import UserError
 from utils.score.alignment import align
-from utils.score.comparison import Decode
+from utils.score.comparison import Decode, is_export
 from utils.score.metrics import METRICS
 from utils.score.score_files import read_statistics, read_suspects
 from utils.score.text_units import split_keeping_space
@@ -21,7 +21,7 @@ from utils.score.text_units import split_keeping_space
 _LISTED_METRICS = ("wer", "cer", "mer", "chrf")  # BLEU says nothing about one sentence
 
 
-class Span(NamedTuple):
+class MarkedSpan(NamedTuple):
     """A stretch of text: ``same``, ``sub`` (another word stands in the reference), ``ins``, ``del`` (is missing)."""
 
     kind: str
@@ -33,7 +33,7 @@ class Hypothesis:
     """What one system wrote for an utterance."""
 
     system: str
-    spans: list[Span]
+    spans: list[MarkedSpan]
     score: str  # "WER 12", "chrF 45"
     badness: float  # per cent of errors, or 100 - chrF; what lists are sorted by
     suspects: list[str]
@@ -55,23 +55,23 @@ class ListedUtterance:
     @property
     def badness(self) -> float:
         """Of the last system that was not exported: what the experiment is about."""
-        own = [one for one in self.hypotheses if not one.system.startswith("ct2-")] or self.hypotheses
-        return own[-1].badness
+        own = [hypothesis for hypothesis in self.hypotheses if not is_export(hypothesis.system)]
+        return (own or self.hypotheses)[-1].badness
 
 
-def mark_differences(references: Sequence[str], hypotheses: Sequence[str]) -> list[list[Span]]:
+def mark_differences(references: Sequence[str], hypotheses: Sequence[str]) -> list[list[MarkedSpan]]:
     """Each hypothesis as spans, words of the reference that it lacks included; case and punctuation do not count."""
     sides = [[_tokens(text) for text in texts] for texts in (references, hypotheses)]
     aligned = align(*([[_form(token) for token in tokens] for tokens in side] for side in sides))
     marked = []
     for reference, hypothesis, alignment in zip(*sides, aligned, strict=True):
-        spans: list[Span] = []
+        spans: list[MarkedSpan] = []
         for chunk in alignment.chunks:
             if chunk.type in ("delete", "substitute"):
-                spans += [Span("del", token) for token in reference[chunk.ref_start_idx:chunk.ref_end_idx]]
+                spans += [MarkedSpan("del", token) for token in reference[chunk.ref_start_idx:chunk.ref_end_idx]]
             kind = {"equal": "same", "substitute": "sub"}.get(chunk.type, "ins")
-            spans += [Span(kind, token) for token in hypothesis[chunk.hyp_start_idx:chunk.hyp_end_idx]]
-        marked.append([Span(kind, "".join(span.text for span in group))
+            spans += [MarkedSpan(kind, token) for token in hypothesis[chunk.hyp_start_idx:chunk.hyp_end_idx]]
+        marked.append([MarkedSpan(kind, "".join(span.text for span in group))
                        for kind, group in groupby(spans, key=lambda span: span.kind)])
     return marked
 

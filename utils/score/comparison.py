@@ -26,7 +26,7 @@ SIGNIFICANT = 0.05
 MAIN_METRICS = ("wer", "cer", "mer", "bleu")  # compared
 SHOWN_METRICS = ("wer", "cer", "mer", "ter", "bleu")
 ROW_KEYS = {*DECODE_KEYS, "language", "task", "metric", "value", "ci95", "n_utts", "normalizer", "signature"}
-_RESCORE = "Score again: pyscripts/score.py"
+EXPORT_PREFIX = "ct2-"  # of the names of exported systems: ct2-int8
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Decode:
 
     @property
     def is_exported(self) -> bool:
-        return self.system.startswith("ct2-")
+        return is_export(self.system)
 
     @property
     def order(self) -> tuple[str, int, str]:
@@ -110,14 +110,25 @@ def read_decode(directory: Path) -> Decode:
     Raises:
         UserError: it is not scored, or damaged.
     """
-    return Decode(directory, read_decode_info(directory), _read_rows(directory / "scores.json"))
+    rows = read_rows(directory / "scores.json", "Score again: pyscripts/score.py")
+    return Decode(directory, read_decode_info(directory), rows)
 
 
-def _read_rows(path: Path) -> list[Row]:
-    rows = read_json(path, _RESCORE)
-    if not isinstance(rows, list) or any(ROW_KEYS - set(row) for row in rows):
-        raise UserError(f"{path}: not a list of scores. {_RESCORE}")
+def read_rows(path: Path, remedy: str) -> list[Row]:
+    """scores.json of a decode directory, or results.json of an experiment.
+
+    Raises:
+        UserError: it is missing or no list of scores; the message ends with ``remedy``.
+    """
+    rows = read_json(path, remedy)
+    if not isinstance(rows, list) or any(not isinstance(row, dict) or ROW_KEYS - row.keys() for row in rows):
+        raise UserError(f"{path}: not a list of scores. {remedy}")
     return rows
+
+
+def is_export(system: str) -> bool:
+    """Whether a system's name is that of an exported model."""
+    return system.startswith(EXPORT_PREFIX)
 
 
 def is_normalized(row: Row) -> bool:
@@ -182,7 +193,7 @@ def _baseline(decode: Decode, decodes: Sequence[Decode]) -> Decode | None:
 
 def _compare(decode: Decode, row: Row, baseline: Decode, other: Row | None, n_resamples: int) -> Comparison:
     kind, language = (row["metric"], is_normalized(row)), row["language"]
-    ours, theirs = (_of_language(one.statistics.get(kind), language) for one in (decode, baseline))
+    ours, theirs = (_of_language(side.statistics.get(kind), language) for side in (decode, baseline))
     if other is None or other["normalizer"] != row["normalizer"] or not ours.keys or ours.keys != theirs.keys:
         raise UserError(f"{decode.directory} and {baseline.directory} were not scored alike: {language} "
                         f"{row['metric']} differs in utterances or normalizer. Score both with the same "

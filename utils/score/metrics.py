@@ -29,7 +29,7 @@ _MIXED_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Utterance:
+class TextPair:
     """One target: what should have been said in it and what the decoder wrote."""
 
     key: str
@@ -78,7 +78,7 @@ class Measurement:
     """
 
     metric: str
-    utterances: list[Utterance]
+    utterances: list[TextPair]
     normalizers: list[str]
     statistics: np.ndarray
     alignments: list[Alignment]
@@ -113,7 +113,7 @@ def _missing(keys: Iterable[str], complaint: str) -> list[str]:
 
 
 def pair_texts(references: Mapping[str, str], hypotheses: Mapping[str, str],
-               utt2spk: Mapping[str, str] | None = None, where: str = "hypotheses") -> list[Utterance]:
+               utt2spk: Mapping[str, str] | None = None, where: str = "hypotheses") -> list[TextPair]:
     """Hypotheses beside their references, in the references' order.
 
     Args:
@@ -134,11 +134,11 @@ def pair_texts(references: Mapping[str, str], hypotheses: Mapping[str, str],
     if problems:
         raise UserError("\n".join(f"{where}: {problem}" for problem in problems))
     parsed = {key: parse_key(key) for key in references}
-    return [Utterance(key, parsed[key].language, parsed[key].task, key if utt2spk is None else utt2spk[key],
+    return [TextPair(key, parsed[key].language, parsed[key].task, key if utt2spk is None else utt2spk[key],
                       reference, hypotheses[key]) for key, reference in references.items()]
 
 
-def mixed_languages(utterances: Iterable[Utterance]) -> frozenset[str]:
+def mixed_languages(utterances: Iterable[TextPair]) -> frozenset[str]:
     """Languages written without spaces whose transcriptions mix in words of Latin letters: one in ten or more."""
     seen: Counter[str] = Counter()
     mixed: Counter[str] = Counter()
@@ -149,7 +149,7 @@ def mixed_languages(utterances: Iterable[Utterance]) -> frozenset[str]:
     return frozenset(language for language, count in mixed.items() if count >= _MIXED_SHARE * seen[language])
 
 
-def _metrics_of(utterance: Utterance, options: ScoringOptions) -> tuple[str, ...]:
+def _metrics_of(utterance: TextPair, options: ScoringOptions) -> tuple[str, ...]:
     if utterance.task == "translate":
         return ("bleu", "chrf")
     tokens = ("ter",) if options.bpe_model else ()
@@ -160,8 +160,8 @@ def _metrics_of(utterance: Utterance, options: ScoringOptions) -> tuple[str, ...
     return ("cer", "mer", *tokens) if utterance.language in options.mixed else ("cer", *tokens)
 
 
-def normalize(utterances: Sequence[Utterance], normalizer: str,
-              digits: str = "keep") -> tuple[list[Utterance], list[str]]:
+def normalize(utterances: Sequence[TextPair], normalizer: str,
+              digits: str = "keep") -> tuple[list[TextPair], list[str]]:
     """The utterances with both texts normalised, and the name of the normaliser each of them got: ``basic``,
     ``basic+spell`` where numbers were spelled out.
 
@@ -174,12 +174,12 @@ def normalize(utterances: Sequence[Utterance], normalizer: str,
         spell = digits == "spell" and name not in KEEP_NUMBERS
         functions.append(_normalizer(name, utt.text_language if spell else None))
         names.append(f"{name}+spell" if spell else name)
-    return [Utterance(utt.key, utt.language, utt.task, utt.speaker,
+    return [TextPair(utt.key, utt.language, utt.task, utt.speaker,
                       function(utt.reference), function(utt.hypothesis))
             for utt, function in zip(utterances, functions, strict=True)], names
 
 
-def measure(utterances: Sequence[Utterance], options: ScoringOptions) -> list[Measurement]:
+def measure(utterances: Sequence[TextPair], options: ScoringOptions) -> list[Measurement]:
     """Statistics of every metric that applies: error rates to transcriptions, BLEU and chrF to translations.
 
     Raises:
@@ -196,7 +196,7 @@ def measure(utterances: Sequence[Utterance], options: ScoringOptions) -> list[Me
     return measurements
 
 
-def _statistics(metric: str, utterances: Sequence[Utterance],
+def _statistics(metric: str, utterances: Sequence[TextPair],
                 bpe_model: str | None) -> tuple[np.ndarray, list[Alignment]]:
     references, hypotheses = ([getattr(utt, side) for utt in utterances] for side in ("reference", "hypothesis"))
     if metric not in ERROR_RATES:

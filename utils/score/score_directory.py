@@ -19,9 +19,9 @@ from utils.cli import progress
 from utils.filesystem import atomic_open
 from utils.score import language_id
 from utils.score.error_analysis import Confusions, confusion_tables, counted, summary_table, worst_table
-from utils.score.metrics import ERROR_RATES, Measurement, ScoringOptions, Utterance, measure, results
-from utils.score.score_files import Rendered, ScoreDirectory, render, statistics_lines, write_suspects
-from utils.score.suspects import Suspect, inspect
+from utils.score.metrics import ERROR_RATES, Measurement, ScoringOptions, TextPair, measure, results
+from utils.score.score_files import Rendered, ScoreDirectory, render_alignments, statistics_lines, write_suspects
+from utils.score.suspects import Suspect, find_faults
 
 CHUNK = 2000  # utterances
 
@@ -50,7 +50,7 @@ class _Joined:
         self.confusions.merge(part.confusions)
         self.parts.append(part._replace(lines="", rendered=None, confusions=Confusions()))
 
-    def measurement(self, utterances: Sequence[Utterance]) -> Measurement:
+    def measurement(self, utterances: Sequence[TextPair]) -> Measurement:
         """All utterances, with their texts as they were before normalisation."""
         indices = np.concatenate([part.indices for part in self.parts])
         return Measurement(self.parts[0].metric, [utterances[index] for index in indices],
@@ -61,7 +61,7 @@ class _Joined:
 class _Work(NamedTuple):
     """What the workers see: they are forked, so that nothing of it is copied."""
 
-    utterances: Sequence[Utterance]
+    utterances: Sequence[TextPair]
     others: Mapping[str, str]  # references by key, for the other task's
     options: ScoringOptions
 
@@ -69,7 +69,7 @@ class _Work(NamedTuple):
 _work: _Work
 
 
-def score_directory(decode_dir: Path, decode: Mapping[str, Any], utterances: Sequence[Utterance],
+def score_directory(decode_dir: Path, decode: Mapping[str, Any], utterances: Sequence[TextPair],
                     options: ScoringOptions, n_resamples: int, nj: int) -> list[dict[str, Any]]:
     """Score a decode and write utterances.jsonl, suspects.tsv and score_{wer,cer,mer,ter}/ into its directory.
 
@@ -112,7 +112,7 @@ def score_directory(decode_dir: Path, decode: Mapping[str, Any], utterances: Seq
     return rows
 
 
-def _chunks(utterances: Sequence[Utterance], options: ScoringOptions,
+def _chunks(utterances: Sequence[TextPair], options: ScoringOptions,
             nj: int) -> Iterator[tuple[list[Part], list[Suspect]]]:
     global _work
     _work = _Work(utterances, {utt.key: utt.reference for utt in utterances}, options)
@@ -132,10 +132,10 @@ def _score_chunk(start: int) -> tuple[list[Part], list[Suspect]]:
     if options.normalizer != "none":
         raw = measure(utterances, replace(options, normalizer="none", digits="keep"))
         parts += [_part(measurement, start, is_main=False) for measurement in raw]
-    return parts, [suspect for utt in utterances for suspect in inspect(utt, others.get(_other_key(utt)))]
+    return parts, [suspect for utt in utterances for suspect in find_faults(utt, others.get(_other_key(utt)))]
 
 
-def _other_key(utterance: Utterance) -> str:
+def _other_key(utterance: TextPair) -> str:
     stem, _, task = utterance.key.rpartition("|")
     return f"{stem}|{'translate' if task == 'transcribe' else 'transcribe'}"
 
@@ -144,7 +144,7 @@ def _part(measurement: Measurement, start: int, is_main: bool) -> Part:
     index_of = {utt.key: index for index, utt in enumerate(_work.utterances[start:start + CHUNK], start)}
     rendered, confusions = None, Confusions()
     if is_main and measurement.metric in ERROR_RATES:
-        rendered = render(measurement)
+        rendered = render_alignments(measurement)
         confusions.add(measurement.alignments)
     return Part(measurement.metric, is_main, np.array([index_of[utt.key] for utt in measurement.utterances]),
                 measurement.normalizers, measurement.statistics, statistics_lines(measurement), rendered, confusions)

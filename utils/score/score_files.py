@@ -16,7 +16,7 @@ import numpy as np
 from utils.errors import UserError
 from utils.filesystem import atomic_directory, atomic_open
 from utils.score.alignment import show
-from utils.score.metrics import Measurement, Utterance
+from utils.score.metrics import Measurement, TextPair
 from utils.score.suspects import Suspect
 
 _BODY = "alignments.partial"
@@ -102,7 +102,7 @@ class ScoreDirectory:
         (self._new / _BODY).unlink()
 
 
-def render(measurement: Measurement) -> Rendered:
+def render_alignments(measurement: Measurement) -> Rendered:
     """Lines of ref.trn and hyp.trn, and blocks of result.txt, for an error rate's utterances."""
     pairs = [*zip(measurement.utterances, measurement.alignments, strict=True)]
     return Rendered("".join(_trn_line(alignment.reference, utt) for utt, alignment in pairs),
@@ -110,7 +110,7 @@ def render(measurement: Measurement) -> Rendered:
                     "".join(show(utt.key, alignment) + "\n\n" for utt, alignment in pairs))
 
 
-def _trn_line(units: list[str], utterance: Utterance) -> str:
+def _trn_line(units: list[str], utterance: TextPair) -> str:
     return " ".join([*units, f"({utterance.key})"]) + "\n"
 
 

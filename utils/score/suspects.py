@@ -1,6 +1,6 @@
 """Outputs that are wrong as a whole: empty, looping, made up, in the wrong language, of the wrong task.
 
-Simple rules. :func:`inspect` compares the hypothesis with its reference, so that a speaker who really says "two two
+Simple rules. :func:`find_faults` compares the hypothesis with its reference, so that a speaker who really says "two two
 two two" is no loop; :func:`inspect_translation` has only the transcript to compare with. They find what is blatant,
 not everything.
 """
@@ -18,7 +18,7 @@ from rapidfuzz.distance import Levenshtein
 from utils.data.languages import is_spaceless
 from utils.data.lists import parse_key
 from utils.score.language_id import foreign_language
-from utils.score.metrics import Utterance
+from utils.score.metrics import TextPair
 from utils.score.text_units import split_mixed
 
 KINDS = {
@@ -52,7 +52,7 @@ class Suspect(NamedTuple):
     detail: str
 
 
-def inspect(utterance: Utterance, other_reference: str | None = None) -> list[Suspect]:
+def find_faults(utterance: TextPair, other_reference: str | None = None) -> list[Suspect]:
     """What is suspicious about an output.
 
     Args:
@@ -154,7 +154,7 @@ def _wrong_script(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
     return f"{foreign.most_common(1)[0][0].lower()} letters, reference {expected.most_common(1)[0][0].lower()}"
 
 
-def _wrong_language(utterance: Utterance, reference: Sequence[str], hypothesis: Sequence[str]) -> dict[str, str]:
+def _wrong_language(utterance: TextPair, reference: Sequence[str], hypothesis: Sequence[str]) -> dict[str, str]:
     """The kind and the detail of an output in another language; the other task's language means the wrong task."""
     said = set(reference)
     if sum(unit in said for unit in hypothesis) >= _SAME_LANGUAGE * len(hypothesis):

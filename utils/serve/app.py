@@ -26,7 +26,7 @@ from utils.data.languages import all_codes, language_code, language_name
 from utils.data.lists import TASKS
 from utils.errors import UserError
 from utils.serve.guard import Guard, Limits, refuse
-from utils.serve.openai_format import FORMATS, format_recognition
+from utils.serve.openai_format import RESPONSE_FORMATS, format_recognition
 from utils.serve.work_queue import AbandonedError, LateError, Progress, WorkQueue
 from utils.transcribe.recognizer import Recognition
 
@@ -180,8 +180,8 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
     async def answer(request: Request, file: UploadFile, model: str, task: str, language: str | None,
                      response_format: str) -> Response:
         _check_model(service, model)
-        if response_format not in FORMATS:
-            raise HTTPException(400, f"response_format: {response_format!r} is none of {', '.join(FORMATS)}.")
+        if response_format not in RESPONSE_FORMATS:
+            raise HTTPException(400, f"response_format: {response_format!r} is none of {', '.join(RESPONSE_FORMATS)}.")
         found = await service.run(request, file, [task], language)
         content = format_recognition(found, task, response_format)
         return PlainTextResponse(content) if isinstance(content, str) else JSONResponse(content)

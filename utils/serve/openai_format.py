@@ -10,7 +10,7 @@ from utils.data.languages import language_name
 from utils.transcribe.recognizer import Recognition, Segment
 from utils.transcribe.subtitles import make_cues, to_srt, to_vtt
 
-FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 
 
 def format_recognition(recognition: Recognition, task: str, response_format: str) -> dict[str, Any] | str:

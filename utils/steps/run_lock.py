@@ -64,12 +64,12 @@ def _try_lock(descriptor: int, mode: str) -> str | None:
 def in_use(file: Path, pid: int) -> str:
     """One line about who has a lock, other than the run ``pid``, and what to do."""
     directory = file.parent.parent
-    owners = [one for one in _owners(file) if _alive(one) and one["pid"] != pid]
+    owners = [owner for owner in _owners(file) if _alive(owner) and owner["pid"] != pid]
     if owners:
-        names = "; ".join(f"process {one['pid']} on {one['host']} since {one['since']}: {one['command']}"
-                          for one in owners)
+        names = "; ".join(f"process {owner['pid']} on {owner['host']} since {owner['since']}: {owner['command']}"
+                          for owner in owners)
         return f"{directory}/ is in use by another run ({names}). Wait for it, or stop it"
-    left = [one for one in _holders(file) if one != pid]
+    left = [holder for holder in _holders(file) if holder != pid]
     if left:
         pids = " ".join(map(str, left))
         return (f"{directory}/ is in use: what an earlier run has started is still at work (process {pids}). Wait for "
@@ -84,7 +84,7 @@ def is_writing(file: Path) -> str:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return ""
     except BlockingIOError:
-        writers = [one for one in _owners(file) if one["mode"] == "write" and _alive(one)]
+        writers = [owner for owner in _owners(file) if owner["mode"] == "write" and _alive(owner)]
         return f"process {writers[-1]['pid']} on {writers[-1]['host']}" if writers else "processes of a killed run"
     except OSError:
         return ""
@@ -93,17 +93,17 @@ def is_writing(file: Path) -> str:
 def _note(file: Path, kind: str, pid: int, command: str) -> None:
     owner = {"pid": pid, "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S"), "mode": kind,
              "command": command}
-    others = [] if kind == "write" else [one for one in _owners(file) if one["pid"] != pid and _alive(one)]
+    others = [] if kind == "write" else [other for other in _owners(file) if other["pid"] != pid and _alive(other)]
     with contextlib.suppress(OSError):  # somebody else's directory, a full disk: the lock holds without a name
-        file.write_text("".join(json.dumps(one) + "\n" for one in [*others, owner]), encoding="utf-8")
+        file.write_text("".join(json.dumps(record) + "\n" for record in [*others, owner]), encoding="utf-8")
 
 
 def _owners(file: Path) -> list[dict[str, Any]]:
     owners = []
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            one = json.loads(line)
-            owners.append({name: one[name] for name in ("pid", "host", "since", "mode", "command")})
+            record = json.loads(line)
+            owners.append({name: record[name] for name in ("pid", "host", "since", "mode", "command")})
         except (ValueError, KeyError, TypeError):  # being written at this moment
             continue
     return owners

@@ -15,12 +15,12 @@ from typing import Any
 
 from utils.data.corpus_lists import SOURCE
 from utils.data.lists import parse_key, read_list, write_list
-from utils.data.machine_made import RECORD
+from utils.data.machine_made import MACHINE_MADE_JSON
 from utils.data.task_lists import check_keys, find_audio, read_task_lists
 from utils.filesystem import atomic_open, read_json, write_json
 from utils.score.score_files import write_suspects
 from utils.score.suspects import Suspect, inspect_translation
-from utils.teacher.teacher import INFO, Teacher, join_parts
+from utils.teacher.teacher import INFO, Teacher, join_hypotheses
 
 LINES = "machine_made"
 _LISTS = ("wav.scp", "text", "utt2spk")
@@ -138,16 +138,16 @@ def write_translations(directory: Path, wanted: Untranslated, kept: Mapping[str,
     for name, items in lists.items():
         write_list(task_dir / name, items, verbatim=name == "wav.scp")
     if kept:
-        write_json(task_dir / RECORD, record)
+        write_json(task_dir / MACHINE_MADE_JSON, record)
         _write_lines(task_dir / LINES, marks)
     else:
-        (task_dir / RECORD).unlink(missing_ok=True)
+        (task_dir / MACHINE_MADE_JSON).unlink(missing_ok=True)
         (task_dir / LINES).unlink(missing_ok=True)
 
 
 def _remove_lists(task_dir: Path) -> None:
     """Remove lists without a line, and the directory unless the user has something else there."""
-    for name in (*_LISTS, LINES, RECORD, SOURCE):
+    for name in (*_LISTS, LINES, MACHINE_MADE_JSON, SOURCE):
         (task_dir / name).unlink(missing_ok=True)
     if task_dir.is_dir() and not any(task_dir.iterdir()):
         task_dir.rmdir()
@@ -170,11 +170,11 @@ def label(teacher: Teacher, data_dir: Path, wanted: Untranslated) -> dict[str, A
         The record that is written beside the lists; its ``dropped`` counts by kind.
     """
     cache = teacher.cache(data_dir)
-    hypotheses, seconds = join_parts(cache)
+    hypotheses, seconds = join_hypotheses(cache)
     kept, dropped = judge(wanted, hypotheses, seconds)
     info = read_json(cache / INFO, "Delete this directory and label again") if (cache / INFO).exists() else {}
     record = {"teacher": teacher.name, "beam_size": teacher.beam_size, **info, "decoded": len(wanted.audio),
-              "kept": len(kept), "dropped": dict(Counter(one.kind for one in dropped)), "human": wanted.n_human}
+              "kept": len(kept), "dropped": dict(Counter(suspect.kind for suspect in dropped)), "human": wanted.n_human}
     if wanted.audio:
         write_suspects(cache / "dropped.tsv", dropped, defaultdict(str, hypotheses))
     write_translations(data_dir, wanted, kept, record)

@@ -13,7 +13,7 @@ from transformers.trainer_utils import set_seed
 from utils.cli import log
 from utils.config import Config, Lists, require_file, save_config
 from utils.data.lists import read_list
-from utils.data.machine_made import read_record
+from utils.data.machine_made import read_machine_made
 from utils.data.prompts import load_tokenizer
 from utils.errors import UserError
 from utils.features.feature_set import open_set
@@ -48,7 +48,7 @@ def tune(config: Config, overwrite: bool = False) -> None:
     has_dev_set = bool(config.data.test.wav_scp or config.data.test.feats_scp)
     arguments = training_arguments(config.model.model_train_argv, has_dev_set)
     output_dir = Path(arguments.output_dir)
-    # With several processes the first one tidies up, and the others look when it has.
+    # Of several processes the first removes an old training; the others wait for it before they look.
     with arguments.main_process_first(desc="look at the output directory"):
         complete = already_trained(config, output_dir, overwrite and arguments.process_index == 0)
     if complete:
@@ -94,7 +94,7 @@ def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperToke
 def _machine_made(*sets: Lists) -> dict[str, Any]:
     """What is known of translations by a machine, by the name of the set's directory."""
     directories = [Path(lists.text).resolve().parent for lists in sets if lists.text]
-    return {directory.name: record for directory in directories if (record := read_record(directory))}
+    return {directory.name: record for directory in directories if (record := read_machine_made(directory))}
 
 
 def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[str, Any]]:

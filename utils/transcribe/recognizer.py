@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from utils.audio.constants import FULL_WINDOW, SAMPLE_RATE, WINDOW_SECONDS
-from utils.audio.voice_activity import Span, find_speech, merge_spans
+from utils.audio.voice_activity import SpeechSpan, find_speech, merge_spans
 from utils.data.languages import language_code
 from utils.data.lists import TASKS
 from utils.data.prompts import hotword_ids, load_tokenizer
@@ -74,7 +74,7 @@ class Recognizer:
         if not (model_dir / "model.bin").is_file():
             raise UserError(f"{model_dir}: no CTranslate2 model there (no model.bin); name an exported directory, "
                             "exp/TAG/ct2_TYPE")
-        device, compute_type = resolve_runtime(device, compute_type, options="{}")
+        device, compute_type = resolve_runtime(device, compute_type)
         self.window = window if window != "auto" else read_window(model_dir)
         tokenizer = load_tokenizer(model_dir)
         self._decoder = Ct2Decoder(model_dir, tokenizer, beam_size=beam_size, device=device, compute_type=compute_type,
@@ -123,7 +123,7 @@ class Recognizer:
                     {task: texts[f"{index}|{code}|{task}"] for task in tasks})
             for index, span in enumerate(spans)])
 
-    def _spans(self, audio: np.ndarray) -> list[Span]:
+    def _spans(self, audio: np.ndarray) -> list[SpeechSpan]:
         speech = find_speech(audio)
         gap = WINDOW_SECONDS if self.window == "full" else _MAX_GAP_SECONDS
         return merge_spans(speech, WINDOW_SECONDS, gap)

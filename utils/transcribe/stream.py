@@ -10,7 +10,7 @@ import soxr
 
 from utils.audio.constants import SAMPLE_RATE, WINDOW_SECONDS
 from utils.audio.loading import frame_samples
-from utils.audio.voice_activity import Span, find_speech
+from utils.audio.voice_activity import SpeechSpan, find_speech
 from utils.errors import UserError
 
 _LOOK_EVERY = SAMPLE_RATE // 2
@@ -76,7 +76,7 @@ def cut_at_pauses(blocks: Iterable[np.ndarray]) -> Iterator[tuple[float, np.ndar
         yield start / SAMPLE_RATE, heard
 
 
-def _place_to_cut(speech: Sequence[Span], length: int) -> int:
+def _place_to_cut(speech: Sequence[SpeechSpan], length: int) -> int:
     """How many of ``length`` samples are done with; 0: wait for more."""
     if not speech:
         return max(0, length - _KEPT)
