@@ -9,12 +9,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from utils.masking import mask_secrets
 from utils.steps.fingerprints import of_code, of_named_files, of_section
+from utils.steps.markers import State, Step, begin, finish, state_of
 from utils.steps.run_lock import is_writing
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,6 +131,40 @@ def test_code_is_a_script_with_all_that_it_imports_of_ours() -> None:
             "tools/requirements.txt"} <= names.keys()
     assert "utils/train/finetune.py" not in names and "utils/score/metrics.py" not in names
     assert {"local/prepare_prompts.py", "local/prompts.py"} <= of_code([ROOT / "local/prepare_prompts.py"]).keys()
+
+
+def test_code_of_packages_counts(tmp_path: Path) -> None:
+    package = tmp_path / "outer/inner"
+    package.mkdir(parents=True)
+    (tmp_path / "script.py").write_text("def main():\n    from outer.inner import handed_on\n")
+    (tmp_path / "outer/__init__.py").write_text("")
+    (package / "__init__.py").write_text("handed_on = 1\n")
+    names = {Path(name).relative_to(tmp_path).as_posix() for name in of_code([tmp_path / "script.py"])
+             if name.startswith(str(tmp_path))}
+    assert names == {"script.py", "outer/__init__.py", "outer/inner/__init__.py"}
+    exporting = of_code([ROOT / "pyscripts/export_ct2.py"])
+    assert {"utils/__init__.py", "utils/export/__init__.py", "utils/export/convert.py"} <= exporting.keys()
+
+
+def test_a_recipe_made_before_modules_moved_does_not_train_again(tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its markers name code by the paths of that time."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("text", "adapter_model.safetensors"):
+        Path(name).write_text(name)
+    step = Step(Path(".steps/train.json"), ["train", "--set", "model.lora.r=8"], inputs=["text"],
+                outputs=["adapter_model.safetensors"], code=[str(ROOT / "pyscripts/train.py")], costly=True)
+    begin(step, step.made_from(), State("never made"))
+    finish(step)
+    marker = json.loads(step.marker.read_text())
+    assert "utils/train/finetune.py" in marker["code"]
+    marker["code"] = dict.fromkeys(["pyscripts/train.py", "utils/tuning.py", "utils/training.py", "utils/modeling.py",
+                                    "utils/audio.py", "utils/errors.py"], "0" * 64)
+    step.marker.write_text(json.dumps(marker))
+    state = state_of(step, step.made_from())
+    assert not state.reason and state.remark.startswith("up to date (other code now: ")
+    cheap = replace(step, costly=False)
+    assert state_of(cheap, cheap.made_from()).reason.startswith("other code now: ")
 
 
 def test_a_step_that_fails_or_is_killed_runs_again(run: Run, folder: Path) -> None:

@@ -1,4 +1,7 @@
-"""Stage 5: an adapter merged into its base, saved for everyone, and converted to CTranslate2."""
+"""Stage 5: an adapter merged into its base, saved for everyone, and converted to CTranslate2.
+
+Whatever imports something of this package imports this module: what brings torch is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.cli import log
-from utils.data.prompts import load_tokenizer
 from utils.errors import UserError
-from utils.export.ct2_check import check_ct2
 from utils.filesystem import atomic_directory
-from utils.model.checkpoints import load_tuned_model, save_whole_model
 from utils.model.ct2_directory import write_window
 
 # What CTranslate2 can store weights as; "" keeps the checkpoint's own precision.
@@ -29,6 +29,9 @@ def merge(tuned: str | Path, base_dir: str | Path, directory: str | Path) -> Non
     Raises:
         UserError: a part is missing or does not fit, or ``directory`` holds something else.
     """
+    from utils.data.prompts import load_tokenizer
+    from utils.model.checkpoints import load_tuned_model, save_whole_model
+
     directory = Path(directory)
     _refuse_other_contents(directory, "preprocessor_config.json", sources=(tuned, base_dir))
     model = load_tuned_model(tuned, base_dir)
@@ -46,6 +49,8 @@ def convert(merged_dir: str | Path, ct2_dir: str | Path, quantization: str, wind
         UserError: unknown quantization, the directory is not complete, or ``ct2_dir`` holds something else.
     """
     from ctranslate2.converters import TransformersConverter
+
+    from utils.export.ct2_check import check_ct2
 
     merged_dir, ct2_dir = Path(merged_dir), Path(ct2_dir)
     if quantization not in QUANTIZATIONS:

@@ -81,7 +81,10 @@ def _digest(lines: Iterable[str]) -> str:
 
 
 def of_code(scripts: Iterable[Path]) -> dict[str, str]:
-    """Contents of scripts, of all modules of this repository that they import, and of the list of packages, by path."""
+    """Contents by path: scripts, all modules of this repository that they import, the list of packages.
+
+    An import runs the ``__init__.py`` of each package on its way, so these count, too.
+    """
     waiting = [ROOT / "tools/requirements.txt", *(path.resolve() for path in scripts)]
     found: dict[str, str] = {}
     while waiting:
@@ -100,6 +103,7 @@ def _imported(source: bytes, directory: Path) -> Iterator[Path]:
         parts = module.decode().split(".")
         for place in {ROOT, directory}:
             base = place.joinpath(*parts)
+            yield from (place.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1))
             yield base.with_suffix(".py")
             yield from (base / f"{name.strip()}.py" for name in names.decode().split(",") if base.is_dir())
 
