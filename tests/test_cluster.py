@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from made_corpus import write_set
 
-ROOT = Path(__file__).resolve().parents[1]
+from utils import ROOT
+
 DAEMONS = {"slurm": ("munged", "slurmctld", "slurmd", "sbatch"), "sge": ("sge_qmaster", "sge_execd", "qsub")}
 WILD = ["", "a  b", 'say "x"', "it's", "|", "$HOME", "`id`", "语音", "a\nb", "*", "x=JOB.ark", "\\"]
 

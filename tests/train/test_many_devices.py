@@ -14,13 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from utils import ROOT
 from utils.config import PaddingOptions, load_config
 from utils.decode.decode_directory import join_decode_parts
 from utils.errors import UserError
 from utils.train.batching import FrameBatchSampler, make_divisible
 from utils.train.finetune import tune
 
-ROOT = Path(__file__).resolve().parents[1]
 # One step with all 8 utterances; plain gradient descent, so that the update is the gradient.
 ARGV = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0, "lr_scheduler_type": "constant",
         "logging_steps": 1, "eval_strategy": "steps", "eval_steps": 1, "use_cpu": True}

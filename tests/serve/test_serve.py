@@ -20,10 +20,10 @@ from made_speech import speak
 from test_service import KEY, Recognizer, served
 
 from tools.bench.bench_serve import load_test, serving
+from utils import ROOT
 from utils.audio.constants import SAMPLE_RATE
 from utils.export import convert, merge
 
-ROOT = Path(__file__).resolve().parents[1]
 FAKE_MICROPHONE = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 
 

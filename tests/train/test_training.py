@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from utils import ROOT
 from utils.config import Config, load_config
 from utils.errors import UserError
 from utils.model.modeling import ShortContextEncoder
@@ -24,7 +25,6 @@ from utils.train.finetune import tune
 from utils.train.records import training_history
 from utils.train.resume import last_complete_checkpoint
 
-ROOT = Path(__file__).resolve().parents[1]
 ADAPTER = "adapter_model.safetensors"
 
 # 8 utterances with two targets each, two a batch: 4 steps an epoch.

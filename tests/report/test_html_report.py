@@ -12,15 +12,15 @@ import browser
 import numpy as np
 import pytest
 import soundfile
-from test_report import add_decode, references
+from made_scores import add_decode, references
 
+from utils import ROOT
 from utils.audio.constants import SAMPLE_RATE
 from utils.data.lists import write_list
 from utils.filesystem import write_json
 from utils.report.audio_clips import embedded, encode_mp3, linked
 from utils.report.utterances import mark_differences
 
-ROOT = Path(__file__).resolve().parents[1]
 EVIL = """</script><script>document.title = "owned"</script><img src=x onerror="document.title='owned'">"""
 
 

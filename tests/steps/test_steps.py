@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from utils import ROOT
 from utils.masking import mask_secrets
 from utils.steps.fingerprints import of_code, of_named_files, of_section
 from utils.steps.markers import State, Step, begin, finish, state_of
 from utils.steps.run_lock import is_writing
 
-ROOT = Path(__file__).resolve().parents[1]
 # Two steps in a row, each a function, as run.sh has them; `wait_for` keeps the first at work.
 SCRIPT = """#!/usr/bin/env bash
 set -euo pipefail

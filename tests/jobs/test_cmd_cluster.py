@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from utils import ROOT
+
 WILD = ["", "a  b", 'say "x"', "it's", "|", "$HOME", "`id`", "语音", "a\nb", "*", "x=JOB.ark", "\\", "{JOB}"]
 CONF = """\
 # a comment

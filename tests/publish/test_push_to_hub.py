@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from hub_server import serve_hub
 
-ROOT = Path(__file__).resolve().parents[1]
+from utils import ROOT
+
 TOKEN = "hf_notARealTokenButSecret"
 FILES = {
     "": ("adapter_config.json", "adapter_model.safetensors"),

@@ -14,8 +14,9 @@ import pytest
 import soundfile
 from exported_tiny import ExportedTiny
 from huggingface_hub import ModelCard
-from test_report import add_decode, references
+from made_scores import add_decode, references
 
+from utils import ROOT
 from utils.data.lists import write_list
 from utils.errors import UserError
 from utils.filesystem import write_json
@@ -23,7 +24,6 @@ from utils.model.origin import base_model_name
 from utils.publish.hub_upload import plan
 from utils.publish.model_card import Origin, open_experiment
 
-ROOT = Path(__file__).resolve().parents[1]
 DIRECTORIES = ("adapter", "merged", "ct2_int8")
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from utils import ROOT
 from utils.download.base_model import get_base_model, missing_files
 from utils.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[1]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 

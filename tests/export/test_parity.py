@@ -11,6 +11,7 @@ import pytest
 from exported_tiny import ExportedTiny
 from made_corpus import write_set
 
+from utils import ROOT
 from utils.config import Lists
 from utils.data.prompts import load_tokenizer
 from utils.decode.batches import decode_set, plan_batches
@@ -28,7 +29,6 @@ from utils.report.exports import difference_lines, fallback_notes, parity_table
 from utils.score.metrics import ScoringOptions, pair_texts
 from utils.score.score_directory import score_directory
 
-ROOT = Path(__file__).resolve().parents[1]
 REFERENCES = {"a|fr|transcribe": "un deux trois quatre", "b|fr|transcribe": "cinq six sept huit",
               "a|fr|translate": "one two three four", "b|fr|translate": "five six seven eight"}
 

@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_report import tables
+from made_scores import tables
 
+from utils import ROOT
 from utils.filesystem import write_json
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def add_experiment(directory: Path, wer: dict[str, float]) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-DRIVER = Path(__file__).resolve().parents[1] / "utils/jobs/cmd_local.py"
+from utils import ROOT
+
+DRIVER = ROOT / "utils/jobs/cmd_local.py"
 
 
 @pytest.fixture

@@ -3,18 +3,17 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import jiwer
 import pytest
 
+from utils import ROOT
 from utils.data.lists import write_list
 from utils.errors import UserError
 from utils.score.bpe import train_bpe, vocabulary_size
 from utils.score.metrics import ScoringOptions, measure, mixed_languages, pair_texts, results
 from utils.score.text_units import piece_splitter, split_mixed
 
-ROOT = Path(__file__).resolve().parents[1]
 TEXTS = ["Please enter your password.", "The number you dialed is not in service.", "Press one or two."] * 20
 DECODE = {"system": "base", "set": "test", "seconds": 2.5, "audio_seconds": 20.0}
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from utils import ROOT
 from utils.data.data_directory import MergeOptions, merge_task_lists, sorted_by_speaker, write_data_directory
 from utils.data.lists import read_list
 from utils.errors import UserError
 
-SCRIPT = Path(__file__).resolve().parents[1] / "pyscripts" / "merge_lists.py"
+SCRIPT = ROOT / "pyscripts" / "merge_lists.py"
 MERGED = ["spk2utt", "text", "utt2dur", "utt2spk", "wav.scp"]
 
 MakeWav = Callable[..., Path]

@@ -15,6 +15,7 @@ import pytest
 import sacrebleu
 from sclite import sclite
 
+from utils import ROOT
 from utils.data.lists import write_list
 from utils.decode.decode_directory import read_decode_info
 from utils.errors import UserError
@@ -22,7 +23,6 @@ from utils.score.bootstrap import bootstrap_interval, paired_bootstrap, sum_clus
 from utils.score.metrics import METRICS, ScoringOptions, measure, pair_texts, results
 from utils.score.score_files import read_statistics, render_alignments
 
-ROOT = Path(__file__).resolve().parents[1]
 DECODE = {"system": "base", "set": "test", "seconds": 2.5, "audio_seconds": 20.0}
 WORDS = ("please", "enter", "your", "password", "the", "number", "You", "dialed,", "Service.", "press", "one")
 CHARACTERS = tuple("请输入密码您拨的号不在服务区一")
