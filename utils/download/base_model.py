@@ -15,8 +15,8 @@ from utils.cli import log
 from utils.download.archives import safe_extract
 from utils.errors import UserError
 from utils.filesystem import atomic_directory, sha256_of
-from utils.model.origin import ORIGIN
 from utils.model.ct2_directory import is_ct2_directory
+from utils.model.origin import ORIGIN
 
 LICENCE = "licence of OpenAI's Whisper weights: MIT, (c) 2022 OpenAI"
 REQUIRED = ("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer_config.json")

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.download.archives import MARKER, unpack
 from utils.cli import boolean, log
+from utils.download.archives import MARKER, unpack
 from utils.download.fetch import fetch
-from utils.filesystem import checksum_of
 from utils.errors import UserError
-from utils.filesystem import require_free_bytes
+from utils.filesystem import checksum_of, require_free_bytes
 
 _SUFFIX = re.compile(r"\.(tar(\.(gz|bz2|xz))?|tgz|zip)$")
 _SLACK = 2  # an archive may unpack to so many times what it is known to; sizes here are rounded
