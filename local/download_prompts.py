@@ -24,13 +24,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from local.prompts import LANGUAGES, VERSION, check_languages, transcript_file
 from utils.cli import log, make_parser, run_main
 from utils.data.languages import chosen_languages
-from utils.download.archives import MARKER, safe_extract
+from utils.download.archives import safe_extract
 from utils.download.fetch import fetch
 from utils.errors import UserError
 from utils.filesystem import atomic_directory, sha256_of
 
 URL = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
 SOURCES = ("files", "upstream", "debian")
+MARKER = ".complete"
 MAX_TARBALL_BYTES = 1 << 30  # the five unpack to 20-30 MB each
 SHA256 = {
     "en": "59891033e764d9dffc5ccdd78e845a1c8ea6bed0b434128bb0199c63ef591770",

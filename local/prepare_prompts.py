@@ -33,7 +33,6 @@ from local.prompts import (
 )
 from utils.audio.constants import WINDOW_SECONDS
 from utils.cli import log, make_parser, run_main
-from utils.data.corpus_lists import add_prepare_options
 from utils.data.languages import chosen_languages
 from utils.data.lists import TASKS
 from utils.errors import UserError
@@ -189,7 +188,9 @@ def table(prompts: list[Prompt], languages: list[str]) -> str:
 
 def main() -> None:
     parser = make_parser(__doc__)
-    add_prepare_options(parser, f"some of {' '.join(LANGUAGES)}; empty: all")
+    parser.add_argument("--languages", default="", help=f"some of {' '.join(LANGUAGES)}; empty: all")
+    parser.add_argument("download_dir", type=Path, help="what local/download_prompts.py filled")
+    parser.add_argument("data_dir", type=Path, help="where SET/TASK/{wav.scp,text} go")
     args = parser.parse_args()
     languages = chosen_languages(args.languages, LANGUAGES)
     print(table(prepare_prompts(args.download_dir, args.data_dir, languages), languages))

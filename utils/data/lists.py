@@ -213,11 +213,6 @@ def read_list(path: str | Path, problem_limit: int = 20, *, allow_empty: bool = 
     return scanned.items
 
 
-def read_part(path: Path, *, allow_empty: bool = False, verbatim: bool = False) -> dict[str, str]:
-    """:func:`read_list` of what one of several jobs wrote, which is empty where there were more jobs than work."""
-    return read_list(path, allow_empty=allow_empty, verbatim=verbatim) if path.stat().st_size else {}
-
-
 def keys_by_audio(wav_scp: Mapping[str, str]) -> dict[str, list[str]]:
     """Audio file -> its keys, in the order of a wav.scp: the tasks of an utterance share a file."""
     keys_of: dict[str, list[str]] = {}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from utils.data.lists import read_part, write_list
+from utils.data.lists import read_list, write_list
 from utils.errors import UserError
 from utils.filesystem import atomic_open, read_json
 
@@ -47,7 +47,8 @@ def join_decode_parts(directory: Path, num_jobs: int) -> int:
             infos.append(json.loads((part / "decode.json").read_text(encoding="utf-8")))
         except (OSError, ValueError):
             raise UserError(f"{part}: is not complete, its job did not end well; decode again") from None
-        hypotheses |= read_part(part / "text", allow_empty=True)
+        if (part / "text").stat().st_size:  # with more jobs than batches, a job has nothing to do
+            hypotheses |= read_list(part / "text", allow_empty=True)
     if {info.pop("num_jobs") for info in infos} != {num_jobs} or {info.pop("n_keys") for info in infos} != {
             len(hypotheses)}:
         raise UserError(f"{directory}: its parts are not of one decoding with {num_jobs} jobs; decode again")

@@ -11,7 +11,7 @@ import kaldiio
 
 from utils.audio.loading import load_audio
 from utils.cli import log, progress
-from utils.data.lists import keys_by_audio, read_list, read_part, write_list
+from utils.data.lists import keys_by_audio, read_list, write_list
 from utils.errors import UserError
 from utils.filesystem import atomic_open
 
@@ -79,7 +79,7 @@ def _is_complete(dump_dir: Path, job: int, work: Mapping[str, list[str]]) -> boo
     """Whether all parts of a job are there, with the keys that the job has now."""
     keys = {key for keys in work.values() for key in keys}
     parts = [dump_dir / part.format(job) for part in _LISTS.values()]
-    return (all(part.is_file() and _finished_part(part).keys() == keys for part in parts)
+    return (all(part.is_file() and _read_part(part).keys() == keys for part in parts)
             and (dump_dir / f"feats.{job}.ark").is_file())
 
 
@@ -103,7 +103,7 @@ def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> tuple[int, i
     for name, part in _LISTS.items():
         joined: dict[str, str] = {}
         for job in range(1, num_jobs + 1):
-            joined |= _finished_part(dump_dir / part.format(job))
+            joined |= _read_part(dump_dir / part.format(job))
         different = expected.keys() ^ joined.keys()
         if different:
             raise UserError(f"{dump_dir}: {name} would not have the keys of {data_dir / 'wav.scp'} ({len(different)} "
@@ -117,8 +117,8 @@ def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> tuple[int, i
     return len(expected), len(set(joined.values()))
 
 
-def _finished_part(path: Path) -> dict[str, str]:
-    """A job's list, which its job must have written."""
+def _read_part(path: Path) -> dict[str, str]:
+    """A job's list; a job without audio, because there are more jobs than files, has an empty one."""
     if not path.is_file():
         raise UserError(f"{path}: is missing, its job did not end well; run stage 2 again with as many jobs")
-    return read_part(path, verbatim=True)
+    return read_list(path, verbatim=True) if path.stat().st_size else {}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from utils import ROOT
 from utils.audio.loading import audio_seconds, load_audio
 from utils.cli import log
-from utils.data.lists import read_part, write_list
+from utils.data.lists import read_list, write_list
 from utils.errors import UserError
 from utils.filesystem import read_json, write_json
 from utils.model.ct2_directory import is_ct2_directory
@@ -155,10 +155,10 @@ def refuse_untrained(directory: Path) -> None:
 
 
 def _read_part(directory: Path) -> tuple[dict[str, str], dict[str, float]]:
-    if not (directory / "text").exists():
+    if not (directory / "text").exists() or not (directory / "text").stat().st_size:
         return {}, {}
-    texts = read_part(directory / "text", allow_empty=True)
-    seconds = {key: float(value) for key, value in read_part(directory / "utt2dur").items()}
+    seconds = {key: float(value) for key, value in read_list(directory / "utt2dur").items()}
+    texts = read_list(directory / "text", allow_empty=True)
     return {key: text for key, text in texts.items() if key in seconds}, seconds
 
 
