@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Source me after path.sh (it puts utils/ on PATH): where jobs run. Every stage starts its jobs with
+# Source me after path.sh (it puts utils/jobs/ on PATH): where jobs run. Every stage starts its jobs with
 #
 #   $train_cmd [--mem 8G] [--gpu 1] [--num-threads 4] [--max-jobs-run 20] JOB=1:"$nj" dir/log/x.JOB.log command ...
 #

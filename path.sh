@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Source me, from any directory: the environment of every script of the recipe, and nothing else.
-# PATH gets the interpreter and utils/ (so that cmd.sh can name the job drivers as Kaldi does).
+# PATH gets the interpreter and utils/jobs/ (so that cmd.sh can name the job drivers as Kaldi does).
 #
 # The interpreter is tools/venv's, or the one that $PYTHON names (tools/install.sh checks that it has what is needed).
 
@@ -19,7 +19,7 @@ else
 fi
 
 # Sourcing twice must not make PATH longer.
-[[ $PATH == "$_bin:$_root/utils":* ]] || PATH=$_bin:$_root/utils:$PATH
+[[ $PATH == "$_bin:$_root/utils/jobs":* ]] || PATH=$_bin:$_root/utils/jobs:$PATH
 export PATH
 export PYTHONPATH=$_root
 export PYTHONUNBUFFERED=1  # a job's log shows what happened up to now

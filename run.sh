@@ -77,7 +77,7 @@ require_names "$train_set" "$dev_set" "$test_sets" "$forget_set" "$teacher_sets"
 $status || "$recipe/tools/install.sh"
 . "$recipe/path.sh"
 . "$recipe/cmd.sh"
-. "$recipe/utils/steps.sh"
+. "$recipe/utils/steps/steps.sh"
 . "$recipe/utils/stages.sh"
 
 py=$recipe/pyscripts

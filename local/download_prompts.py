@@ -22,12 +22,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from local.prompts import LANGUAGES, VERSION, check_languages, transcript_file
-from utils.archives import MARKER
 from utils.cli import log, make_parser, run_main
-from utils.corpus_download import Archive, Places, get_archives
+from utils.data.languages import chosen_languages
+from utils.download.archives import MARKER
+from utils.download.corpus_archives import Archive, Places, get_archives
 from utils.errors import UserError
 from utils.filesystem import atomic_directory
-from utils.languages import chosen_languages
 
 URL = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
 SOURCES = ("files", "upstream", "debian")

@@ -30,17 +30,17 @@ from local.prompts import (
     split_of,
     transcript_file,
 )
-from utils.audio import WINDOW_SECONDS
+from utils.audio.constants import WINDOW_SECONDS
 from utils.cli import make_parser, run_main
-from utils.corpus_lists import SOURCE, LeftOut, Utterance, add_prepare_options, write_lists
+from utils.data.corpus_lists import SOURCE, CorpusUtterance, LeftOut, add_prepare_options, write_lists
+from utils.data.languages import chosen_languages
+from utils.data.lists import TASKS
 from utils.errors import UserError
-from utils.languages import chosen_languages
-from utils.lists import TASKS
 
 SETS = ("train", "dev", "test")
 
 
-def prepare_prompts(download_dir: Path, data_dir: Path, languages: list[str]) -> list[Utterance]:
+def prepare_prompts(download_dir: Path, data_dir: Path, languages: list[str]) -> list[CorpusUtterance]:
     """Write the lists of the telephone prompts.
 
     Args:
@@ -60,7 +60,7 @@ def prepare_prompts(download_dir: Path, data_dir: Path, languages: list[str]) ->
                    for language in dict.fromkeys(["en", *languages])}
     tones = {name for pairs in transcripts.values() for name, text in pairs if TONE.fullmatch(text)}
     english = {name: text for name, text in reversed(transcripts["en"]) if fault_of(text) is None}
-    prompts: list[Utterance] = []
+    prompts: list[CorpusUtterance] = []
     left_out: list[LeftOut] = []
     for language in languages:
         found = _read_language(language, transcripts[language], download_dir / language, tones, english, left_out)
@@ -86,7 +86,7 @@ def _take_over_lists(data_dir: Path) -> None:
 
 
 def _read_language(language: str, transcripts: list[tuple[str, str]], directory: Path, tones: set[str],
-                   english: dict[str, str], left_out: list[LeftOut]) -> list[Utterance]:
+                   english: dict[str, str], left_out: list[LeftOut]) -> list[CorpusUtterance]:
     """The usable prompts of one language; the others are added to ``left_out``."""
     audio = {path.relative_to(directory).with_suffix("").as_posix() for path in directory.rglob("*.g722")}
     if not audio:
@@ -96,7 +96,7 @@ def _read_language(language: str, transcripts: list[tuple[str, str]], directory:
     def leave_out(name: str, reason: str, text: str) -> None:
         left_out.append(LeftOut(f"{language}/{name}", reason, text=text))
 
-    prompts: dict[str, Utterance] = {}
+    prompts: dict[str, CorpusUtterance] = {}
     seen = set()
     for name, text in transcripts:
         path = directory / f"{name}.g722"
@@ -116,14 +116,15 @@ def _read_language(language: str, transcripts: list[tuple[str, str]], directory:
         if language != "en" and name not in english:
             leave_out(name, "translate: no English text", text)
         targets = {"transcribe": "" if fault else text, "translate": "" if language == "en" else english.get(name, "")}
-        prompts[name] = Utterance(split_of(english.get(name) or text), prompt_id(language, name), language, path,
-                                  {task: target for task, target in targets.items() if target})
+        prompts[name] = CorpusUtterance(split_of(english.get(name) or text), prompt_id(language, name), language, path,
+                                        {task: target for task, target in targets.items() if target})
     for name in sorted(audio - seen):
         leave_out(name, "no transcript", "")
     return [prompt for prompt in prompts.values() if prompt.targets]
 
 
-def _without_repeats(prompts: list[Utterance], download_dir: Path, left_out: list[LeftOut]) -> list[Utterance]:
+def _without_repeats(prompts: list[CorpusUtterance], download_dir: Path,
+                     left_out: list[LeftOut]) -> list[CorpusUtterance]:
     """Leave out of train what dev or test say in the same words under another English text."""
     held_out = {normalise(prompt.targets["transcribe"]) for prompt in prompts
                 if prompt.set != "train" and "transcribe" in prompt.targets}
@@ -138,7 +139,7 @@ def _without_repeats(prompts: list[Utterance], download_dir: Path, left_out: lis
     return kept
 
 
-def _check_split(prompts: Sequence[Utterance]) -> None:
+def _check_split(prompts: Sequence[CorpusUtterance]) -> None:
     """No text of dev or test, in its own language or in English, occurs in train."""
     sets_of = defaultdict(set)
     for prompt in prompts:
@@ -148,7 +149,7 @@ def _check_split(prompts: Sequence[Utterance]) -> None:
     assert not shared, f"in train and held out: {shared}"
 
 
-def table(prompts: Sequence[Utterance], languages: list[str]) -> str:
+def table(prompts: Sequence[CorpusUtterance], languages: list[str]) -> str:
     """Utterances of each task and minutes of audio, per set and language."""
     lines = [f"{'set':<6}{'language':<10}" + "".join(f"{column:>11}" for column in (*TASKS, "minutes"))]
     for set_ in SETS:

@@ -23,7 +23,7 @@ from utils.cli import boolean, make_parser, run_main
 from utils.errors import UserError
 
 if TYPE_CHECKING:
-    from utils.parity import Parity
+    from utils.export.parity import Parity
 
 
 def main() -> None:
@@ -39,13 +39,14 @@ def main() -> None:
                         help="scored decode directories: the tuned model's and those of exports, of one set or several")
     args = parser.parse_args()
 
-    from utils.parity import difference_lines, fallback_notes, parity_table, read_record
+    from utils.export.parity import read_parity
+    from utils.report.exports import difference_lines, fallback_notes, parity_table
 
     losses = []
     for tuned, exports in _by_set(args.directories):
         records = []
         for exported in exports:
-            record = read_record(exported) if args.recorded else _compare(tuned, exported, args)
+            record = read_parity(exported) if args.recorded else _compare(tuned, exported, args)
             if record is None:
                 raise UserError(f"{exported}: was not compared; leave --recorded out")
             records.append(record)
@@ -67,7 +68,7 @@ def _by_set(directories: list[Path]) -> list[tuple[Path, list[Path]]]:
     Raises:
         UserError: a set has no tuned model, several, or no export.
     """
-    from utils.comparison import read_decode
+    from utils.score.comparison import read_decode
 
     sets: dict[str, tuple[list[Path], list[Path]]] = {}
     for directory in directories:
@@ -80,18 +81,18 @@ def _by_set(directories: list[Path]) -> list[tuple[Path, list[Path]]]:
 
 
 def _compare(tuned: Path, exported: Path, args: argparse.Namespace) -> "Parity":
-    from utils.ct2_check import check_ct2
-    from utils.parity import compare, model_of, write_record
+    from utils.export.ct2_check import check_ct2
+    from utils.export.parity import compare_export, model_of, write_parity
 
     if args.merged_dir:
         check_ct2(model_of(exported), args.merged_dir)
-    parity = compare(tuned, exported, args.merged_dir)
+    parity = compare_export(tuned, exported, args.merged_dir)
     if (chosen := parity.spread(args.examine)) and args.merged_dir and args.feats_scp:
         from utils.config import Lists
-        from utils.parity_causes import examine
+        from utils.export.parity_causes import examine
 
         examine(chosen, args.merged_dir, Lists(feats_scp=str(args.feats_scp)), tuned, exported)
-    write_record(parity, exported)
+    write_parity(parity, exported)
     return parity
 
 

@@ -31,8 +31,8 @@ def main() -> None:
     parser.add_argument("exports", type=Path, nargs="+", help="exports, named ct2_TYPE; the first is measured")
     args = parser.parse_args()
 
-    from utils.score_files import write_json
-    from utils.word_time_check import check_word_times
+    from utils.export.word_time_check import check_word_times
+    from utils.filesystem import write_json
 
     found = check_word_times(args.base_dir, args.merged_dir, args.exports, args.test, args.dev,
                              tolerance=args.tolerance, n_clips=args.clips)

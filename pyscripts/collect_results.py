@@ -33,8 +33,8 @@ def main() -> None:
     add("exp_dirs", nargs="*", type=Path, metavar="EXP_DIR", help="experiments")
     args = parser.parse_args()
 
-    from utils.experiments import METRICS, find_experiments, joined_json, joined_table, read_results
     from utils.filesystem import atomic_open
+    from utils.report.experiments import METRICS, find_experiments, joined_json, joined_table, read_results
 
     metrics = args.metrics.split()
     if unknown := [metric for metric in metrics if metric not in METRICS]:

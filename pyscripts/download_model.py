@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--model", default="openai/whisper-base", help="name or directory")
     parser.add_argument("target", type=Path, help="directory that gets the checkpoint")
     args = parser.parse_args()
-    from utils.base_model import get_base_model
+    from utils.download.base_model import get_base_model
 
     get_base_model(args.model, args.target)
 

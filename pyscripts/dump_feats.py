@@ -35,7 +35,7 @@ def main() -> None:
     if not args.combine and not args.model:
         parser.error("--model is needed to make features")
 
-    from utils.feature_dump import combine_feats, dump_feats
+    from utils.features.feature_dump import combine_feats, dump_feats
 
     if args.combine:
         n_keys, n_matrices = combine_feats(args.data_dir, args.dump_dir, args.num_jobs)
@@ -44,7 +44,7 @@ def main() -> None:
         return
     import torch
 
-    from utils.features import LogMel
+    from utils.features.log_mel import LogMel
 
     torch.set_num_threads(1)  # the jobs share the cores
     dump_feats(args.data_dir, args.dump_dir, LogMel(args.model), args.job, args.num_jobs,

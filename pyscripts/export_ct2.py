@@ -39,7 +39,7 @@ def main() -> None:
     merge(tuned, base, merged_dir)
     convert(merged_dir, exported.ctranslate_model_path, exported.quantization, config.predict.window)
     if exported.dev.wav_scp or exported.dev.feats_scp:
-        from utils.inference import predict_ct2
+        from utils.decode.predict import predict_ct2
 
         log(f"{len(predict_ct2(config))} hypotheses written to {exported.result_file}")
 

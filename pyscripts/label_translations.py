@@ -51,9 +51,9 @@ def parse_args() -> Namespace:
 def main() -> None:
     args = parse_args()
 
-    from utils.data_directory import MergeOptions
-    from utils.machine_made import untranslated
-    from utils.teacher import Teacher, decode, label
+    from utils.data.data_directory import MergeOptions
+    from utils.teacher.labels import label, untranslated
+    from utils.teacher.teacher import Teacher, decode
 
     if not (args.data_dir / "transcribe").is_dir():
         log(f"{args.data_dir}: no transcripts, so nothing to translate")

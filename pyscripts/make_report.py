@@ -27,7 +27,7 @@ from utils.cli import boolean, log, make_parser, run_main
 from utils.errors import UserError
 
 if TYPE_CHECKING:
-    from utils.comparison import Comparison, Decode
+    from utils.score.comparison import Comparison, Decode
 
 
 def parse_args() -> Namespace:
@@ -56,10 +56,10 @@ def parse_args() -> Namespace:
 def main() -> None:
     args = parse_args()
 
-    from utils.comparison import collect, compare
     from utils.provenance import provenance
-    from utils.report_words import facts
-    from utils.score_files import training_summary
+    from utils.report.sentences import facts
+    from utils.score.comparison import collect, compare
+    from utils.train.records import training_summary
 
     decodes = collect(args.exp_dir)
     comparisons = compare(decodes, args.bootstrap)
@@ -73,11 +73,10 @@ def main() -> None:
 
 def write_results(args: Namespace, decodes: list[Decode], comparisons: list[Comparison], header: list[str]) -> None:
     """Write results.json and RESULTS.md, print the main table."""
-    from utils.export_report import screen_lines
-    from utils.filesystem import atomic_open
+    from utils.filesystem import atomic_open, write_json
     from utils.report import bullets, render, screen_table
-    from utils.report_words import findings, forgotten, marked_rows, reference_warnings, training_warnings
-    from utils.score_files import write_json
+    from utils.report.exports import screen_lines
+    from utils.report.sentences import findings, forgotten, marked_rows, reference_warnings, training_warnings
 
     data, forget_sets = args.data or Path("data"), args.forget_set.split()
     if missing := set(forget_sets) - {decode.set for decode in decodes}:
@@ -95,13 +94,14 @@ def write_results(args: Namespace, decodes: list[Decode], comparisons: list[Comp
 
 def write_page(args: Namespace, decodes: list[Decode], comparisons: list[Comparison], header: list[str]) -> str:
     """Write report.html; returns a sentence on it."""
-    from utils.audio_clips import clips
-    from utils.export_report import export_tables, word_times_sentence
     from utils.filesystem import atomic_open
-    from utils.html_report import Report, render_html, set_report
-    from utils.report_plots import loss_plot, training_history
-    from utils.report_words import by_set, findings, forgotten, reference_warnings
-    from utils.utterance_list import list_utterances
+    from utils.report.audio_clips import clips
+    from utils.report.exports import export_tables, word_times_sentence
+    from utils.report.plots import loss_plot
+    from utils.report.report_html import Report, render_html, set_report
+    from utils.report.sentences import by_set, findings, forgotten, reference_warnings, training_warnings
+    from utils.report.utterances import list_utterances
+    from utils.train.records import training_history
 
     forget_sets = args.forget_set.split()
     utterances, total = [], 0
@@ -115,7 +115,7 @@ def write_page(args: Namespace, decodes: list[Decode], comparisons: list[Compari
     sets = sorted(by_set(decodes), key=lambda one: one[0] in forget_sets)  # what was tuned for comes first
     report = Report(
         args.title, header,
-        reference_warnings(decodes, args.data)
+        training_warnings(args.exp_dir) + reference_warnings(decodes, args.data)
         + findings([one for one in comparisons if one.system["set"] not in forget_sets]),
         forgotten(comparisons, forget_sets),
         [set_report(systems, comparisons, forget_sets, args.data / name) for name, systems in sets],

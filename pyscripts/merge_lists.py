@@ -16,8 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils.audio.constants import WINDOW_SECONDS
 from utils.cli import boolean, log, make_parser, run_main
-from utils.data_directory import (
+from utils.data.data_directory import (
     MergeOptions,
     merge_task_lists,
     sorted_by_speaker,
@@ -37,7 +38,7 @@ def main() -> None:
         help="refuse texts over Whisper's 448 tokens, counted with this model's tokenizer")
     add("--check-audio", type=boolean, default="true", metavar="true|false",
         help="open all audio; without this, utt2dur is not written")
-    add("--max-seconds", type=float, default=30.0, help="longest audio, at most Whisper's 30 s")
+    add("--max-seconds", type=float, default=WINDOW_SECONDS, help="longest audio, at most Whisper's 30 s")
     add("--skip-bad", type=boolean, default="false", metavar="true|false",
         help="drop lines that cannot be used and list them in SET/left_out.tsv")
     add("--allow-pipes", type=boolean, default="false", metavar="true|false",

@@ -37,13 +37,13 @@ def main() -> None:
     if (args.num_jobs > 1 or args.combine) and not args.decode_dir:
         parser.error("several jobs need --decode-dir, where each writes its part")
     if args.combine:
-        from utils.decode_directory import join_parts
+        from utils.decode.decode_directory import join_decode_parts
 
-        log(f"{args.decode_dir}: {join_parts(args.decode_dir, args.num_jobs)} hypotheses")
+        log(f"{args.decode_dir}: {join_decode_parts(args.decode_dir, args.num_jobs)} hypotheses")
         return
     config = load_config(args.config, args.overrides)
 
-    from utils.inference import Share, predict, predict_ct2
+    from utils.decode.predict import Share, predict, predict_ct2
 
     if args.backend == "transformers":
         decode, result_file = predict, config.predict.result_file

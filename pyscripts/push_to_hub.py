@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("exp_dir", type=Path, help="the experiment, with its model cards")
     args = parser.parse_args()
 
-    from utils.hub_upload import plan, send
+    from utils.publish.hub_upload import plan, send
 
     uploads = plan(args.exp_dir, args.repo)
     for upload in uploads:

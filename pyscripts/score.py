@@ -61,11 +61,12 @@ def main() -> None:
     if args.nj < 1:
         raise UserError(f"--nj {args.nj}: give at least 1")
 
-    from utils.bulk_scoring import score_directory
-    from utils.lists import read_list
-    from utils.score_files import read_decode_info, write_json
-    from utils.scoring import ScoringOptions, mixed_languages, pair_texts
-    from utils.units import piece_splitter
+    from utils.data.lists import read_list
+    from utils.decode.decode_directory import read_decode_info
+    from utils.filesystem import write_json
+    from utils.score.metrics import ScoringOptions, mixed_languages, pair_texts
+    from utils.score.score_directory import score_directory
+    from utils.score.text_units import piece_splitter
 
     decode = read_decode_info(args.decode_dir)
     text = args.decode_dir / "text"

@@ -44,12 +44,12 @@ def main() -> None:
     if not min(args.max_mb, args.max_audio_seconds, args.timeout) > 0:
         parser.error("--max-mb, --max-audio-seconds and --timeout must be more than 0")
 
-    from utils.service_guard import Limits, listen, read_api_key
+    from utils.serve.guard import Limits, listen, read_api_key
 
     api_key = read_api_key(args.api_key_file)
     with listen(args.host, args.port, api_key) as listener:  # before what takes seconds
-        from utils.recognizer import Recognizer
-        from utils.service import make_app, make_server
+        from utils.serve.app import make_app, make_server
+        from utils.transcribe.recognizer import Recognizer
 
         recognizer = Recognizer(args.model, device=args.device, compute_type=args.compute_type,
                                 beam_size=args.beam_size, hotwords=args.hotwords)

@@ -32,14 +32,14 @@ def main() -> None:
     config = load_config(args.config, args.overrides)
 
     if args.ngpu > 1 or args.num_nodes > 1:
-        from utils.launch import die_with_launcher, is_launched, launch
+        from utils.train.launch import die_with_launcher, is_launched, launch
 
         if not is_launched():
             launch(max(args.ngpu, 1), args.num_nodes, sys.argv)
             return
         die_with_launcher()
 
-    from utils.tuning import tune
+    from utils.train.finetune import tune
 
     tune(config, args.overwrite)
 

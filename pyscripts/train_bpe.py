@@ -27,8 +27,8 @@ def main() -> None:
     parser.add_argument("token_dir", type=Path, metavar="TOKEN_DIR", help="where to write")
     args = parser.parse_args()
 
-    from utils.bpe import train_bpe, transcripts
-    from utils.units import piece_splitter
+    from utils.score.bpe import train_bpe, transcripts
+    from utils.score.text_units import piece_splitter
 
     texts = transcripts(args.text)
     path = train_bpe(texts, args.token_dir, args.vocabulary)

@@ -32,7 +32,8 @@ def main() -> None:
     parser.add_argument("exp_dir", type=Path, help="the experiment")
     args = parser.parse_args()
 
-    from utils.model_card import KNOWN_DATA, Origin, base_model_name, open_experiment, write_cards
+    from utils.model.origin import base_model_name
+    from utils.publish.model_card import KNOWN_DATA, Origin, open_experiment, write_cards
 
     data, data_licence = KNOWN_DATA.get(args.corpus_name, (args.corpus_name, ""))
     origin = Origin(args.base_model or base_model_name(args.base_dir), args.license, data,

@@ -9,7 +9,8 @@ import torch
 
 from utils.config import LoraOptions
 from utils.export import convert, merge
-from utils.modeling import add_lora, load_base_model
+from utils.model.checkpoints import load_base_model
+from utils.model.lora import add_lora
 
 
 class ExportedTiny(NamedTuple):

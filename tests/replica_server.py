@@ -103,7 +103,7 @@ def serve(files: dict[str, bytes] | None = None) -> Iterator[ReplicaServer]:
 
 def forget_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests to this machine must not go through anyone else's, and pauses between attempts are no test's concern."""
-    from utils import download
+    from utils.download import fetch as download
 
     monkeypatch.setattr(download.time, "sleep", lambda _seconds: None)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):

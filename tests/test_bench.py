@@ -15,7 +15,7 @@ from tools.bench.measure import Timing, report, spread, spread_audio, take_turns
 from tools.bench.operations import OperationsCounter
 from tools.bench.trainers import measure_training, train_ours, train_stock
 from utils.config import load_config
-from utils.data_directory import MergeOptions, merge_task_lists, write_data_directory
+from utils.data.data_directory import MergeOptions, merge_task_lists, write_data_directory
 from utils.export import convert, merge
 
 ROOT = Path(__file__).resolve().parents[1]

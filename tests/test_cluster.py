@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from made_corpus import write_set
 
-ROOT = Path(__file__).resolve().parents[1]
+from utils import ROOT
+
 DAEMONS = {"slurm": ("munged", "slurmctld", "slurmd", "sbatch"), "sge": ("sge_qmaster", "sge_execd", "qsub")}
 WILD = ["", "a  b", 'say "x"', "it's", "|", "$HOME", "`id`", "语音", "a\nb", "*", "x=JOB.ark", "\\"]
 
@@ -35,7 +36,7 @@ class Cluster:
     folder: Path = field(default_factory=Path)
 
     def command(self, *arguments: object) -> list[str]:
-        return [sys.executable, str(ROOT / f"utils/cmd_{self.engine}.py"), *map(str, arguments)]
+        return [sys.executable, str(ROOT / f"utils/jobs/cmd_{self.engine}.py"), *map(str, arguments)]
 
     def drive(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.command(*arguments), cwd=self.folder, env={**self.environment, **environment},

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from utils.config import Config, LoraOptions, load_config, require_file, save_config
 from utils.errors import UserError
-from utils.training_arguments import training_arguments
+from utils.train.arguments import training_arguments
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "conf" / "whisper_multitask.yaml"

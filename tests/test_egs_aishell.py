@@ -13,8 +13,8 @@ from egs_run import load_script, recipe_copy, run_corpus
 from replica_files import recording, tar_gz
 from replica_server import ReplicaServer, forget_proxies, serve
 
-from utils.archives import safe_extract
-from utils.corpus_download import Places
+from utils.download.archives import safe_extract
+from utils.download.corpus_archives import Places
 from utils.errors import UserError
 
 downloading = load_script("aishell", "download_aishell")

@@ -10,9 +10,9 @@ from egs_run import load_script, recipe_copy, run_corpus
 from replica_files import recording, tar_gz
 from replica_server import ReplicaServer, forget_proxies, serve
 
-from utils.corpus_download import Places
+from utils.data.languages import language_code
+from utils.download.corpus_archives import Places
 from utils.errors import UserError
-from utils.languages import language_code
 
 downloading = load_script("covost2", "download_covost2")
 preparing = load_script("covost2", "prepare_covost2")

@@ -17,9 +17,9 @@ import soundfile
 from egs_run import load_script, recipe_copy, run_corpus, start_corpus
 from replica_server import ReplicaServer, forget_proxies, serve
 
-from utils.corpus_download import Places
+from utils.data.languages import language_code
+from utils.download.corpus_archives import Places
 from utils.errors import UserError
-from utils.languages import language_code
 
 downloading = load_script("fleurs", "download_fleurs")
 preparing = load_script("fleurs", "prepare_fleurs")

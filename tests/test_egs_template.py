@@ -1,4 +1,4 @@
-"""A corpus of one's own: utils/new_corpus.sh, and a folder of audio with a table as spreadsheets write it."""
+"""A corpus of one's own: egs/TEMPLATE/setup.sh, and a folder of audio with a table as spreadsheets write it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from egs_run import ROOT, load_script, recipe_copy, run_corpus
 from made_corpus import write_tones
 
-from utils.corpus_table import read_table
+from utils.data.corpus_table import read_table
 from utils.errors import UserError
 
 preparing = load_script("TEMPLATE", "prepare_template")
@@ -121,14 +121,14 @@ def test_lists_of_ones_own_are_not_written_over(tmp_path: Path) -> None:
 
 
 def new_corpus(recipe: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["utils/new_corpus.sh", *arguments], cwd=recipe, capture_output=True, text=True)
+    return subprocess.run(["egs/TEMPLATE/setup.sh", *arguments], cwd=recipe, capture_output=True, text=True)
 
 
 def test_new_corpus_refuses_bad_names(tmp_path: Path) -> None:
     recipe_copy(tmp_path / "my recipes", "TEMPLATE")
     for arguments, complaint in ((("egs/Mine",), "no name of a Python module"), (("egs/a-b",), "no name of a Python"),
                                  (("egs/template",), "taken"), (("mine",), "not in the egs/ of a recipe"),
-                                 ((), "usage: utils/new_corpus.sh egs/NAME")):
+                                 ((), "usage: egs/TEMPLATE/setup.sh egs/NAME")):
         refused = new_corpus(tmp_path / "my recipes", *arguments)
         assert refused.returncode == 1 and complaint in refused.stderr, arguments
     assert [path.name for path in (tmp_path / "my recipes/egs").iterdir()] == ["TEMPLATE"]

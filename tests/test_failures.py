@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PYTHON = [path for pattern in ("utils/*.py", "pyscripts/*.py", "local/*.py", "egs/*/local/*.py")
+PYTHON = [path for pattern in ("utils/**/*.py", "pyscripts/*.py", "local/*.py", "egs/*/local/*.py")
           for path in sorted(ROOT.glob(pattern))]
-SHELL = [path for pattern in ("*.sh", "utils/*.sh", "tools/*.sh") for path in sorted(ROOT.glob(pattern))]
+SHELL = [path for pattern in ("*.sh", "utils/**/*.sh", "egs/TEMPLATE/*.sh", "tools/*.sh")
+         for path in sorted(ROOT.glob(pattern))]
 # Calls whose argument is a message or a part of one.
 RAISING = {"UserError", "error", "refuse", "damaged", "Problem", "_missing"}
 REFUSING = {"lists.py", "languages.py"}  # their ValueErrors become a line of the report

@@ -7,11 +7,11 @@ import io
 import pytest
 
 from utils.cli import log, run_main
-from utils.cmd_common import write_header
 from utils.errors import UserError
+from utils.jobs.job_log import write_header
 from utils.masking import mask_secrets
 from utils.provenance import provenance
-from utils.training_arguments import training_arguments
+from utils.train.arguments import training_arguments
 
 SECRET = "Xq7-vB2.longsecret"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from made_corpus import SPACED, cat_tasks, write_set
 
-from utils.lists import read_list
+from utils.data.lists import read_list
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -19,13 +19,13 @@ from sclite import sclite
 from tokenizers import Tokenizer
 
 from tools.bench.bench_silence import compare
-from utils.audio import load_audio
-from utils.base_model import whisper_base_from_pip
-from utils.ct2_checkpoint import convert_ct2_to_hf
+from utils.audio.loading import load_audio
+from utils.data.lists import read_list
 from utils.data.tokenizer import load_tokenizer
+from utils.download.base_model import whisper_base_from_pip
 from utils.errors import UserError
-from utils.lists import read_list
-from utils.score_files import read_statistics
+from utils.model.ct2_to_hf import convert_ct2_to_hf
+from utils.score.score_files import read_statistics
 
 ROOT = Path(__file__).resolve().parents[1]
 EXP = Path("exp/slice")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from made_corpus import write_set
 
-from utils.lists import read_list
+from utils.data.lists import read_list
 
 ROOT = Path(__file__).resolve().parents[1]
 SETS = {"train": 4, "dev": 2, "test": 3}

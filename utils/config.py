@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 PADDING_POLICIES = ("none", "constant", "uniform", "log-uniform", "full")
 WINDOWS = ("short", "full")
-# PyYAML lets dates and numbers that are none (2001-99-99), and nesting without end, through as Python's own errors.
+# What PyYAML raises: its own errors, ValueError for an impossible date (2001-99-99), RecursionError for deep nesting.
 _NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
 

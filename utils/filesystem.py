@@ -1,8 +1,10 @@
-"""Files that appear under their name only when they are complete."""
+"""Files: written whole or not at all, read as JSON, their checksums."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -12,6 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from utils.errors import UserError
+
+_CHUNK = 1 << 20
+_ALGORITHMS = {32: "md5", 64: "sha256"}  # by the number of hex digits
 
 
 def free_bytes(path: Path) -> int:
@@ -160,3 +165,43 @@ def atomic_files(directory: str | Path) -> Iterator[Path]:
         _sync(directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """The contents of a JSON file.
+
+    Raises:
+        UserError: it cannot be read or is no JSON; the message ends with ``remedy``.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}. {remedy}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}. {remedy}") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Indented JSON with a final line end; the file appears whole or not at all."""
+    with atomic_open(path) as stream:
+        stream.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    return checksum_of(path, "0" * 64)
+
+
+def checksum_of(path: Path, like: str) -> str:
+    """The checksum of a file, in hex, of the kind that ``like`` is: SHA-256 or MD5, told apart by their length.
+
+    Raises:
+        ValueError: ``like`` is neither.
+    """
+    if len(like) not in _ALGORITHMS:
+        raise ValueError(f"neither SHA-256 nor MD5: {like!r}")
+    digest = hashlib.new(_ALGORITHMS[len(like)], usedforsecurity=False)
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

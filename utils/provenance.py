@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any
 
+from utils import ROOT
 from utils.filesystem import atomic_open
 from utils.masking import mask_secrets
 
@@ -74,7 +75,7 @@ def provenance(command: str) -> dict[str, str]:
     """What a report is headed by, in this order; secrets in the command are masked."""
     return {
         "date": time.strftime("%Y-%m-%d %H:%M %Z"),
-        "commit": git_commit(Path(__file__).resolve().parents[1]),
+        "commit": git_commit(ROOT),
         "command": _code_span(mask_secrets(command)) if command else "not given",
         "versions": versions(),
         "machine": machine(),
@@ -88,7 +89,7 @@ def environment() -> dict[str, Any]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
     return {
         "date": time.strftime("%Y-%m-%d %H:%M:%S %Z"),
-        "commit": git_commit(Path(__file__).resolve().parents[1]),
+        "commit": git_commit(ROOT),
         "command": mask_secrets(shlex.join(sys.argv)),
         "directory": str(Path.cwd()),
         "host": socket.gethostname(),
@@ -99,7 +100,7 @@ def environment() -> dict[str, Any]:
         "torch": {"threads": torch.get_num_threads(), "cuda": torch.version.cuda,
                   "cudnn": torch.backends.cudnn.version(), "cpu_capability": torch.backends.cpu.get_cpu_capability()},
         "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
-        "packages": dict(sorted((one.name, one.version) for one in distributions() if one.name)),
+        "packages": dict(sorted((package.name, package.version) for package in distributions() if package.name)),
     }
 
 

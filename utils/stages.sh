@@ -4,7 +4,7 @@
 #
 # A step's function has two parts. An inner function is the command (a command of one script needs none). The call of
 # `step` declares what the step is made from and what it makes, and runs the command unless the step is up to date (see
-# utils/steps.sh). What decides the result must be an argument of the command, because the marker keeps the arguments.
+# utils/steps/steps.sh). What decides the result must be an argument of the command, because the marker keeps the arguments.
 # Other variables of run.sh that a command uses say how it is run (where, in how many jobs): they may change.
 
 # in_stage N: whether stage N is to run.

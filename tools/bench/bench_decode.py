@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.bench.measure import Timing, bench_parser, report, spread_audio, take_turns
 from utils.cli import boolean, run_main
+from utils.data.lists import TASKS, parse_key, read_list
 from utils.errors import UserError
-from utils.lists import TASKS, parse_key, read_list
 
 Hypotheses = dict[str, str]
 CONTESTANTS = ("ours-ct2", "ours-transformers", "faster-whisper", "faster-whisper-batched", "transformers")

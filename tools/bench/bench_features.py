@@ -31,8 +31,9 @@ def main() -> None:
     from faster_whisper import decode_audio
     from transformers import WhisperFeatureExtractor
 
-    from utils.audio import SAMPLE_RATE, load_audio
-    from utils.features import LogMel
+    from utils.audio.constants import SAMPLE_RATE
+    from utils.audio.loading import load_audio
+    from utils.features.log_mel import LogMel
 
     torch.set_num_threads(args.threads)
     sources = list(spread_audio(args.wav_scp, args.utterances))

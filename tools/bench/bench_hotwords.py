@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.bench.measure import Timing, bench_parser, report, spread
 from utils.cli import log, run_main
-from utils.lists import keys_by_audio, parse_key, read_list
+from utils.data.lists import keys_by_audio, parse_key, read_list
 
 MIN_LETTERS = 5
 WAYS = {"none": ("short", False), "none, 30 s": ("full", False), "prompt": ("short", True),
@@ -73,7 +73,7 @@ def _words_by_language(texts: Mapping[str, str]) -> defaultdict[str, dict[str, N
 
 def normalized(text: str) -> list[str]:
     """The words of a text without case and punctuation."""
-    from utils.normalization import get_normalizer
+    from utils.score.normalization import get_normalizer
 
     return get_normalizer("basic")(text).split()
 
@@ -81,12 +81,13 @@ def normalized(text: str) -> list[str]:
 def decode(args: argparse.Namespace, lists: Mapping[str, list[str]], window: str,
            prompt: bool) -> tuple[dict[str, str], float]:
     """Hypotheses of all keys, each language's with its own list, and the seconds of decoding."""
-    from utils.audio import load_audio
-    from utils.ct2_decoding import Ct2Decoder
-    from utils.decoding import decode_set, plan_batches
-    from utils.features import LogMel
-    from utils.multitask_data import Utterance
-    from utils.prompts import hotword_ids, load_tokenizer
+    from utils.audio.loading import load_audio
+    from utils.data.prompts import hotword_ids
+    from utils.data.tokenizer import load_tokenizer
+    from utils.decode.batches import decode_set, plan_batches
+    from utils.decode.ct2_decoder import Ct2Decoder
+    from utils.features.feature_set import Utterance
+    from utils.features.log_mel import LogMel
 
     tokenizer, log_mel = load_tokenizer(args.ct2), LogMel(args.ct2)
     decoder = Ct2Decoder(args.ct2, tokenizer, beam_size=args.beam_size)

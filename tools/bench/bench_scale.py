@@ -85,8 +85,8 @@ def _write(path: Path, values: Iterator[tuple[str, str]]) -> None:
 
 
 def _merge(num_keys: int, args: argparse.Namespace) -> dict[str, float]:
-    from utils.data_directory import MergeOptions, merge_task_lists, write_data_directory
-    from utils.lists import TASKS
+    from utils.data.data_directory import MergeOptions, merge_task_lists, write_data_directory
+    from utils.data.lists import TASKS
 
     with tempfile.TemporaryDirectory() as folder:
         for task in TASKS:
@@ -103,11 +103,11 @@ def _train(num_keys: int, args: argparse.Namespace) -> dict[str, float]:
 
     from tools.bench.trainers import StepTimer
     from utils.config import load_config
-    from utils.fused_lora import fuse_lora
-    from utils.modeling import add_lora, load_base_model
-    from utils.prompts import load_tokenizer
-    from utils.training import make_trainer
-    from utils.training_arguments import training_arguments
+    from utils.data.tokenizer import load_tokenizer
+    from utils.model.checkpoints import load_base_model
+    from utils.model.lora import add_lora, fuse_lora
+    from utils.train.arguments import training_arguments
+    from utils.train.trainer import make_trainer
 
     torch.set_num_threads(args.threads)
     config = load_config(args.config, ["model.padding.policy=none", "model.padding.full_window_share=0"])
@@ -135,8 +135,8 @@ def _write_set(directory: Path, num_keys: int, model: Path) -> None:
     import kaldiio
     import numpy as np
 
-    from utils.features import LogMel
-    from utils.lists import TASKS
+    from utils.data.lists import TASKS
+    from utils.features.log_mel import LogMel
 
     matrix = np.random.default_rng(0).normal(0, 0.5, (_FRAMES, LogMel(model).num_mels)).astype(np.float32)
     kaldiio.save_ark(str(directory / "feats.0.ark"), {f"m{n:03}": matrix for n in range(_MATRICES)},
@@ -153,9 +153,10 @@ def _write_set(directory: Path, num_keys: int, model: Path) -> None:
 
 def _open(directory: Path, model: Path, tokenizer: Any) -> Any:
     from utils.config import Lists
-    from utils.features import LogMel
-    from utils.lists import read_list
-    from utils.multitask_data import MultitaskDataset, open_set
+    from utils.data.lists import read_list
+    from utils.features.feature_set import open_set
+    from utils.features.log_mel import LogMel
+    from utils.train.dataset import MultitaskDataset
 
     utterances, read_feats = open_set(Lists(feats_scp=str(directory / "feats.scp")), "data.train", LogMel(model))
     return MultitaskDataset(utterances, read_feats, read_list(directory / "text"), tokenizer)

@@ -136,7 +136,8 @@ def _as_wav(source: str) -> bytes:
     """A file's audio as wav: an upload has no name that tells what raw g722 is."""
     import soundfile
 
-    from utils.audio import SAMPLE_RATE, load_audio
+    from utils.audio.constants import SAMPLE_RATE
+    from utils.audio.loading import load_audio
 
     buffer = io.BytesIO()
     soundfile.write(buffer, load_audio(source), SAMPLE_RATE, format="wav")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How well a sample of the silence stands for all of it, when training pads to 30 s (utils/sampled_silence.py).
+"""How well a sample of the silence stands for all of it, when training pads to 30 s (utils/model/sampled_silence.py).
 
     tools/bench.sh silence
     tools/bench/bench_silence.py --model exp/TAG/merged --counts 64 128     # in a tuned model
@@ -19,15 +19,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.bench.measure import Timing, bench_parser, report, spread_audio
-from utils.audio import load_audio
+from utils.audio.constants import FULL_WINDOW
+from utils.audio.loading import load_audio
 from utils.cli import run_main
-from utils.features import LogMel
-from utils.lists import read_list
-from utils.multitask_data import MultitaskDataset, Utterance
-from utils.prompts import load_tokenizer
+from utils.data.lists import read_list
+from utils.data.tokenizer import load_tokenizer
+from utils.features.feature_set import Utterance
+from utils.features.log_mel import LogMel
+from utils.train.dataset import MultitaskDataset
 
 _FIGURES = ("positions", "cosine", "divergence", "same", "loss")
-WINDOW, TAIL = 3000, 50  # frames: Whisper's window; what decoding adds to a short one
+TAIL = 50  # frames that decoding adds to a short window
 
 
 def main() -> None:
@@ -54,11 +56,12 @@ def compare(model_dir: Path, data: Path, utterances: int, counts: list[int]) -> 
     """Way of padding -> its figures; means over utterances (positions, cosine) and tokens (the rest)."""
     import torch
 
-    from utils.modeling import load_base_model
-    from utils.multitask_data import MultitaskCollator
+    from utils.model.checkpoints import load_base_model
+    from utils.train.dataset import MultitaskCollator
 
     model, dataset = load_base_model(model_dir).eval(), _dataset(model_dir, data, utterances)
-    ways = {"whole": (WINDOW, 0), **{f"sample of {count}": (WINDOW, count) for count in counts}, "cut": (0, 0)}
+    samples = {f"sample of {count}": (FULL_WINDOW, count) for count in counts}
+    ways = {"whole": (FULL_WINDOW, 0), **samples, "cut": (0, 0)}
     figures = {name: dict.fromkeys((*_FIGURES, "seconds"), 0.0) for name in ways}
     tokens = 0
     with torch.inference_mode():

@@ -21,10 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 from tools.bench.measure import bench_parser, report, take_turns
-from utils.audio import SAMPLE_RATE, load_audio
+from utils.audio.constants import SAMPLE_RATE
+from utils.audio.loading import load_audio
 from utils.cli import run_main
+from utils.data.lists import TASKS, keys_by_audio, parse_key, read_list
 from utils.errors import UserError
-from utils.lists import TASKS, keys_by_audio, parse_key, read_list
 
 CONTESTANTS = ("ours", "faster-whisper-batched", "faster-whisper")
 

@@ -17,17 +17,19 @@ import torch
 from faster_whisper import BatchedInferencePipeline, WhisperModel, decode_audio
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from utils.audio import SAMPLE_RATE
+from utils.audio.constants import SAMPLE_RATE
 from utils.config import Lists, PredictConfig
-from utils.ct2_decoding import Ct2Decoder
-from utils.decoding import Decoder, TransformersDecoder, decode_set, plan_batches
-from utils.features import LogMel
-from utils.lists import TASKS, parse_key, write_list
-from utils.modeling import load_base_model
-from utils.multitask_data import open_set
-from utils.prompts import load_tokenizer
-from utils.recognizer import Recognizer
-from utils.scoring import METRICS, ScoringOptions, measure, pair_texts
+from utils.data.lists import TASKS, parse_key, write_list
+from utils.data.tokenizer import load_tokenizer
+from utils.decode.batches import decode_set, plan_batches
+from utils.decode.ct2_decoder import Ct2Decoder
+from utils.decode.decoder import Decoder
+from utils.decode.transformers_decoder import TransformersDecoder
+from utils.features.feature_set import open_set
+from utils.features.log_mel import LogMel
+from utils.model.checkpoints import load_base_model
+from utils.score.metrics import METRICS, ScoringOptions, measure, pair_texts
+from utils.transcribe.recognizer import Recognizer
 
 Audio = Mapping[str, list[str]]  # audio file -> its keys
 Run = Callable[[], dict[str, str]]  # -> hypothesis by key

@@ -17,9 +17,9 @@ import numpy as np
 from tabulate import tabulate
 
 from utils.cli import log, make_parser
+from utils.data.lists import keys_by_audio, read_list
 from utils.errors import UserError
 from utils.filesystem import atomic_open
-from utils.lists import keys_by_audio, read_list
 from utils.provenance import provenance
 
 

@@ -41,10 +41,10 @@ def features(wav_scp: Path, model: Path, seconds: float) -> None:
     """Bytes and CPU seconds for an hour of audio with each compression, from the first ``seconds`` of a list."""
     import torch
 
-    from utils.audio import audio_seconds
-    from utils.feature_dump import COMPRESSION, dump_feats
-    from utils.features import LogMel
-    from utils.lists import read_list, write_list
+    from utils.audio.loading import audio_seconds
+    from utils.data.lists import read_list, write_list
+    from utils.features.feature_dump import COMPRESSION, dump_feats
+    from utils.features.log_mel import LogMel
 
     torch.set_num_threads(1)
     log_mel = LogMel(model)
@@ -68,9 +68,10 @@ def features(wav_scp: Path, model: Path, seconds: float) -> None:
 def lists(num_keys: int) -> None:
     """Opening a set of ``num_keys`` keys, as every training process does."""
     from utils.config import Lists
-    from utils.features import LogMel
-    from utils.lists import read_list
-    from utils.multitask_data import MultitaskDataset, open_set
+    from utils.data.lists import read_list
+    from utils.features.feature_set import open_set
+    from utils.features.log_mel import LogMel
+    from utils.train.dataset import MultitaskDataset
 
     class Mels(LogMel):
         def __init__(self) -> None:
@@ -94,10 +95,12 @@ def batches(num_utterances: int) -> None:
     """Making the sampler, and drawing an epoch, for 32 processes."""
     import numpy as np
 
-    from utils.batching import FrameBatchSampler
+    from utils.audio.constants import FULL_WINDOW
     from utils.config import PaddingOptions
+    from utils.train.batching import FrameBatchSampler
 
-    frames = np.random.default_rng(0).gamma(4, 180, num_utterances).clip(50, 3000).astype(int)  # 7.2 s on average
+    frames = np.random.default_rng(0).gamma(4, 180, num_utterances)  # 7.2 s on average
+    frames = frames.clip(50, FULL_WINDOW).astype(int)
     with measured(f"making a sampler of {num_utterances} utterances, {frames.sum() / 360_000:.0f} h"):
         sampler = FrameBatchSampler(frames, 24_000, PaddingOptions(policy="uniform", max_frames=300), num_ranks=32)
     with measured("drawing an epoch"):
@@ -124,9 +127,9 @@ def scoring(num_keys: int, text: Path, nj: int) -> None:
     import random
     from collections import defaultdict
 
-    from utils.languages import is_spaceless
-    from utils.lists import parse_key, read_list, write_list
-    from utils.score_files import write_json
+    from utils.data.languages import is_spaceless
+    from utils.data.lists import parse_key, read_list, write_list
+    from utils.filesystem import write_json
 
     words: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for key, value in read_list(text).items():

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tools.bench.measure import Timing, bench_parser, report, spread_audio
 from utils.cli import log, run_main
 from utils.config import load_config
-from utils.lists import read_list, write_list
+from utils.data.lists import read_list, write_list
 
 ROOT = Path(__file__).resolve().parents[2]
 _PADDING = "model.padding."
@@ -92,13 +92,13 @@ def score(model: Path, adapter: Path, data: Path, window: str,
         quantization: of the export that is decoded with.
     """
     from utils.config import Lists, PredictConfig
-    from utils.ct2_decoding import Ct2Decoder
-    from utils.decoding import decode_set, plan_batches
+    from utils.data.tokenizer import load_tokenizer
+    from utils.decode.batches import decode_set, plan_batches
+    from utils.decode.ct2_decoder import Ct2Decoder
     from utils.export import convert, merge
-    from utils.features import LogMel
-    from utils.multitask_data import open_set
-    from utils.prompts import load_tokenizer
-    from utils.scoring import ScoringOptions, measure, pair_texts, results
+    from utils.features.feature_set import open_set
+    from utils.features.log_mel import LogMel
+    from utils.score.metrics import ScoringOptions, measure, pair_texts, results
 
     exported = adapter / "ct2"
     if not exported.exists():

@@ -12,7 +12,7 @@ from transformers import (
 )
 
 from tools.bench.shapes import SIZES, TURBO
-from utils.prompts import load_tokenizer
+from utils.data.tokenizer import load_tokenizer
 
 _HEAD = 64  # dimensions
 

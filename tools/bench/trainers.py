@@ -25,19 +25,21 @@ from transformers.trainer_utils import set_seed
 
 from tools.bench.measure import spread_audio
 from tools.bench.operations import OperationsCounter, matrix_product_rate
-from utils.audio import load_audio
-from utils.batching import FrameBatchSampler
+from utils.audio.constants import FULL_WINDOW
+from utils.audio.loading import load_audio
 from utils.config import Config, Lists, LoraOptions, load_config
-from utils.decoding import FULL_WINDOW
-from utils.features import LogMel, pad_frames
-from utils.fused_lora import fuse_lora
-from utils.lists import read_list
-from utils.modeling import add_lora, load_base_model
-from utils.multitask_data import MultitaskDataset, Utterance, open_set
-from utils.prompts import load_tokenizer, prompt_ids, text_ids
-from utils.training import make_trainer
-from utils.training_arguments import training_arguments
-from utils.tuning import tune
+from utils.data.lists import read_list
+from utils.data.prompts import prompt_ids, text_ids
+from utils.data.tokenizer import load_tokenizer
+from utils.features.feature_set import Utterance, open_set
+from utils.features.log_mel import LogMel, pad_frames
+from utils.model.checkpoints import load_base_model
+from utils.model.lora import add_lora, fuse_lora
+from utils.train.arguments import training_arguments
+from utils.train.batching import FrameBatchSampler
+from utils.train.dataset import MultitaskDataset
+from utils.train.finetune import tune
+from utils.train.trainer import make_trainer
 
 
 class StepTimer(TrainerCallback):

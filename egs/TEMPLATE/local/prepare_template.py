@@ -17,14 +17,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from utils.cli import make_parser, run_main
-from utils.corpus_lists import LeftOut, Utterance, add_prepare_options, without_long, write_lists
-from utils.corpus_table import find_tables, read_table, table_utterances
-from utils.languages import chosen_languages
+from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, without_long, write_lists
+from utils.data.corpus_table import find_tables, read_table, table_utterances
+from utils.data.languages import chosen_languages
 
 SETS = ("train", "dev", "test")
 
 
-def prepare_template(download_dir: Path, data_dir: Path, languages: str = "", language: str = "") -> list[Utterance]:
+def prepare_template(download_dir: Path, data_dir: Path, languages: str = "",
+                     language: str = "") -> list[CorpusUtterance]:
     """Write the lists.
 
     Args:

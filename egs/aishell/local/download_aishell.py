@@ -15,12 +15,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from utils.archives import safe_extract
 from utils.cli import log, make_parser, progress, run_main
-from utils.corpus_download import Archive, Places, add_download_options, get_archives, places_of
+from utils.data.languages import chosen_languages
+from utils.download.archives import safe_extract
+from utils.download.corpus_archives import Archive, Places, add_download_options, get_archives, places_of
 from utils.errors import UserError
 from utils.filesystem import require_free_bytes
-from utils.languages import chosen_languages
 
 MIRRORS = ("https://www.openslr.org/resources", "https://us.openslr.org/resources", "https://openslr.elda.org/resources")
 LICENCE = "AISHELL-1: Apache 2.0, Beijing Shell Shell Technology Co. Ltd., 2017"

@@ -21,15 +21,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from download_aishell import TRANSCRIPTS, corpus_directory
 
 from utils.cli import log, make_parser, run_main
-from utils.corpus_lists import LeftOut, Utterance, add_prepare_options, without_long, write_lists
+from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, without_long, write_lists
+from utils.data.languages import chosen_languages
 from utils.errors import UserError
-from utils.languages import chosen_languages
 
 SETS = ("train", "dev", "test")
 _SPACE_OF_CHINESE = re.compile(r"(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])")
 
 
-def prepare_aishell(download_dir: Path, data_dir: Path, translations: Path | None = None) -> list[Utterance]:
+def prepare_aishell(download_dir: Path, data_dir: Path, translations: Path | None = None) -> list[CorpusUtterance]:
     """Write the lists of all sets.
 
     Args:
@@ -53,7 +53,7 @@ def prepare_aishell(download_dir: Path, data_dir: Path, translations: Path | Non
         for path in sorted((corpus / "wav" / set_).glob("*/*.wav")):
             if text := transcripts.pop(path.stem, None):
                 targets = {"transcribe": text} | ({"translate": english.pop(path.stem)} if path.stem in english else {})
-                found.append(Utterance(set_, path.stem, "zh", path, targets, speaker=path.parent.name))
+                found.append(CorpusUtterance(set_, path.stem, "zh", path, targets, speaker=path.parent.name))
             else:
                 left_out.append(LeftOut(path.stem, "no transcript"))
     left_out += [LeftOut(id_, "no audio") for id_ in transcripts]

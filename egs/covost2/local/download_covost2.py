@@ -19,12 +19,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from utils.archives import unpack
 from utils.cli import log, make_parser, run_main
-from utils.corpus_download import Archive, Places, add_download_options, get_archives, places_of
+from utils.data.languages import chosen_languages
+from utils.download.archives import unpack
+from utils.download.corpus_archives import Archive, Places, add_download_options, get_archives, places_of
 from utils.errors import UserError
 from utils.filesystem import require_free_bytes
-from utils.languages import chosen_languages
 
 MIRRORS = ("https://dl.fbaipublicfiles.com/covost",)
 LICENCE = "CoVoST 2: CC0, Changhan Wang, Anne Wu, Juan Pino, 2020; Common Voice: CC0, Mozilla"

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from download_covost2 import LANGUAGES, common_voice, corpus_code, languages_of
 
 from utils.cli import log, make_parser, run_main
-from utils.corpus_lists import LeftOut, Utterance, add_prepare_options, without_long, write_lists
+from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, without_long, write_lists
 from utils.errors import UserError
 
 SETS = {"train": "train", "train_covost": "train", "dev": "dev", "test": "test"}  # theirs and ours
@@ -29,7 +29,7 @@ _SPEAKER_LETTERS = 16  # of the 128 of a client_id
 _FEW = 0.98  # of the rows that the Common Voice at hand has, from here down it is another version
 
 
-def prepare_covost2(download_dir: Path, data_dir: Path, languages: Sequence[str]) -> list[Utterance]:
+def prepare_covost2(download_dir: Path, data_dir: Path, languages: Sequence[str]) -> list[CorpusUtterance]:
     """Write the lists of some languages together.
 
     Args:
@@ -49,7 +49,7 @@ def prepare_covost2(download_dir: Path, data_dir: Path, languages: Sequence[str]
     return utterances
 
 
-def _read_language(download_dir: Path, language: str, left_out: list[LeftOut]) -> list[Utterance]:
+def _read_language(download_dir: Path, language: str, left_out: list[LeftOut]) -> list[CorpusUtterance]:
     voice = common_voice(download_dir, language)
     name = f"covost_v2.{corpus_code(language)}_en.tsv"
     if voice is None:
@@ -71,7 +71,7 @@ def _read_language(download_dir: Path, language: str, left_out: list[LeftOut]) -
         left_out += [LeftOut(clip, f"nothing to {task}: empty text") for task, text in targets.items() if not text]
         if any(targets.values()):
             speaker = said[clip]["client_id"][:_SPEAKER_LETTERS] or Path(clip).stem
-            utterances.append(Utterance(SETS[row["split"]], f"{speaker}-{Path(clip).stem}", language,
+            utterances.append(CorpusUtterance(SETS[row["split"]], f"{speaker}-{Path(clip).stem}", language,
                                         voice / "clips" / clip, {task: text for task, text in targets.items() if text},
                                         speaker=speaker))
     if gone == n_rows:

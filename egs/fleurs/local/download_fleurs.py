@@ -18,10 +18,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from utils.cli import log, make_parser, run_main
-from utils.corpus_download import Archive, Places, add_download_options, get_archives, places_of
-from utils.download import fetch
+from utils.data.languages import chosen_languages
+from utils.download.corpus_archives import Archive, Places, add_download_options, get_archives, places_of
+from utils.download.fetch import fetch
 from utils.errors import UserError
-from utils.languages import chosen_languages
 
 REVISION = "70bb2e84b976b7e960aa89f1c648e09c59f894dd"  # of the repository google/fleurs
 LICENCE = "FLEURS: CC BY 4.0, Alexis Conneau et al., Google, 2022"

@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from download_fleurs import CONFIGS, SETS, fleurs_languages
 
-from utils.audio import WINDOW_SECONDS
+from utils.audio.constants import WINDOW_SECONDS
 from utils.cli import make_parser, run_main
-from utils.corpus_lists import LeftOut, Utterance, add_prepare_options, write_lists
+from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, write_lists
 from utils.errors import UserError
 
 RATE = 16_000  # Hz
@@ -37,7 +37,7 @@ class Row:
     seconds: float
 
 
-def prepare_fleurs(download_dir: Path, data_dir: Path, languages: Sequence[str]) -> list[Utterance]:
+def prepare_fleurs(download_dir: Path, data_dir: Path, languages: Sequence[str]) -> list[CorpusUtterance]:
     """Write the lists of ``languages``.
 
     Args:
@@ -87,7 +87,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def _read_set(directory: Path, language: str, set_: str, english: dict[str, str],
-              left_out: list[LeftOut]) -> Iterator[tuple[Row, Utterance]]:
+              left_out: list[LeftOut]) -> Iterator[tuple[Row, CorpusUtterance]]:
     """The usable recordings of one set of one language; the others are added to ``left_out``."""
     audio = {path.name: path for path in (directory / "audio" / set_).rglob("*.wav")}
     if not audio:
@@ -105,7 +105,7 @@ def _read_set(directory: Path, language: str, set_: str, english: dict[str, str]
             targets["translate"] = english[row.sentence]
         elif language != "en":
             left_out.append(LeftOut(id_, "translate: no English sentence of this number"))
-        yield row, Utterance(set_, id_, language, path, targets)
+        yield row, CorpusUtterance(set_, id_, language, path, targets)
     left_out += [LeftOut(f"{language} {set_} {name}", "no sentence") for name in sorted(audio)]
 
 

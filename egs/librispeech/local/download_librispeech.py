@@ -16,9 +16,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from utils.cli import log, make_parser, run_main
-from utils.corpus_download import Archive, Places, add_download_options, get_archives, places_of
+from utils.data.languages import chosen_languages
+from utils.download.corpus_archives import Archive, Places, add_download_options, get_archives, places_of
 from utils.errors import UserError
-from utils.languages import chosen_languages
 
 MIRRORS = ("https://www.openslr.org/resources", "https://us.openslr.org/resources", "https://openslr.elda.org/resources")
 LICENCE = "LibriSpeech: CC BY 4.0, Vassil Panayotov, Guoguo Chen, Daniel Povey, Sanjeev Khudanpur, 2015"

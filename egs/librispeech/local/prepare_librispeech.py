@@ -19,14 +19,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from download_librispeech import PARTS, part_directory
 
 from utils.cli import make_parser, run_main
-from utils.corpus_lists import LeftOut, Utterance, add_prepare_options, without_long, write_lists
+from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, without_long, write_lists
+from utils.data.languages import chosen_languages
 from utils.errors import UserError
-from utils.languages import chosen_languages
 
 MINI = "train=train-clean-5,dev=dev-clean-2,test=test-clean"
 
 
-def prepare_librispeech(download_dir: Path, data_dir: Path, sets: Mapping[str, Sequence[str]]) -> list[Utterance]:
+def prepare_librispeech(download_dir: Path, data_dir: Path, sets: Mapping[str, Sequence[str]]) -> list[CorpusUtterance]:
     """Write the lists of some sets.
 
     Args:
@@ -47,7 +47,7 @@ def prepare_librispeech(download_dir: Path, data_dir: Path, sets: Mapping[str, S
     return utterances
 
 
-def _read_part(directory: Path, set_: str, left_out: list[LeftOut]) -> Iterator[Utterance]:
+def _read_part(directory: Path, set_: str, left_out: list[LeftOut]) -> Iterator[CorpusUtterance]:
     """The utterances of SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt whose audio lies beside it."""
     audio = {path.stem: path for path in directory.glob("*/*/*.flac")}
     for transcripts in sorted(directory.glob("*/*/*.trans.txt")):
@@ -59,7 +59,8 @@ def _read_part(directory: Path, set_: str, left_out: list[LeftOut]) -> Iterator[
                 raise UserError(f"{transcripts}:{number}: not an utterance of this chapter: {line[:60]!r}")
             path = audio.pop(id_, None)
             if path and text.strip():
-                yield Utterance(set_, id_, "en", path, {"transcribe": text.lower()}, speaker=id_.partition("-")[0])
+                yield CorpusUtterance(set_, id_, "en", path, {"transcribe": text.lower()},
+                                      speaker=id_.partition("-")[0])
             else:
                 left_out.append(LeftOut(id_, "no text" if path else "no audio"))
     left_out += [LeftOut(id_, "no transcript") for id_ in sorted(audio)]

@@ -1,0 +1,58 @@
+"""What a command line may name as audio, and what each recording is called then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from utils.errors import UserError
+from utils.transcribe.recordings import Recording, find_recordings
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def test_files_folders_and_standard_input(tmp_path: Path) -> None:
+    one, two = touch(tmp_path / "talks/a b.MP3"), touch(tmp_path / "talks/deep/c.wav")
+    touch(tmp_path / "talks/notes.txt")
+    assert find_recordings([str(tmp_path / "talks"), "missing.wav", "-"]) == [
+        Recording("a b", str(one)), Recording("deep/c", str(two)), Recording("missing", "missing.wav"),
+        Recording("stdin", "-")]
+
+
+def test_lists_in_all_their_forms_and_an_audio_once(tmp_path: Path) -> None:
+    scp = tmp_path / "wav.scp"
+    scp.write_text("\ufeffutt1 /corpus/a b.wav\nutt2 sox x.wav -t wav - |\n\nutt3|chinese|transcribe c.wav\n"
+                   "utt3|chinese|translate c.wav\nutt4 | fr | translate -> d.wav\n", encoding="utf-8")
+    assert find_recordings([str(scp)]) == [
+        Recording("utt1", "/corpus/a b.wav"), Recording("utt2", "sox x.wav -t wav - |"),
+        Recording("utt3", "c.wav", "zh"), Recording("utt4", "d.wav", "fr")]
+
+
+@pytest.mark.parametrize(("content", "complaint"), [
+    ("utt1 a.wav\nutt2\n", r"wav\.scp:2: no file after utt2"),
+    ("utt1|klingon|transcribe a.wav\n", r"wav\.scp:1: unknown language 'klingon'"),
+    ("utt1|fr a.wav\n", r"wav\.scp:1: malformed key 'utt1\|fr'"),
+    ("../../x a.wav\n", r"wav\.scp:1: \.\./\.\./x would be written outside"),
+    ("\n", r"wav\.scp: the list is empty"),
+])
+def test_a_bad_line_is_named(tmp_path: Path, content: str, complaint: str) -> None:
+    (tmp_path / "wav.scp").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=complaint):
+        find_recordings([str(tmp_path / "wav.scp")])
+
+
+def test_what_cannot_be_told_apart_or_is_not_there_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "empty/readme.txt")
+    touch(tmp_path / "twice/a.wav")
+    touch(tmp_path / "twice/a.mp3")
+    with pytest.raises(UserError, match=r"no audio files in this folder"):
+        find_recordings([str(tmp_path / "empty")])
+    with pytest.raises(UserError, match=r"a\.mp3 and .*a\.wav would both be written as a"):
+        find_recordings([str(tmp_path / "twice")])
+    with pytest.raises(UserError, match=r"nothing\.scp: cannot be read"):
+        find_recordings([str(tmp_path / "nothing.scp")])

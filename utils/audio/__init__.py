@@ -1,0 +1,1 @@
+"""Audio files as samples, and where somebody speaks."""

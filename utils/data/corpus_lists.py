@@ -1,0 +1,165 @@
+"""What the prepare_*.py of all corpora share: utterances, and the lists of each task that stage 1 merges."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+from utils.audio.constants import WINDOW_SECONDS
+from utils.audio.loading import audio_seconds
+from utils.cli import log, progress
+from utils.data.lists import TASKS
+from utils.errors import UserError
+from utils.filesystem import atomic_directory, atomic_open
+
+SOURCE = "source"  # the file in data/SET/TASK that says which corpus its lists were made of
+
+
+@dataclass(frozen=True)
+class CorpusUtterance:
+    """A recording, and the text of each task that it serves.
+
+    Attributes:
+        set: name of a data directory, ``train``.
+        id: without white space and ``|``; the speaker comes first where he is known, as Kaldi sorts.
+        language: name or code that Whisper knows.
+        speaker: one word, or empty.
+    """
+
+    set: str
+    id: str
+    language: str
+    audio: Path
+    targets: dict[str, str]
+    speaker: str = ""
+
+    def key(self, task: str) -> str:
+        return f"{self.id}|{self.language}|{task}"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something that is not in the lists, and why.
+
+    Attributes:
+        what: its key or id, or its file and line.
+        where: file and line, where they are not in ``what``.
+        text: what it says.
+    """
+
+    what: str
+    reason: str
+    where: str = ""
+    text: str = ""
+
+
+def add_prepare_options(parser: argparse.ArgumentParser, languages: str) -> None:
+    """The options of every prepare_*.py; ``languages`` is the help of ``--languages``."""
+    parser.add_argument("--languages", default="", help=languages)
+    parser.add_argument("download_dir", type=Path, help="what download_*.py filled; begins every path in wav.scp")
+    parser.add_argument("data_dir", type=Path, help="where SET/TASK/{wav.scp,text} go")
+
+
+def without_long(utterances: Iterable[CorpusUtterance], left_out: list[LeftOut], nj: int = 0) -> list[CorpusUtterance]:
+    """The utterances that fit into Whisper's window; the others are added to ``left_out``.
+
+    Audio that cannot be read stays, for the checks of stage 1 to name it. ``nj`` threads (0: a core each) open files.
+    """
+    def fits(utterance: CorpusUtterance) -> bool:
+        try:
+            return audio_seconds(str(utterance.audio)) <= WINDOW_SECONDS
+        except UserError:
+            return True
+
+    utterances = list(utterances)
+    with ThreadPool(nj or os.cpu_count() or 1) as pool:
+        fitting = list(progress(pool.imap(fits, utterances, chunksize=16), "audio lengths", len(utterances)))
+    left_out += [LeftOut(utterance.id, f"longer than {WINDOW_SECONDS:g} s")
+                 for utterance, fit in zip(utterances, fitting, strict=True) if not fit]
+    return [utterance for utterance, fit in zip(utterances, fitting, strict=True) if fit]
+
+
+def write_lists(corpus: str, utterances: Sequence[CorpusUtterance], left_out: Sequence[LeftOut], data_dir: Path,
+                sets: Sequence[str], *, allow_empty: bool = False) -> None:
+    """Write DATA_DIR/SET/TASK/{wav.scp,text[,utt2spk],source} and DATA_DIR/CORPUS_left_out.tsv, say what there is.
+
+    Tasks that have no targets now lose the lists that an earlier run left. Speakers are written for a set
+    whose utterances all have one.
+
+    Args:
+        corpus: its name.
+        sets: names of all the sets it can have, ``train``, ``dev``, ...
+        allow_empty: a set may have no utterances; it then has no lists.
+
+    Raises:
+        UserError: a set is empty, an id occurs twice or cannot be in a key, a file's name cannot be in a list, or lists
+            that are not ours are in the way.
+    """
+    by_set: dict[str, list[CorpusUtterance]] = {name: [] for name in sets}
+    for utterance in utterances:
+        by_set[utterance.set].append(utterance)
+    for name, members in by_set.items():
+        if members or not allow_empty:
+            _check(corpus, name, members, left_out, data_dir)
+    for name, members in by_set.items():
+        for task in TASKS:
+            _write_task(corpus, [utterance for utterance in members if task in utterance.targets], task,
+                        data_dir / name / task, all(utterance.speaker for utterance in members))
+        counts = Counter((utterance.language, task) for utterance in members for task in utterance.targets)
+        log(f"{data_dir / name}: " + ", ".join(f"{' '.join(kind)} {n}" for kind, n in sorted(counts.items())))
+    path = data_dir / f"{corpus}_left_out.tsv"
+    write_left_out(path, left_out)
+    reasons: defaultdict[str, list[str]] = defaultdict(list)
+    for item in left_out:
+        reasons[item.reason].append(item.what)
+    for reason, items in sorted(reasons.items()):
+        log(f"left out: {len(items)} ({reason}), for example {items[0]}")
+    if left_out:
+        log(f"each of them: {path}")
+
+
+def _check(corpus: str, name: str, utterances: Sequence[CorpusUtterance], left_out: Sequence[LeftOut],
+           data_dir: Path) -> None:
+    """Refuse what would make bad lists, before the first of them is written."""
+    if not utterances:
+        example = f"; left out: {len(left_out)}, first {left_out[0].what} ({left_out[0].reason})" if left_out else ""
+        raise UserError(f"{corpus}: nothing for {data_dir / name}: is all of it there, in the right set?{example}")
+    ids = Counter((utterance.id, utterance.language) for utterance in utterances)
+    for (id_, _), count in ids.items():
+        if count > 1 or "|" in id_ or len(id_.split()) != 1:
+            raise UserError(f"{corpus}: {name}: the id {id_!r} occurs {count} times or has white space or | in it")
+    for utterance in utterances:
+        if len(str(utterance.audio).splitlines()) > 1 or str(utterance.audio).endswith("|"):
+            raise UserError(f"{corpus}: the file name {str(utterance.audio)!r} cannot stand in a list: it has a line "
+                            "end in it, or ends like a command. Rename the file")
+    for task in TASKS:
+        directory = data_dir / name / task
+        if (directory / "wav.scp").exists() and not (directory / SOURCE).exists():
+            raise UserError(f"{directory}: has lists that no corpus was made into: move them away, or use them: "
+                            '--corpus-name ""')
+
+
+def _write_task(corpus: str, utterances: Sequence[CorpusUtterance], task: str, directory: Path, speakers: bool) -> None:
+    if not utterances:
+        shutil.rmtree(directory, ignore_errors=True)
+        return
+    rows = sorted((u.key(task), str(u.audio), " ".join(u.targets[task].split()), u.speaker) for u in utterances)
+    with atomic_directory(directory) as partial:
+        for column, name in enumerate(("wav.scp", "text", "utt2spk")[:3 if speakers else 2], start=1):
+            (partial / name).write_text("".join(f"{row[0]} {row[column]}\n" for row in rows), encoding="utf-8")
+        (partial / SOURCE).write_text(f"{corpus}\n", encoding="utf-8")
+
+
+def write_left_out(path: Path, left_out: Iterable[LeftOut]) -> None:
+    """Write a left_out.tsv: columns ``what`` and ``reason``, then ``where`` and ``text`` if there are any."""
+    rows = [astuple(item) for item in left_out]
+    names = [field.name for field in fields(LeftOut)]
+    used = [index for index in range(len(names)) if index < 2 or any(row[index] for row in rows)]
+    with atomic_open(path) as stream:
+        stream.writelines("\t".join(" ".join(row[index].split()) for index in used) + "\n" for row in (names, *rows))

@@ -1,0 +1,203 @@
+"""All tasks' lists merged into one Kaldi data directory, data/SET/{wav.scp,text,utt2spk,spk2utt,utt2dur}."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from utils.audio.constants import WINDOW_SECONDS
+from utils.data import machine_made
+from utils.data.corpus_lists import LeftOut, write_left_out
+from utils.data.languages import language_code
+from utils.data.lists import TASKS, Problem, parse_key, problem_report, write_list
+from utils.data.task_lists import (
+    check_audio,
+    check_decoder_sequences,
+    check_keys,
+    check_speakers,
+    find_audio,
+    read_task_lists,
+)
+from utils.errors import UserError
+
+_FILES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "left_out.tsv", machine_made.MACHINE_MADE_JSON,
+          "dropped.tsv")  # what earlier versions called left_out.tsv
+
+
+@dataclass(frozen=True)
+class MergeOptions:
+    """What is merged and how strictly; merge_lists.py has an option for every field.
+
+    Raises:
+        UserError: a value is out of range, unknown, or names nothing.
+    """
+
+    tasks: Sequence[str] = TASKS
+    languages: Sequence[str] = ()  # names or codes; none: all
+    tokenizer: Path | None = None  # Hugging Face model directory; None: text length is not checked
+    check_audio: bool = True
+    max_seconds: float = WINDOW_SECONDS
+    skip_bad: bool = False
+    allow_pipes: bool = False
+    nj: int = 4
+    problem_limit: int = 20  # how many problems of one file are named
+
+    def __post_init__(self) -> None:
+        if not self.tasks:
+            raise UserError(f"--tasks: names no task. Use {' or '.join(TASKS)}")
+        if unknown := sorted(set(self.tasks) - set(TASKS)):
+            raise UserError(f"--tasks: unknown task {unknown[0]!r}. Use {' or '.join(TASKS)}")
+        if not 0 < self.max_seconds <= WINDOW_SECONDS:
+            raise UserError(f"--max-seconds {self.max_seconds:g}: must be above 0 and at most "
+                            f"{WINDOW_SECONDS:g}, Whisper's window")
+        if self.nj < 1:
+            raise UserError(f"--nj {self.nj}: must be at least 1")
+        if self.tokenizer is not None and not self.tokenizer.is_dir():
+            raise UserError(f"--tokenizer {self.tokenizer}: no such directory. Name a model's directory")
+        self.language_codes()
+
+    def language_codes(self) -> frozenset[str]:
+        """Whisper's codes of ``languages``."""
+        try:
+            return frozenset(map(language_code, self.languages))
+        except ValueError as error:
+            raise UserError(f"--languages: {error}") from None
+
+
+@dataclass(frozen=True)
+class MergedLists:
+    """The merged lists by key, in C order; every audio's seconds; what was dropped."""
+
+    wav_scp: dict[str, str]
+    text: dict[str, str]
+    utt2spk: dict[str, str]
+    seconds: dict[str, float]  # by audio source; empty if audio was not opened
+    problems: list[Problem]  # of the lines dropped
+    n_seen: int  # keys in the task lists, good or bad
+    n_other_languages: int = 0  # keys passed over
+
+    @property
+    def n_dropped(self) -> int:
+        """Keys that were of a wanted language and are not in the lists."""
+        return self.n_seen - self.n_other_languages - len(self.text)
+
+
+def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
+    """Read, check and merge the task lists under ``directory`` (data/SET); nothing is written.
+
+    Without utt2spk every key is its own speaker, Kaldi's convention where speakers are not known.
+
+    Raises:
+        UserError: a list is missing, any line has a problem (all in one error) unless ``skip_bad``, or no
+            line is left.
+    """
+    all_lists = read_task_lists(directory, options.tasks, options.language_codes())
+    for lists in all_lists:
+        check_keys(lists)
+        check_speakers(lists)
+        if options.tokenizer is not None:
+            check_decoder_sequences(lists, options.tokenizer)
+        find_audio(lists)
+    seconds = check_audio(all_lists, options.max_seconds, options.allow_pipes, options.nj) \
+        if options.check_audio else {}
+    problems = [problem for lists in all_lists for problem in lists.problems]
+    if problems and not options.skip_bad:
+        raise UserError(f"{directory}: {len(problems)} lines cannot be used:\n"
+                        f"{problem_report(problems, options.problem_limit)}\n"
+                        "Correct these lines, or drop them with --skip-bad true")
+    merged = {name: dict(sorted(chain.from_iterable(lists.good(name) for lists in all_lists)))
+              for name in all_lists[0].lists}
+    if not merged["text"]:
+        raise UserError(f"{directory}: no line is left.\n{problem_report(problems, 3)}" if problems else
+                        f"{directory}: no line is of the languages {' '.join(options.languages)}")
+    read = set().union(*(lists.keys_read for lists in all_lists))
+    _check_counts(directory, read, merged, problems)
+    n_other = sum(lists.n_other_languages for lists in all_lists)
+    return MergedLists(merged["wav.scp"], merged["text"],
+                       merged.get("utt2spk") or {key: key for key in merged["text"]},
+                       seconds, problems, len(read) + n_other, n_other)
+
+
+def _check_counts(directory: Path, read: set[str], merged: dict[str, dict[str, str]], problems: list[Problem]) -> None:
+    """Every key that was read is in all merged lists, or there is a reason in left_out.tsv.
+
+    Raises:
+        RuntimeError: one got lost, which would be a mistake of this program.
+    """
+    kept = merged["text"].keys()
+    unexplained = read - kept - {problem.key for problem in problems}
+    unequal = [key for items in merged.values() for key in kept ^ items.keys()]
+    if lost := [*unexplained, *unequal, *(kept - read)]:
+        raise RuntimeError(f"{directory}: {len(lost)} keys got lost in merging, the first: {min(lost)}")
+
+
+def write_data_directory(directory: Path, merged: MergedLists) -> None:
+    """Write Kaldi's files into ``directory``, sorted in C order, and left_out.tsv if lines were dropped.
+
+    utt2dur is written if audio was opened, machine_made.json if a machine wrote translations among them. The new
+    files are complete before the old ones go, so that an interruption leaves the old files, the new files, or too
+    few of either: never a mixture.
+    """
+    beside = directory / f".merge.{os.getpid()}.partial"
+    beside.mkdir()
+    try:
+        write_list(beside / "wav.scp", merged.wav_scp, verbatim=True)
+        write_list(beside / "text", merged.text)
+        write_list(beside / "utt2spk", merged.utt2spk)
+        write_list(beside / "spk2utt", _spk2utt(merged.utt2spk))
+        if merged.seconds:
+            write_list(beside / "utt2dur", {key: f"{merged.seconds[source]:.3f}"
+                                            for key, source in merged.wav_scp.items()})
+        if merged.problems:
+            write_left_out(beside / "left_out.tsv", [
+                LeftOut(problem.key, problem.what, where=f"{problem.path}:{problem.line}")
+                for problem in sorted(merged.problems)])
+        record = directory / "translate" / machine_made.MACHINE_MADE_JSON
+        if record.exists() and any(parse_key(key).task == "translate" for key in merged.text):
+            shutil.copyfile(record, beside / record.name)
+        for name in _FILES:
+            (directory / name).unlink(missing_ok=True)
+        for path in sorted(beside.iterdir()):
+            path.replace(directory / path.name)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _spk2utt(utt2spk: dict[str, str]) -> dict[str, str]:
+    keys: defaultdict[str, list[str]] = defaultdict(list)
+    for key in sorted(utt2spk):
+        keys[utt2spk[key]].append(key)
+    return {speaker: " ".join(of_speaker) for speaker, of_speaker in keys.items()}
+
+
+def sorted_by_speaker(utt2spk: dict[str, str]) -> bool:
+    """Whether key order is speaker order too, as Kaldi's tools want it (this recipe does not need it)."""
+    speakers = [utt2spk[key] for key in sorted(utt2spk)]
+    return speakers == sorted(speakers)
+
+
+def summary(merged: MergedLists) -> str:
+    """Targets and hours per language and task as a small table, and in all; no hours for unopened audio."""
+    targets: defaultdict[tuple[str, str], int] = defaultdict(int)
+    seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
+    for key, source in merged.wav_scp.items():
+        parsed = parse_key(key)
+        targets[parsed.language, parsed.task] += 1
+        seconds[parsed.language, parsed.task] += merged.seconds.get(source, 0.0)
+    sources = set(merged.wav_scp.values())
+
+    def hours(value: float) -> str:
+        return f"{value / 3600:.2f}" if merged.seconds else "-"
+
+    rows = [("language", "task", "targets", "hours")]
+    rows += [(*group, str(targets[group]), hours(seconds[group])) for group in sorted(targets)]
+    table = [f"{language:<10}{task:<12}{n:>9}{h:>9}" for language, task, n, h in rows]
+    total = hours(sum(merged.seconds.get(source, 0.0) for source in sources))
+    return "\n".join([*table, f"{len(sources)} audio files, {len(merged.wav_scp)} targets, {total} hours",
+                      f"{merged.n_seen} targets read = {len(merged.text)} kept + {merged.n_dropped} dropped + "
+                      f"{merged.n_other_languages} of other languages"])

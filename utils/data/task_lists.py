@@ -1,0 +1,195 @@
+"""One task's lists, data/SET/TASK/{wav.scp,text[,utt2spk]}, and the checks they must pass to be merged."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain
+from multiprocessing.pool import ThreadPool
+from os.path import exists, isabs
+from pathlib import Path
+
+from utils.audio.constants import FRAMES_PER_SECOND
+from utils.audio.loading import audio_seconds, is_pipe
+from utils.cli import progress
+from utils.data.lists import Problem, ScannedList, parse_key, scan_list
+from utils.errors import UserError
+
+_SHORTEST = 1 / FRAMES_PER_SECOND  # seconds, one frame of features
+
+
+@dataclass
+class TaskLists:
+    """The lists of one task by file name, and what is wrong with them."""
+
+    directory: Path
+    lists: dict[str, ScannedList]
+    problems: list[Problem] = field(default_factory=list)
+    bad_keys: set[str] = field(default_factory=set)
+    n_other_languages: int = 0  # keys passed over
+    keys_read: set[str] = field(default_factory=set)  # of all lines, good or bad, but for those passed over
+
+    @property
+    def task(self) -> str:
+        """The task whose lists these are."""
+        return self.directory.name
+
+    def refuse(self, name: str, key: str, what: str) -> None:
+        """Note a problem of ``key``'s line in the list ``name``; the key will not be merged."""
+        scanned = self.lists[name]
+        self.problems.append(Problem(scanned.path, scanned.line_of[key], key, what))
+        self.bad_keys.add(key)
+
+    def good(self, name: str) -> Iterable[tuple[str, str]]:
+        """Keys and values of the list ``name`` that no check has refused so far."""
+        items = self.lists[name].items.items()
+        return ((key, value) for key, value in items if key not in self.bad_keys) if self.bad_keys else items
+
+
+def read_task_lists(directory: Path, tasks: Sequence[str],
+                    languages: Collection[str] = ()) -> list[TaskLists]:
+    """The lists of those ``tasks`` that have a directory under ``directory`` (data/SET).
+
+    ``languages`` are Whisper codes; lines of others are passed over. Without any, all lines count.
+
+    Raises:
+        UserError: no task has a directory, a list cannot be read, or only some tasks have an utt2spk.
+    """
+    task_dirs = [directory / task for task in tasks if (directory / task).is_dir()]
+    if not task_dirs:
+        wanted = " or ".join(f"{directory}/{task}" for task in tasks)
+        raise UserError(f"{directory}: no lists. Put a task's wav.scp and text into {wanted}")
+    lacking = [task_dir / "utt2spk" for task_dir in task_dirs if not (task_dir / "utt2spk").exists()]
+    if 0 < len(lacking) < len(task_dirs):
+        raise UserError(f"{lacking[0]}: is missing, but another task has one. Write it or delete the other")
+    names = ("wav.scp", "text") if lacking else ("wav.scp", "text", "utt2spk")
+    read = []
+    for task_dir in task_dirs:
+        scanned_lists = {name: scan_list(task_dir / name, verbatim=name == "wav.scp") for name in names}
+        all_keys = _keys(scanned_lists)
+        if languages:
+            scanned_lists = {name: _of_languages(scanned, languages) for name, scanned in scanned_lists.items()}
+        keys = _keys(scanned_lists)
+        problems = [problem for scanned in scanned_lists.values() for problem in scanned.problems]
+        read.append(TaskLists(task_dir, scanned_lists, problems, n_other_languages=len(all_keys - keys),
+                              keys_read=keys))
+    return read
+
+
+def _keys(scanned_lists: Mapping[str, ScannedList]) -> set[str]:
+    """What stands at the beginning of every line, good or bad."""
+    return {key for scanned in scanned_lists.values()
+            for key in chain(scanned.items, (problem.key for problem in scanned.problems))}
+
+
+def _of_languages(scanned: ScannedList, languages: Collection[str]) -> ScannedList:
+    """The lines of ``languages``, and the problems of lines whose language cannot be told."""
+    def wanted(key: str) -> bool:
+        try:
+            return parse_key(key).language in languages
+        except ValueError:
+            return True
+
+    kept = ScannedList(scanned.path, problems=[p for p in scanned.problems if wanted(p.key)])
+    for (key, value), line in zip(scanned.items.items(), scanned.lines, strict=True):
+        if wanted(key):
+            kept.items[key] = value
+            kept.lines.append(line)
+    return kept
+
+
+def check_keys(task_lists: TaskLists) -> None:
+    """Refuse keys that one of the lists lacks, and keys of another task."""
+    ending = f"|{task_lists.task}"
+    for name, scanned in task_lists.lists.items():
+        for other in task_lists.lists.values():
+            missing = scanned.items.keys() - other.items.keys()
+            task_lists.bad_keys |= missing
+            # A line of the other list that is refused for itself is reported there, once.
+            for key in missing - {problem.key for problem in other.problems}:
+                task_lists.refuse(name, key, f"key {key} is not in {other.path}. Add it or delete it here")
+        for key in scanned.items:
+            if not key.endswith(ending):
+                task_lists.refuse(name, key, f"key {key} stands among those of the task {task_lists.task}. "
+                                             "Move it to its own task's list or correct it")
+
+
+def check_speakers(task_lists: TaskLists) -> None:
+    """Refuse speakers that are not one word: Kaldi could not read them back."""
+    if "utt2spk" in task_lists.lists:
+        for key, speaker in list(task_lists.good("utt2spk")):
+            if " " in speaker:
+                task_lists.refuse("utt2spk", key, f"speaker {speaker!r} has a space in it. Write one word")
+
+
+def check_decoder_sequences(task_lists: TaskLists, model_directory: Path) -> None:
+    """Refuse texts that Whisper's decoder has no room for, and languages that this model has no token for.
+
+    Raises:
+        UserError: no multilingual Whisper tokenizer can be loaded from ``model_directory``.
+    """
+    from utils.data.prompts import MAX_TEXT_TOKENS, prompt_ids, text_ids
+    from utils.data.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(model_directory)
+
+    @cache
+    def complaint(names: str) -> str:
+        try:
+            prompt_ids(tokenizer, f"any|{names}")
+        except UserError as error:
+            return str(error).partition(": ")[2] + ". Take another model, or leave this language out"
+        return ""
+
+    for key, text in list(task_lists.good("text")):
+        if what := complaint(key.partition("|")[2]):
+            task_lists.refuse("text", key, f"{key}: {what}")
+        # Byte-level BPE: a text and the space before it have no more tokens than UTF-8 bytes.
+        elif (len(text.encode()) >= MAX_TEXT_TOKENS
+                and (n_tokens := len(text_ids(tokenizer, key, text))) > MAX_TEXT_TOKENS):
+            task_lists.refuse("text", key, f"text of {key} has {n_tokens} tokens, Whisper has room for "
+                                           f"{MAX_TEXT_TOKENS}. Cut the utterance into shorter ones")
+
+
+def find_audio(task_lists: TaskLists) -> None:
+    """Prefix relative paths that are not there, seen from the working directory, but are beside the list.
+
+    os.path, because it is quick enough for a million names and takes over-long ones for missing.
+    """
+    items = task_lists.lists["wav.scp"].items
+    for key, source in items.items():
+        if not (is_pipe(source) or isabs(source) or exists(source)):  # noqa: PTH110, PTH117
+            beside = str(task_lists.directory / source)
+            if exists(beside):  # noqa: PTH110
+                items[key] = beside
+
+
+def check_audio(all_lists: Sequence[TaskLists], max_seconds: float, allow_pipes: bool,
+                nj: int) -> dict[str, float]:
+    """Refuse keys whose audio cannot be opened or is longer than ``max_seconds``.
+
+    Returns:
+        Seconds of every good source. One that several keys name is opened once, in one of ``nj`` threads.
+    """
+    def probe(source: str) -> float | str:
+        try:
+            seconds = audio_seconds(source, allow_pipes)
+        except UserError as error:
+            return str(error)
+        if seconds < _SHORTEST:
+            return f"{source}: {seconds:g} s are less than one frame, {_SHORTEST} s. Delete its lines"
+        if seconds > max_seconds:
+            return (f"{source}: {seconds:.2f} s are more than --max-seconds {max_seconds:g}. "
+                    "Cut the utterance into shorter ones")
+        return seconds
+
+    sources = list(dict.fromkeys(source for task_lists in all_lists for _, source in task_lists.good("wav.scp")))
+    with ThreadPool(nj) as pool:
+        results = pool.imap(probe, sources, chunksize=16)
+        probed = dict(zip(sources, progress(results, "audio headers", len(sources), "file"), strict=True))
+    for task_lists in all_lists:
+        for key, source in list(task_lists.good("wav.scp")):
+            if isinstance(what := probed[source], str):
+                task_lists.refuse("wav.scp", key, what)
+    return {source: seconds for source, seconds in probed.items() if not isinstance(seconds, str)}

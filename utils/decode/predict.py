@@ -1,0 +1,127 @@
+"""Stages 4 and 5 as calls: from a configuration to hypotheses, with transformers or with CTranslate2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from utils.audio.constants import FRAMES_PER_SECOND
+from utils.cli import log
+from utils.config import Config, Lists, require_file
+from utils.data.lists import write_list
+from utils.data.tokenizer import load_tokenizer
+from utils.decode.batches import decode_set, plan_batches
+from utils.decode.ct2_decoder import Ct2Decoder
+from utils.decode.decode_directory import part_directory, write_decode_directory
+from utils.decode.decoder import Decoder
+from utils.decode.process_memory import peak_mb, resident_mb
+from utils.decode.transformers_decoder import TransformersDecoder
+from utils.errors import UserError
+from utils.features.feature_set import open_set
+from utils.features.log_mel import LogMel
+from utils.model.checkpoints import is_adapter, load_tuned_model
+from utils.train.records import tokens_fault
+
+
+class Share(NamedTuple):
+    """One of several jobs that decode a set together."""
+
+    job: int  # from 1
+    num_jobs: int
+
+
+WHOLE = Share(1, 1)
+
+
+def predict(config: Config, decode_dir: Path | None = None, system: str = "", set_name: str = "",
+            share: Share = WHOLE) -> dict[str, str]:
+    """Decode predict.eval with predict.model_path through transformers, and write what there is to write.
+
+    Args:
+        share: of several jobs that decode a set together, which one this is; it writes to its part of ``decode_dir``.
+
+    Returns:
+        key -> hypothesis.
+
+    Raises:
+        UserError: a path is missing or a part does not fit.
+    """
+    _need_output(decode_dir, config.predict.result_file, "predict.result_file")
+    memory_before = resident_mb()
+    model_path = require_file(config.predict.model_path, "predict.model_path")
+    base_dir = require_file(config.model.model_path, "model.model_path") if is_adapter(model_path) else model_path
+    if fault := tokens_fault(model_path, base_dir):
+        log(f"warning: {fault}")
+    device, dtype = best_device()
+    model = load_tuned_model(model_path, base_dir, dtype).to(device)
+    decoder = TransformersDecoder(model, load_tokenizer(base_dir), config.predict.beam_size)
+    info = {"system": system, "set": set_name, "model": str(model_path), "backend": "transformers",
+            "device": device.type, "compute_type": str(dtype).removeprefix("torch."), "memory_before_mb": memory_before}
+    return _decode(decoder, config.predict.eval, "predict.eval", config, base_dir, info, decode_dir,
+                   config.predict.result_file, share)
+
+
+def predict_ct2(config: Config, decode_dir: Path | None = None, system: str = "", set_name: str = "",
+                share: Share = WHOLE) -> dict[str, str]:
+    """Decode dev_env.dev with dev_env.ctranslate_model_path through CTranslate2, and write what there is to write.
+
+    Returns:
+        key -> hypothesis.
+
+    Raises:
+        UserError: a path is missing, or the machine lacks dev_env.conf's device or compute type.
+    """
+    _need_output(decode_dir, config.dev_env.result_file, "dev_env.result_file")
+    memory_before = resident_mb()
+    model_dir = require_file(config.dev_env.ctranslate_model_path, "dev_env.ctranslate_model_path")
+    runtime = config.dev_env.conf
+    decoder = Ct2Decoder(model_dir, load_tokenizer(model_dir), beam_size=config.predict.beam_size,
+                         device=runtime.device, compute_type=runtime.compute_type)
+    info = {"system": system, "set": set_name, "model": str(model_dir), "backend": "ctranslate2",
+            "device": decoder.device, "compute_type": decoder.compute_type, "memory_before_mb": memory_before}
+    return _decode(decoder, config.dev_env.dev, "dev_env.dev", config, model_dir, info, decode_dir,
+                   config.dev_env.result_file, share)
+
+
+def best_device() -> tuple[torch.device, torch.dtype]:
+    """Where and in which precision transformers decodes: on a GPU in float16, else in float32."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return device, torch.float16 if device.type == "cuda" else torch.float32
+
+
+def _need_output(decode_dir: Path | None, result_file: str, key: str) -> None:
+    if not decode_dir and not result_file:
+        raise UserError(f"{key} is empty; say where the hypotheses shall go")
+
+
+def _decode(decoder: Decoder, lists: Lists, section: str, config: Config, features_of: Path, info: Mapping[str, Any],
+            decode_dir: Path | None, result_file: str, share: Share) -> dict[str, str]:
+    options = config.predict
+    everything, read_feats = open_set(lists, section, LogMel(features_of))
+    # Whole batches are shared out: padding, and so the last digit of a score, depends on a batch's other utterances.
+    max_frames = min(options.max_frames, decoder.max_frames)
+    batches = plan_batches(everything, max_frames, options.window,
+                           options.tail_frames)[share.job - 1::share.num_jobs]
+    utterances = [utterance for batch in batches for utterance in batch.utterances]
+    hypotheses, seconds = decode_set(decoder, read_feats, batches)
+    keys = {key for utterance in utterances for key in utterance.keys}
+    if lost := keys ^ hypotheses.keys():  # a mistake of this program
+        raise RuntimeError(f"{section}: {len(lost)} targets got lost in decoding, the first: {min(lost)}")
+    audio_seconds = sum(utterance.num_frames for utterance in utterances) / FRAMES_PER_SECOND
+    log(f"{len(keys)} targets = {len(hypotheses)} hypotheses; {len(utterances)} utterances, "
+        f"{audio_seconds:.0f} s of audio in {seconds:.0f} s")
+    if decode_dir:
+        if share != WHOLE:
+            decode_dir = part_directory(decode_dir, share.job)
+            n_keys = sum(len(utterance.keys) for utterance in everything)
+            info = {**info, "num_jobs": share.num_jobs, "n_keys": n_keys}
+        write_decode_directory(decode_dir, hypotheses, {
+            **info, "seconds": round(seconds, 2), "audio_seconds": round(audio_seconds, 2),
+            "peak_memory_mb": peak_mb(), "beam_size": options.beam_size,
+            "window": options.window, "max_frames": max_frames, "tail_frames": options.tail_frames})
+    else:
+        write_list(result_file, hypotheses)
+    return hypotheses

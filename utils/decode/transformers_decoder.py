@@ -1,0 +1,70 @@
+"""Decoding with transformers: greedy or beam search, several targets an utterance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import (
+    GenerationConfig,
+    GenerationMixin,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    WhisperTokenizerFast,
+)
+from transformers.modeling_outputs import BaseModelOutput
+
+from utils.decode.decoder import Decoder, Search, Tokens, looping
+from utils.model.modeling import MultitaskWhisper
+
+
+class _LoopStop(StoppingCriteria):
+    """Ends hypotheses that loop, so that the others of the batch need not wait for them."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        if input_ids.shape[1] % 8:  # now and then is enough
+            return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        return looping(input_ids)
+
+
+class TransformersDecoder(Decoder):
+    """Greedy or beam search with a model from :mod:`utils.model.modeling`.
+
+    Args:
+        model: on its device, in its precision; is put into evaluation mode.
+    """
+
+    def __init__(self, model: MultitaskWhisper, tokenizer: WhisperTokenizerFast, beam_size: int = 1) -> None:
+        super().__init__(tokenizer, beam_size)
+        self.model = model.eval()
+
+    @torch.inference_mode()
+    def encode(self, features: np.ndarray) -> torch.Tensor:
+        """(batch, ceil(frames / 2), d_model) on the model's device."""
+        inputs = torch.from_numpy(features).to(self.model.device, self.model.dtype)
+        return self.model.model.encoder(inputs).last_hidden_state
+
+    @torch.inference_mode()
+    def generate(self, encoded: torch.Tensor, prompts: list[list[Tokens]], search: Search) -> list[list[Tokens]]:
+        """Tokens of every target; see :class:`Decoder`."""
+        model, stock = self.model, self.model.generation_config
+        rows = torch.tensor([row for row, targets in enumerate(prompts) for _ in targets], device=model.device)
+        inputs = torch.tensor([prompt for targets in prompts for prompt in targets], device=model.device)
+        config = GenerationConfig(
+            max_length=inputs.shape[1] + search.max_tokens, num_beams=search.beam_size, do_sample=False, use_cache=True,
+            no_repeat_ngram_size=search.no_repeat_ngram, eos_token_id=model.config.eos_token_id,
+            pad_token_id=model.config.pad_token_id, decoder_start_token_id=model.config.decoder_start_token_id,
+            suppress_tokens=stock.suppress_tokens or None, begin_suppress_tokens=stock.begin_suppress_tokens or None)
+        # Whisper's own generate() takes one task a batch and may run the encoder again to find the language.
+        outputs = GenerationMixin.generate(
+            model, generation_config=config, decoder_input_ids=inputs,
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded[rows]),
+            stopping_criteria=StoppingCriteriaList([_LoopStop()] if search.beam_size == 1 else []),
+            attention_mask=torch.ones(len(rows), encoded.shape[1], dtype=torch.long, device=model.device))
+        found = iter(outputs[:, inputs.shape[1]:].tolist())
+        return [[self._until_end(next(found)) for _ in targets] for targets in prompts]
+
+    def _until_end(self, tokens: Tokens) -> Tokens:
+        end = self.model.config.eos_token_id
+        return tokens[:tokens.index(end)] if end in tokens else tokens

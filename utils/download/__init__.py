@@ -1,0 +1,1 @@
+"""Stage 0: the base model and archives from the network."""

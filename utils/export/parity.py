@@ -1,0 +1,210 @@
+"""The gate of stage 5: an export against the tuned model it came from, token by token and in its figures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from utils.data.lists import read_list
+from utils.decode.decode_directory import read_decode_info
+from utils.errors import UserError
+from utils.filesystem import read_json, write_json
+from utils.score.comparison import EXPORT_PREFIX, MAIN_METRICS, SIGNIFICANT, compare_with, is_normalized, read_decode
+from utils.score.metrics import METRICS
+
+if TYPE_CHECKING:
+    from transformers import WhisperTokenizerFast
+
+PARITY_JSON = "parity.json"  # in an export's decode directory
+SHOWN_DIFFERENCES = 3
+
+
+@dataclass
+class Difference:
+    """A hypothesis that is not the tuned model's, and where it leaves it."""
+
+    key: str
+    tuned: str
+    exported: str
+    position: int  # of the first token that differs
+    tokens: list[str]  # the tuned model's and the export's; "" is the end
+    probabilities: list[float] | None = None  # of these two, by the tuned model
+    cause: str = ""
+
+
+@dataclass
+class Parity:
+    """An export beside the tuned model on one set; parity.json is this as JSON."""
+
+    set: str
+    tuned: str  # names of the systems
+    exported: str
+    quantization: str  # what was asked for
+    compute_type: str  # what it was on the machine that decoded
+    size_mb: float
+    speed: float  # seconds of audio a second
+    memory_mb: float | None
+    tuned_size_mb: float | None
+    tuned_speed: float
+    tuned_memory_mb: float | None
+    figures: list[tuple[str, str, float, float]]  # metric, language, tuned, exported; normalised
+    n_hypotheses: int
+    n_same: int
+    n_tokens: int  # the tuned model's
+    n_wrong_tokens: int  # edits that lead to the export's
+    differences: list[Difference] = field(default_factory=list)
+    p_values: dict[str, float] = field(kw_only=True)  # of each metric's difference over all languages
+
+    @property
+    def same_tokens(self) -> float:
+        """Per cent of the tuned model's tokens that the export has, too."""
+        return 100 * (1 - self.n_wrong_tokens / max(self.n_tokens, 1))
+
+    @property
+    def fallback(self) -> str:
+        """The type that this machine had to take instead of the one asked for; empty if it has that one."""
+        asked, taken = self.quantization, self.compute_type
+        if asked == "int8":  # 8-bit weights; the rest is left to the device
+            return "" if taken.startswith("int8") else taken
+        return "" if taken == asked else taken
+
+    def spread(self, count: int) -> list[Difference]:
+        """``count`` differences from all over the list, so that every language and task has its share."""
+        total = len(self.differences)
+        if count >= total:
+            return self.differences
+        return [self.differences[index * total // count] for index in range(count)]
+
+    def examples(self) -> list[Difference]:
+        """The first differences, those that were examined if any were."""
+        examined = [difference for difference in self.differences if difference.cause]
+        return (examined or self.differences)[:SHOWN_DIFFERENCES]
+
+    def lost(self, tolerance: float) -> list[str]:
+        """Figures over all languages that are worse by more than ``tolerance`` points and more than by chance."""
+        return [line for line, p_value in self._losses(tolerance) if p_value < SIGNIFICANT]
+
+    def undecided(self, tolerance: float) -> list[str]:
+        """Sentences on those that are worse by more than ``tolerance``, where chance may have done it."""
+        return [f"(?) {self.exported} on {self.set}: {line} is more than {tolerance}, but chance may have done it: the "
+                "set is too small to tell" for line, p_value in self._losses(tolerance) if p_value >= SIGNIFICANT]
+
+    def _losses(self, tolerance: float) -> list[tuple[str, float]]:
+        losses = []
+        for metric, language, before, after in self.figures:
+            if language == "all" and _loss(metric, before, after) > tolerance:
+                p_value = self.p_values[metric]
+                losses.append((f"{metric.upper()} {before:.2f} -> {after:.2f} (p = {p_value:.3f})", p_value))
+        return losses
+
+
+def _loss(metric: str, before: float, after: float) -> float:
+    return before - after if METRICS[metric].higher_is_better else after - before
+
+
+def compare_export(tuned: Path, exported: Path, merged_dir: Path | None = None) -> Parity:
+    """Compare two scored decode directories of one set.
+
+    Args:
+        tuned, exported: decode directories with scores.json; the export's decode.json names its model directory,
+            whose tokenizer cuts the texts into tokens.
+        merged_dir: the tuned model as a whole, for its size.
+
+    Raises:
+        UserError: they are not of the same set, scored alike, or something is missing.
+    """
+    from utils.data.tokenizer import load_tokenizer
+
+    before, after = _figures(tuned), _figures(exported)
+    texts = [read_list(path / "text", allow_empty=True) for path in (tuned, exported)]
+    if before.keys() != after.keys() or texts[0].keys() != texts[1].keys():
+        raise UserError(f"{tuned} and {exported} are not of the same utterances, languages and metrics; decode and "
+                        "score both again")
+    infos = [read_decode_info(path) for path in (tuned, exported)]
+    model_dir = model_of(exported)
+    found = _compare_tokens(load_tokenizer(model_dir), *texts)
+    speeds = [info["audio_seconds"] / max(info["seconds"], 1e-9) for info in infos]
+    return Parity(
+        infos[1]["set"], infos[0]["system"], infos[1]["system"], infos[1]["system"].removeprefix(EXPORT_PREFIX),
+        infos[1].get("compute_type", ""), _size_mb(model_dir), round(speeds[1], 2), _memory_mb(infos[1]),
+        _size_mb(merged_dir) if merged_dir else None, round(speeds[0], 2), _memory_mb(infos[0]),
+        [(metric, language, value, after[metric, language]) for (metric, language), value in sorted(before.items())],
+        *found, p_values=_p_values(tuned, exported))
+
+
+def _p_values(tuned: Path, exported: Path) -> dict[str, float]:
+    """Of each main metric's difference over all languages, by the paired bootstrap."""
+    baseline, system = read_decode(tuned), read_decode(exported)
+    rows = [row for row in system.rows
+            if row["language"] == "all" and row["metric"] in MAIN_METRICS and is_normalized(row)]
+    return {comparison.system["metric"]: comparison.test.p_value for comparison in compare_with(baseline, system, rows)}
+
+
+def model_of(exported: Path) -> Path:
+    """The CTranslate2 directory that an export's hypotheses are from.
+
+    Raises:
+        UserError: it is not there.
+    """
+    directory = Path(read_decode_info(exported).get("model", ""))
+    if not (directory / "model.bin").is_file():
+        raise UserError(f"{exported}/decode.json: no CTranslate2 model in {directory}; decode again with it")
+    return directory
+
+
+def _figures(directory: Path) -> dict[tuple[str, str], float]:
+    rows = read_json(directory / "scores.json", "Score first: pyscripts/score.py")
+    return {(row["metric"], row["language"]): row["value"] for row in rows
+            if row["metric"] in MAIN_METRICS and is_normalized(row)}
+
+
+def _memory_mb(info: dict[str, Any]) -> float | None:
+    """The most that decoding took beyond the libraries that were loaded before; None in older directories."""
+    if "peak_memory_mb" not in info:
+        return None
+    return round(info["peak_memory_mb"] - info["memory_before_mb"], 1)
+
+
+def _size_mb(directory: Path) -> float:
+    return round(sum(path.stat().st_size for path in directory.iterdir() if path.is_file()) / 1e6, 1)
+
+
+def _compare_tokens(tokenizer: WhisperTokenizerFast, tuned: dict[str, str],
+                    exported: dict[str, str]) -> tuple[int, int, int, int, list[Difference]]:
+    from rapidfuzz.distance import Levenshtein
+
+    from utils.data.prompts import text_ids
+
+    n_tokens = n_wrong = 0
+    differences = []
+    for key, text in tuned.items():
+        ours, theirs = (text_ids(tokenizer, key, side) if side else [] for side in (text, exported[key]))
+        n_tokens += len(ours)
+        if text == exported[key]:
+            continue
+        n_wrong += Levenshtein.distance(ours, theirs)
+        position = next((index for index, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]),
+                        min(len(ours), len(theirs)))
+        tokens = [tokenizer.decode(ids[position:position + 1]) for ids in (ours, theirs)]
+        differences.append(Difference(key, text, exported[key], position, tokens))
+    return len(tuned), len(tuned) - len(differences), n_tokens, n_wrong, differences
+
+
+def write_parity(parity: Parity, exported: Path) -> None:
+    """Write parity.json: all but the differences that were not examined."""
+    known = [difference for difference in parity.differences if difference.cause] or parity.examples()
+    write_json(exported / PARITY_JSON, {**asdict(parity), "differences": [asdict(difference) for difference in known]})
+
+
+def read_parity(exported: Path) -> Parity | None:
+    """What :func:`write_parity` wrote; None if that export was not compared."""
+    path = exported / PARITY_JSON
+    if not path.exists():
+        return None
+    remedy = "Compare again: pyscripts/check_export.py"
+    values: dict[str, Any] = read_json(path, remedy)
+    try:
+        return Parity(**{**values, "differences": [Difference(**difference) for difference in values["differences"]]})
+    except (TypeError, KeyError):
+        raise UserError(f"{path}: not a comparison of this version. {remedy}") from None

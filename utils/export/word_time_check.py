@@ -1,0 +1,109 @@
+"""Word times of an export against the base model's: as good, or repaired with other heads, or declared unusable."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from utils.audio.voice_activity import speech_bounds
+from utils.cli import log
+from utils.export.word_times import CLOSE, Bounds, Clip, WordTimes, join_recordings, measure_word_times
+
+if TYPE_CHECKING:
+    from utils.export.alignment_heads import Heads
+
+MIN_PLACES = 20
+
+
+def check_word_times(base_dir: Path, merged_dir: Path, ct2_dirs: Sequence[Path], test: Path, dev: Path, *,
+                     tolerance: float, n_clips: int, bounds: Bounds = speech_bounds) -> dict[str, Any]:
+    """Compare word times of the first export with the base model's; if it is worse, put better heads into all.
+
+    Where no heads are good enough, word times are switched off in all exports and in ``merged_dir``.
+
+    Args:
+        base_dir, merged_dir: base and tuned model, Hugging Face directories.
+        ct2_dirs: exports of the tuned model, named ct2_TYPE.
+        test, dev: data directories to measure on, and to choose other heads on.
+        tolerance: points of per cent of places within CLOSE seconds that the export may lose.
+
+    Returns:
+        ``sentence`` for people; ``n_places`` and, where there were enough, ``base``, ``tuned`` and perhaps ``chosen``,
+        each with ``mean_seconds`` outside the silence and ``per_cent_close``; ``heads`` if they were replaced by those.
+
+    Raises:
+        UserError: a directory is incomplete.
+    """
+    clips = join_recordings(test, n_clips, bounds=bounds)
+    n_places = sum(len(clip.onsets) - 1 for clip in clips)
+    if n_places < MIN_PLACES:
+        return {"n_places": n_places, "sentence": f"Word times were not checked: {test} has too little transcribed "
+                f"speech to join ({n_places} places, {MIN_PLACES} are needed)."}
+    from utils.export import convert
+    from utils.export.alignment_heads import heads_of, write_heads
+
+    with tempfile.TemporaryDirectory(prefix=".word_times.", dir=merged_dir.parent) as temporary:
+        reference = Path(temporary) / "base"
+        convert(base_dir, reference, ct2_dirs[0].name.removeprefix("ct2_"))
+        export = ct2_dirs[0]
+        if not heads_of(export) and heads_of(base_dir):  # switched off before
+            export = _with_heads(export, heads_of(base_dir), Path(temporary) / "switched_on")
+        base, tuned = measure_word_times(reference, clips), measure_word_times(export, clips)
+        found = {"n_places": len(base.errors), "base": _figures(base), "tuned": _figures(tuned)}
+        if not _is_worse(tuned, base, tolerance):
+            if heads := heads_of(export):  # a new export beside one that got other heads
+                write_heads(heads, merged_dir, ct2_dirs)
+            found["sentence"] = f"Word times are as good as the base model's: {_words(tuned, base, len(base.errors))}."
+            return found
+        log("word times are worse than the base model's: choosing other alignment heads")
+        heads = _other_heads(merged_dir, join_recordings(dev, n_clips, bounds=bounds), len(heads_of(base_dir)) or 8)
+        chosen = measure_word_times(_with_heads(export, heads, Path(temporary) / "chosen"), clips) if heads else tuned
+    found["chosen"] = _figures(chosen)
+    words = _words(chosen, base, len(base.errors))
+    if _is_worse(chosen, base, tolerance):
+        write_heads([], merged_dir, ct2_dirs)
+        found["sentence"] = ("WORD TIMES ARE SWITCHED OFF, worse than the base model's with other alignment heads, "
+                             f"too: {words}. Runtimes that are asked for them end with an error.")
+    else:
+        write_heads(heads, merged_dir, ct2_dirs)
+        found["heads"] = heads
+        found["sentence"] = ("Word times: after tuning other alignment heads follow the audio better and were put in: "
+                             f"{words}.")
+    return found
+
+
+def _is_worse(times: WordTimes, base: WordTimes, tolerance: float) -> bool:
+    return 100 * (base.share_close - times.share_close) > tolerance
+
+
+def _other_heads(merged_dir: Path, clips: Sequence[Clip], n_heads: int) -> Heads:
+    from utils.export.alignment_heads import choose_heads
+
+    return choose_heads(merged_dir, clips, n_heads) if clips else []
+
+
+def _with_heads(ct2_dir: Path, heads: Heads, target: Path) -> Path:
+    """The same export with other heads; its weights are not copied."""
+    from utils.export.alignment_heads import write_heads
+
+    target.mkdir()
+    for path in ct2_dir.iterdir():
+        if path.name == "model.bin":
+            (target / path.name).symlink_to(path.resolve())
+        elif path.is_file():
+            shutil.copyfile(path, target / path.name)
+    write_heads(heads, target, [target])
+    return target
+
+
+def _figures(times: WordTimes) -> dict[str, float]:
+    return {"mean_seconds": round(times.mean, 3), "per_cent_close": round(100 * times.share_close, 1)}
+
+
+def _words(times: WordTimes, base: WordTimes, n_places: int) -> str:
+    return (f"at {100 * times.share_close:.1f} % of {n_places} places where recordings were joined, words meet in the "
+            f"silence there, give or take {CLOSE} s (base model: {100 * base.share_close:.1f} %); mean distance "
+            f"{times.mean:.3f} s ({base.mean:.3f} s)")

@@ -1,0 +1,1 @@
+"""Stage 2: log-mel features, arks, a set's utterances."""

@@ -1,0 +1,119 @@
+"""Stage 2: features of a data directory to Kaldi ark files, one matrix per audio file, by numbered jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import kaldiio
+
+from utils.audio.loading import load_audio
+from utils.cli import log, progress
+from utils.data.lists import join_lists, keys_by_audio, read_list, write_list
+from utils.errors import UserError
+from utils.filesystem import atomic_open
+
+if TYPE_CHECKING:
+    from utils.features.log_mel import LogMel  # brings torch, which joining lists does not need
+
+# Kaldi's compression methods by name (copy-feats --compression-method).
+COMPRESSION = {"none": None, "auto": 1, "two-byte": 3, "one-byte": 5}
+# Lists of a dump directory and of its parts. The last one of a part appears last: a job that has it is complete.
+_LISTS = {"utt2num_frames": "utt2num_frames.{}", "utt2digest": "utt2digest.{}", "feats.scp": "feats.{}.scp"}
+
+
+def audio_of_job(sources: dict[str, str], job: int, num_jobs: int) -> dict[str, list[str]]:
+    """Audio file -> its keys, for job ``job`` (from 1) of ``num_jobs``; files are dealt out in blocks, in order."""
+    keys_of = keys_by_audio(sources)
+    files = list(keys_of)
+    first, last = len(files) * (job - 1) // num_jobs, len(files) * job // num_jobs
+    return {source: keys_of[source] for source in files[first:last]}
+
+
+def dump_feats(data_dir: Path, dump_dir: Path, log_mel: LogMel, job: int, num_jobs: int, *,
+               compression: str = "none", allow_pipes: bool = False, resume: bool = False) -> None:
+    """Write feats.JOB.ark, feats.JOB.scp, utt2num_frames.JOB and utt2digest.JOB in ``dump_dir``.
+
+    Matrices are (frames, num_mels), unpadded. Two keys of one audio file point at the same matrix. A digest is one of
+    the matrix: it tells whether features are the same, in whatever ark and place.
+
+    Args:
+        resume: leave a job that is complete as it is; what it was made from must not have changed.
+
+    Raises:
+        UserError: an audio file cannot be read or is longer than 30 s.
+    """
+    work = audio_of_job(read_list(data_dir / "wav.scp", verbatim=True), job, num_jobs)
+    ark = dump_dir / f"feats.{job}.ark"
+    if resume and _is_complete(dump_dir, job, work):
+        log(f"{ark}: was complete before the interruption")
+        return
+    _remove_parts(dump_dir, job)
+    locations: dict[str, str] = {}
+    num_frames: dict[str, str] = {}
+    digests: dict[str, str] = {}
+    with atomic_open(ark, "wb") as stream:
+        for source, keys in progress(work.items(), desc=f"features {job}/{num_jobs}", total=len(work), unit="file"):
+            try:
+                feats = log_mel(load_audio(source, allow_pipes=allow_pipes))
+            except UserError as error:
+                raise UserError(f"{data_dir / 'wav.scp'}: {keys[0]}: {error}") from None
+            except ValueError as error:
+                raise UserError(f"{data_dir / 'wav.scp'}: {keys[0]}: {source}: {error}. Cut the utterance into shorter "
+                                "ones, or delete its lines") from None
+            token = keys[0].encode() + b" "
+            offset = stream.tell() + len(token)
+            kaldiio.save_ark(stream, {keys[0]: feats}, compression_method=COMPRESSION[compression])
+            digest = blake2b(feats.tobytes(), digest_size=16, person=compression.encode()).hexdigest()
+            for key in keys:
+                locations[key] = f"{ark}:{offset}"
+                num_frames[key] = str(len(feats))
+                digests[key] = digest
+    for (name, part), items in zip(_LISTS.items(), (num_frames, digests, locations), strict=True):
+        write_list(dump_dir / part.format(job), items, verbatim=name == "feats.scp")
+
+
+def _is_complete(dump_dir: Path, job: int, work: Mapping[str, list[str]]) -> bool:
+    """Whether all parts of a job are there, with the keys that the job has now."""
+    keys = {key for keys in work.values() for key in keys}
+    return (all((dump_dir / part.format(job)).is_file() and _join(dump_dir, part, [job]).keys() == keys
+                for part in _LISTS.values()) and (dump_dir / f"feats.{job}.ark").is_file())
+
+
+def _remove_parts(dump_dir: Path, job: int) -> None:
+    for part in reversed(_LISTS.values()):
+        (dump_dir / part.format(job)).unlink(missing_ok=True)
+
+
+def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> tuple[int, int]:
+    """Join the jobs' lists into feats.scp, utt2num_frames and utt2digest.
+
+    The parts are removed, and what more jobs left at an earlier time.
+
+    Returns:
+        The number of keys, which is that of data_dir/wav.scp, and the number of matrices that they share.
+
+    Raises:
+        UserError: a job's list is missing, or the keys are not those of data_dir/wav.scp.
+    """
+    expected = read_list(data_dir / "wav.scp", verbatim=True)
+    for name, part in _LISTS.items():
+        joined = _join(dump_dir, part, range(1, num_jobs + 1))
+        different = expected.keys() ^ joined.keys()
+        if different:
+            raise UserError(f"{dump_dir}: {name} would not have the keys of {data_dir / 'wav.scp'} ({len(different)} "
+                            f"differ, the first: {min(different)}); run stage 2 again")
+        write_list(dump_dir / name, joined, verbatim=True)
+    left = [int(number) for path in dump_dir.glob("feats.*") if (number := path.name.split(".")[1]).isdecimal()]
+    for job in {*left, *range(1, num_jobs + 1)}:
+        _remove_parts(dump_dir, job)
+        if job > num_jobs:
+            (dump_dir / f"feats.{job}.ark").unlink(missing_ok=True)
+    return len(expected), len(set(joined.values()))
+
+
+def _join(dump_dir: Path, part: str, jobs: Iterable[int]) -> dict[str, str]:
+    return join_lists((dump_dir / part.format(job) for job in jobs), "run stage 2 again with as many jobs",
+                      verbatim=True)

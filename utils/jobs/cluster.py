@@ -1,0 +1,237 @@
+"""What the cluster drivers (cmd_slurm.py, cmd_sge.py) share: submit a request, wait for all its jobs, cancel them.
+
+A job reports its exit code by a file (see run_job.py). The scheduler is asked now and then which jobs it still
+knows; one that it does not know, and that has not reported within a time of grace, is lost and counts as failed.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from utils.errors import UserError
+from utils.jobs.job_log import ProgressLine, failure_report
+from utils.jobs.job_request import Request, SignalNote, parse_request
+from utils.jobs.scheduler import JobState, Scheduler, SchedulerUnavailableError, ask
+from utils.jobs.scheduler_conf import find_conf, read_conf
+
+# Seconds that a report may take from a node to this machine: NFS shows new files late.
+_GRACE = float(os.environ.get("CMD_GRACE_SECONDS", "30"))
+_SILENCE = 1800.0  # seconds without an answer of the scheduler after which waiting ends
+_END_SECONDS = 120.0  # that jobs may take to end when they are cancelled
+_PATIENCE = 60.0  # seconds after which a waiting job's reason is shown
+# What path.sh sets, Kaldi's too: a job script says its whole environment, whatever the scheduler hands over.
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONUTF8", "LC_ALL", "LD_LIBRARY_PATH", "KALDI_ROOT")
+
+
+class ClusterRunner:
+    """One request on a cluster. Job scripts go to q/ beside the logs and stay there."""
+
+    def __init__(self, scheduler: Scheduler, request: Request, arguments: Sequence[str]) -> None:
+        self.scheduler = scheduler
+        self.request = request
+        self.arguments = list(arguments)
+        base = Path(request.log.replace(request.variable, "") if request.variable else request.log)
+        self.name = re.sub(r"\.+", ".", base.name).removesuffix(".log").strip(".") or "job"
+        self.queue_dir = base.parent / "q"
+        self.script = (self.queue_dir / f"{self.name}.sh").absolute()
+        self.queue_log = (self.queue_dir / f"{self.name}.log").absolute()
+        self.id_file = self.queue_dir / f"{self.name}.id"  # what is submitted and not yet over
+        self.cluster_id = ""
+        self.codes: dict[int, int] = {}
+        self._explained = False
+        self._missed: dict[int, float] = {}
+        self._known: dict[int, JobState] = {}
+
+    def submit_command(self) -> list[str]:
+        """The scheduler's command line for this request. Raises UserError for an option that its conf lacks."""
+        request = self.request
+        conf = read_conf(find_conf(self.scheduler.conf_name, request.options.get("config")))
+        ours = {"config", "dry-run", "shell"}
+        limit = None
+        if not conf.knows("max-jobs-run") or not request.variable:
+            ours.add("max-jobs-run")
+            if "max-jobs-run" in request.options:
+                limit = request.count("max-jobs-run", 1, minimum=1)
+        words = conf.submit_words({name: value for name, value in request.options.items() if name not in ours})
+        words += [*request.native, *self.scheduler.job_flags(self.name, self.queue_log)]
+        if request.variable:
+            words += self.scheduler.array_flags(request.jobs, limit)
+        return [*words, str(self.script)]
+
+    def job_script(self, reports: str) -> str:
+        """The script that the cluster runs for each job; it can be run by hand, too."""
+        variable = self.scheduler.task_variable
+        job = f'"${{{variable}:-{self.request.jobs[0]}}}"' if self.request.variable else "1"
+        submitted = shlex.join(self.submit_command()).replace("\n", "\n#   ")
+        runner = [sys.executable, str(Path(__file__).with_name("run_job.py"))]
+        lines = ["#!/usr/bin/env bash", f"# Written by {self.scheduler.driver} and submitted with:", f"#   {submitted}"]
+        lines += [f"export {name}={shlex.quote(os.environ[name])}" for name in _ENVIRONMENT if name in os.environ]
+        lines += [f"cd -- {shlex.quote(str(Path.cwd()))} || exit 1",
+                  f"exec {shlex.join(runner)} {job} {shlex.quote(reports)} {shlex.join(self.arguments)}"]
+        return "\n".join(lines) + "\n"
+
+    def run(self, stop: SignalNote) -> dict[int, int]:
+        """Submit, wait until every job has ended, and return exit codes by job id; a signal cancels them all."""
+        command = self.submit_command()
+        self._end_orphan()
+        self._prepare_files()
+        reports = Path(tempfile.mkdtemp(prefix=f"{self.name}.", dir=self.queue_dir)).absolute()
+        self.script.write_bytes(os.fsencode(self.job_script(str(reports))))
+        try:
+            self.cluster_id = self._submit(command)
+            self.id_file.write_text(self.cluster_id, encoding="utf-8")
+            self._wait(reports, stop)
+        finally:
+            if self.cluster_id and (len(self.codes) < len(self.request.jobs) or self._hopeless()):
+                self._cancel(self.cluster_id)
+            self.id_file.unlink(missing_ok=True)
+            shutil.rmtree(reports, ignore_errors=True)
+        return self.codes
+
+    def _end_orphan(self) -> None:
+        """Cancel what a driver that was killed had submitted under this name: it writes what is to be written now."""
+        try:
+            orphan = self.id_file.read_text(encoding="utf-8").strip()
+            if not self.scheduler.unfinished(orphan, self.request.jobs):
+                return
+            print(f"{self.scheduler.driver}: cancelling job {orphan}, which a killed run left", file=sys.stderr)
+            self._cancel(orphan)
+            deadline = time.monotonic() + _END_SECONDS
+            while not all(job.hopeless for job in self.scheduler.unfinished(orphan, self.request.jobs).values()):
+                if time.monotonic() > deadline:
+                    raise UserError(f"job {orphan} of a killed run does not end. Cancel it, then try again")
+                time.sleep(1)
+        except FileNotFoundError:
+            pass
+        except SchedulerUnavailableError as error:
+            raise UserError(f"cannot ask about the job of a killed run, {self.id_file}: {error}") from None
+
+    def _prepare_files(self) -> None:
+        """Make directories; remove logs of an earlier run, which would be taken for this one's."""
+        try:
+            self.queue_dir.mkdir(parents=True, exist_ok=True)
+            for path in (self.queue_log, *map(self.request.log_path, self.request.jobs)):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"{error.filename}: cannot write there: {error.strerror}") from None
+
+    def _submit(self, command: list[str]) -> str:
+        try:
+            done = ask(*command)
+        except SchedulerUnavailableError as error:
+            raise UserError(f"cannot submit: {error}") from None
+        if done.returncode:
+            said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+            raise UserError(f"cannot submit: {said} (command: {shlex.join(command)})")
+        return self.scheduler.read_id(done.stdout)
+
+    def _wait(self, reports: Path, stop: SignalNote) -> None:
+        line = ProgressLine(self.request)
+        began = answered = time.monotonic()
+        while not stop.received:
+            self._collect(reports)
+            if len(self.codes) == len(self.request.jobs):
+                break
+            try:
+                self._known = self.scheduler.unfinished(self.cluster_id, self.request.jobs)
+                answered = time.monotonic()
+                self._note_lost(reports)
+            except SchedulerUnavailableError as error:
+                if time.monotonic() - answered > _SILENCE:
+                    raise UserError(f"the scheduler has not answered for {_SILENCE / 60:.0f} minutes ({error}); "
+                                    f"job {self.cluster_id} may still be there") from None
+            line.show(len(self.codes), sum(state.running for state in self._known.values()))
+            if time.monotonic() - began > _PATIENCE:
+                self._explain_waiting()
+            # A short job is noticed at once, and a long one does not cost the scheduler a thing.
+            until = time.monotonic() + min(15.0, max(0.5, (time.monotonic() - began) / 10))
+            while not stop.received and time.monotonic() < until:
+                time.sleep(0.05)
+        line.show(len(self.codes), 0, end="\n")
+
+    def _collect(self, reports: Path) -> None:
+        for path in reports.iterdir():
+            if path.name.isdecimal() and int(path.name) not in self.codes:
+                self.codes[int(path.name)] = code = int(path.read_text())
+                if code > 128:
+                    self._add_to_log(int(path.name), "")
+
+    def _note_lost(self, reports: Path) -> None:
+        now = time.monotonic()
+        for job in self.request.jobs:
+            state = self._known.get(job)
+            if job in self.codes or (state and not state.hopeless):
+                self._missed.pop(job, None)
+            elif now - self._missed.setdefault(job, now) >= _GRACE:
+                self._collect(reports)
+                if job not in self.codes:
+                    self.codes[job] = 1
+                    self._add_to_log(job, f"ended without a word{f' ({state.reason})' if state else ''}")
+
+    def _add_to_log(self, job: int, what: str) -> None:
+        """Say in a dead job's log what the scheduler knows, and what its own log of it says."""
+        end = self.scheduler.exit_report(self.cluster_id, job if self.request.variable else None)
+        lines = [f"# {self.scheduler.driver}: job {self.cluster_id}: " + "; ".join(filter(None, (what, end)))]
+        if self.queue_log.is_file():
+            said = self.queue_log.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines += [f"# {line}" for line in said[-10:]]
+        if len(lines) > 1 or what or end:
+            with self.request.log_path(job).open("a", encoding="utf-8") as log:
+                log.write("\n".join(lines) + "\n")
+
+    def _explain_waiting(self) -> None:
+        """Say once why nothing runs: a request that the cluster can never meet looks like a busy cluster."""
+        reasons = sorted({state.reason for state in self._known.values()} - {""})
+        if reasons and not self._explained and not any(state.running for state in self._known.values()):
+            self._explained = True
+            print(f"{self.scheduler.driver}: job {self.cluster_id} waits: {', '.join(reasons)}", file=sys.stderr)
+
+    def _hopeless(self) -> bool:
+        return any(state.hopeless for state in self._known.values())
+
+    def _cancel(self, cluster_id: str) -> None:
+        command = self.scheduler.cancel(cluster_id)
+        try:
+            done = ask(*command)
+        except SchedulerUnavailableError as error:
+            print(f"{self.scheduler.driver}: cannot cancel job {cluster_id}: {error}", file=sys.stderr)
+            return
+        if done.returncode:
+            print(f"{self.scheduler.driver}: {shlex.join(command)}: {done.stderr.strip()}", file=sys.stderr)
+
+
+def run_driver(scheduler: Scheduler, doc: str | None, arguments: list[str]) -> int:
+    """A cluster driver's main: run what the command line asks for; returns the exit code."""
+    if arguments[:1] in (["--help"], ["-h"]):
+        print(doc)
+        return 0
+    stop = SignalNote(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    try:
+        request = parse_request(arguments)
+        runner = ClusterRunner(scheduler, request, arguments)
+        if request.dry_run:
+            print(f"{shlex.join(runner.submit_command())}\n\n{runner.job_script('REPORTS')}", end="")
+            return 0
+        codes = runner.run(stop)
+    except UserError as error:
+        print(f"{scheduler.driver}: error: {error}", file=sys.stderr)
+        return 1
+    if stop.received:
+        print(f"{scheduler.driver}: stopped by {stop.received.name}; job {runner.cluster_id} is cancelled",
+              file=sys.stderr)
+        return 128 + stop.received
+    if any(codes.values()):
+        print(f"{scheduler.driver}: {failure_report(request, codes)}", file=sys.stderr)
+        return 1
+    return 0

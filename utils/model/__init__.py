@@ -1,0 +1,1 @@
+"""The network, LoRA, and checkpoints of all kinds."""

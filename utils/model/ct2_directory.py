@@ -1,0 +1,35 @@
+"""CTranslate2's directories: what is one, and which window its model was tuned for.
+
+The window is a key in config.json, which other runtimes ignore.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from utils.errors import UserError
+
+
+def write_window(model_dir: Path, window: str) -> None:
+    """Note ``short`` or ``full`` in a CTranslate2 directory."""
+    path = model_dir / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "window": window}, indent=2) + "\n", "utf-8")
+
+
+def read_window(model_dir: Path) -> str:
+    """``short`` if the directory says that its model was tuned for short windows, else ``full``.
+
+    Raises:
+        UserError: its config.json cannot be read.
+    """
+    try:
+        config = json.loads((model_dir / "config.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{model_dir}/config.json: cannot be read: {error}; export the model again") from None
+    return "short" if config.get("window") == "short" else "full"
+
+
+def is_ct2_directory(path: Path) -> bool:
+    """Whether ``path`` looks like a directory written by a CTranslate2 converter."""
+    return (path / "model.bin").is_file() and any(path.glob("vocabulary.*"))

@@ -1,0 +1,111 @@
+"""Whisper for several targets of one utterance: a short-context encoder and a decoder over packed targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import WhisperConfig, WhisperForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutput, ModelOutput
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from utils.model.sampled_silence import SampledSilence
+
+IGNORED = -100  # labels that do not count, as everywhere in PyTorch
+
+
+class ShortContextEncoder(WhisperEncoder):
+    """Whisper's encoder for as many frames as there are: position embeddings are sliced, nothing else changes."""
+
+    def forward(self, input_features: torch.Tensor, attention_mask: None = None,
+                silence: SampledSilence | None = None, **_: Any) -> BaseModelOutput:
+        """Encode a batch.
+
+        Args:
+            input_features: (batch, num_mels, frames), frames at most 3000.
+            silence: what follows the features in their window; they end in its first ``EDGE_FRAMES`` frames.
+
+        Returns:
+            last_hidden_state of shape (batch, ceil(frames / 2), d_model); with ``silence``, its sample comes last, see
+            :meth:`SampledSilence.append`.
+        """
+        hidden = nn.functional.gelu(self.conv1(input_features))
+        hidden = nn.functional.gelu(self.conv2(hidden)).transpose(1, 2)
+        if hidden.shape[1] > self.max_source_positions:
+            raise ValueError(f"{input_features.shape[-1]} frames; the encoder takes {2 * self.max_source_positions}")
+        if silence is None:
+            hidden = hidden + self.embed_positions.weight[: hidden.shape[1]]
+        else:
+            hidden = silence.append(hidden, self.embed_positions.weight)
+        bias = silence.bias(hidden) if silence else None
+        hidden = nn.functional.dropout(hidden, p=self.dropout, training=self.training)
+        for layer in self.layers:
+            hidden = layer(hidden, bias)
+        return BaseModelOutput(last_hidden_state=self.layer_norm(hidden))
+
+
+class MultitaskWhisper(WhisperForConditionalGeneration):
+    """The stock model and its parameter names, with a short-context encoder and a training pass over packed targets."""
+
+    def __init__(self, config: WhisperConfig) -> None:
+        super().__init__(config)
+        self.model.encoder = ShortContextEncoder(config)
+        self.post_init()
+
+    def forward(self, input_features: torch.Tensor | None = None, decoder_segments: torch.Tensor | None = None,
+                labels: torch.Tensor | None = None, encoder_outputs: BaseModelOutput | None = None,
+                encoder_hidden_states: torch.Tensor | None = None, silence: SampledSilence | None = None,
+                **kwargs: Any) -> ModelOutput:
+        """Without ``decoder_segments``: the stock forward pass. With them: loss of packed targets.
+
+        Args:
+            input_features: (batch, num_mels, frames).
+            decoder_segments: (batch, length): which target of the utterance a token belongs to; -1 is padding.
+            labels: (batch, length): the next token, or -100 where it does not count.
+            encoder_hidden_states: (batch, positions, d_model): what the encoder would make of ``input_features``.
+            silence: what follows ``input_features`` in their window, for packed targets only.
+            encoder_outputs: for the stock pass only; ``generate`` refuses what the signature does not name.
+            kwargs: ``decoder_input_ids`` and ``decoder_position_ids``, both (batch, length).
+
+        Returns:
+            ``loss``: cross entropy summed over the labels that count; ``num_labels``: how many they are;
+            with ``return_logits=True`` also ``logits`` (num_labels, vocabulary).
+        """
+        if decoder_segments is None:
+            return super().forward(input_features, labels=labels, encoder_outputs=encoder_outputs, **kwargs)
+        return_logits = kwargs.pop("return_logits", False)
+        if encoder_hidden_states is None:
+            encoder_hidden_states = self.model.encoder(input_features, silence=silence).last_hidden_state
+        hidden = self._decode(kwargs["decoder_input_ids"], kwargs["decoder_position_ids"],
+                              packed_causal_mask(decoder_segments), encoder_hidden_states, silence)
+        counted = labels != IGNORED  # the vocabulary projection is the decoder's most expensive part
+        logits = self.proj_out(hidden[counted])
+        loss = nn.functional.cross_entropy(logits.float(), labels[counted], reduction="sum",
+                                           label_smoothing=kwargs.pop("label_smoothing", 0.0))
+        return ModelOutput(loss=loss, num_labels=counted.sum(), **({"logits": logits} if return_logits else {}))
+
+    def _decode(self, token_ids: torch.Tensor, position_ids: torch.Tensor, mask: torch.Tensor, encoded: torch.Tensor,
+                silence: SampledSilence | None) -> torch.Tensor:
+        """The stock decoder's training pass, whose cross-attention may weigh its keys: (batch, length, d_model)."""
+        decoder = self.model.decoder
+        hidden = decoder.embed_tokens(token_ids) + decoder.embed_positions.weight[position_ids]
+        hidden = nn.functional.dropout(hidden, p=decoder.dropout, training=self.training)
+        bias = silence.bias(encoded) if silence else None
+        for layer in decoder.layers:
+            hidden = layer(hidden, mask, encoded, encoder_attention_mask=bias, use_cache=False)
+        return decoder.layer_norm(hidden)
+
+
+def packed_causal_mask(segments: torch.Tensor) -> torch.Tensor:
+    """Causal mask within each target: a token attends to itself and to earlier tokens of its segment.
+
+    Args:
+        segments: (batch, length).
+
+    Returns:
+        (batch, 1, length, length), true where attention is allowed.
+    """
+    length = segments.shape[1]
+    same = segments[:, :, None] == segments[:, None, :]
+    return (same & torch.ones(length, length, dtype=torch.bool, device=segments.device).tril())[:, None]

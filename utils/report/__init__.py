@@ -1,0 +1,1 @@
+"""RESULTS.md, results.json and report.html."""

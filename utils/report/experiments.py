@@ -1,0 +1,68 @@
+"""Figures of several experiments in one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from utils.errors import UserError
+from utils.report.results_md import markdown_table, score_cell
+from utils.report.sentences import TITLES
+from utils.score.comparison import SHOWN_METRICS, Row, is_export, is_normalized, read_rows
+
+METRICS = (*SHOWN_METRICS, "chrf")
+MACHINE_MADE = " (machine-made references)"
+
+
+def find_experiments(root: Path) -> list[Path]:
+    """Every exp/TAG with a results.json under ``root``, of the default corpus first, then of egs/*."""
+    patterns = ("exp/*/results.json", "egs/*/exp/*/results.json")
+    return [path.parent for pattern in patterns for path in sorted(root.glob(pattern))]
+
+
+def read_results(exp_dirs: Sequence[Path], root: Path) -> dict[str, list[Row]]:
+    """The rows of each experiment's results.json by name: its path, seen from ``root`` if it lies below.
+
+    Raises:
+        UserError: a results.json is missing or none, or an experiment is named twice.
+    """
+    found: dict[str, list[Row]] = {}
+    for directory in exp_dirs:
+        rows = read_rows(directory / "results.json", "Make it again: pyscripts/make_report.py")
+        place = directory.resolve()
+        name = str(place.relative_to(root.resolve())) if place.is_relative_to(root.resolve()) else str(directory)
+        if name in found:
+            raise UserError(f"{directory}: named twice")
+        found[name] = rows
+    return found
+
+
+def joined_table(results: dict[str, list[Row]], metrics: Collection[str], normalized: bool) -> str:
+    """A Markdown table: a line per set, metric, language and experiment, so that what can be compared stands
+    together; a column per system.
+
+    Raises:
+        UserError: there is no such figure.
+    """
+    lines: dict[tuple, dict[str, Row]] = {}
+    for name, rows in results.items():
+        for row in rows:
+            if row["metric"] in metrics and is_normalized(row) == normalized:
+                set_name = row["set"] + MACHINE_MADE * row.get("machine_made_references", False)
+                kind = (set_name, METRICS.index(row["metric"]), row["language"] == "all", row["language"], name)
+                lines.setdefault(kind, {})[row["system"]] = row
+    if not lines:
+        raise UserError("no such figures in these experiments")
+    named = list(dict.fromkeys(system for by_system in lines.values() for system in by_system))
+    systems = sorted(named, key=lambda system: (system != "base", is_export(system), system))
+    body = [[set_name, TITLES[METRICS[metric]], language, name, str(max(row["n_utts"] for row in of.values())),
+             *(score_cell(of.get(system)) for system in systems)]
+            for (set_name, metric, _, language, name), of in sorted(lines.items())]
+    return markdown_table(["set", "metric", "language", "experiment", "utts", *systems], body, left=4)
+
+
+def joined_json(results: dict[str, list[Row]]) -> str:
+    """All rows with their ``experiment``, as a JSON list."""
+    rows = [{"experiment": name, **row} for name, of in results.items() for row in of]
+    return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"

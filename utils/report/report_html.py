@@ -1,0 +1,151 @@
+"""report.html: one file without anything from elsewhere, for people who look before they read."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from utils.report.exports import EXPLANATION
+from utils.report.plots import colours, language_plot, length_plot
+from utils.report.sentences import MEANINGS, TITLES, difference, plain_words, significance, verdict
+from utils.report.utterances import ListedUtterance
+from utils.score.comparison import (
+    MAIN_METRICS,
+    SHOWN_METRICS,
+    Comparison,
+    Decode,
+    Row,
+    figure,
+    is_normalized,
+    main_figures,
+    shown_rows,
+)
+from utils.score.score_files import read_suspects
+from utils.score.suspects import KINDS
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass
+class Cell:
+    """A figure of a table; ``verdict`` against the system it should not fall behind, "" where there is none."""
+
+    text: str
+    interval: str = ""
+    verdict: str = ""
+    hint: str = ""
+
+
+@dataclass
+class SetReport:
+    """What is shown of one set."""
+
+    name: str
+    is_forget_set: bool
+    systems: list[str]
+    sentences: list[str]
+    table: list[tuple[str, str, int, list[Cell]]]  # metric, language, utterances, a figure per system
+    raw_table: list[tuple[str, str, int, list[Cell]]]
+    suspects: list[tuple[str, list[int]]]  # kind, number per system
+    plots: list[tuple[str, str]]  # description, data: address
+
+
+@dataclass
+class Report:
+    """All that the template shows."""
+
+    title: str
+    facts: Sequence[str]
+    findings: Sequence[str]
+    losses: Sequence[str]
+    sets: Sequence[SetReport]
+    loss_plot: str | None
+    exports: Sequence[tuple[str, list[list[str]], list[str]]] = ()  # see utils.report.exports.export_tables
+    word_times: str = ""
+    utterances: Sequence[ListedUtterance] = ()
+    n_utterances: int = 0  # there are, listed or not
+    audio: Mapping[str, str] = field(default_factory=dict)  # addresses by wav.scp value
+
+
+def set_report(decodes: Sequence[Decode], comparisons: Sequence[Comparison], forget_sets: Collection[str],
+               data_dir: Path | None) -> SetReport:
+    """What report.html shows of one set.
+
+    Args:
+        decodes: of this set, in order.
+        comparisons: of all sets.
+        forget_sets: see utils.report.sentences.forgotten.
+        data_dir: data/SET with utt2dur, for error rates by length; or None.
+    """
+    systems = [decode.system for decode in decodes]
+    main = main_figures(decodes)
+    verdicts = {(comparison.system["set"], comparison.system["system"], figure(comparison.system)): comparison
+                for comparison in comparisons}
+    counts = [Counter(suspect.kind for suspect in read_suspects(decode.directory / "suspects.tsv"))
+              for decode in decodes]
+    plots = []
+    for metric in MAIN_METRICS:
+        plots.append((f"{TITLES[metric]} by language", language_plot(decodes, metric)))
+        if metric != "bleu" and data_dir:
+            plots.append((f"{TITLES[metric]} by length", length_plot(decodes, metric, data_dir / "utt2dur")))
+    return SetReport(
+        decodes[0].set, decodes[0].set in forget_sets, systems, plain_words(decodes),
+        _table(decodes, main, verdicts), _table(decodes, False, {}) if main else [],
+        [(kind, [count[kind] for count in counts]) for kind in KINDS if any(count[kind] for count in counts)],
+        [(description, plot) for description, plot in plots if plot])
+
+
+def _table(decodes: Sequence[Decode], normalized: bool,
+           verdicts: Mapping[tuple[str, str, tuple], Comparison]) -> list[tuple[str, str, int, list[Cell]]]:
+    by_figure: dict[tuple[str, str, bool], dict[str, Row]] = {}
+    for decode in decodes:
+        for row in (row for row in decode.rows if is_normalized(row) == normalized):
+            by_figure.setdefault(figure(row), {})[decode.system] = row
+    first = [next(iter(rows.values())) for rows in by_figure.values()]
+    return [(TITLES[row["metric"]], row["language"], row["n_utts"],
+             [_cell(by_figure[figure(row)].get(decode.system), verdicts) for decode in decodes])
+            for row in shown_rows(first, (*SHOWN_METRICS, "chrf"), normalized)]
+
+
+def _cell(row: Row | None, verdicts: Mapping[tuple[str, str, tuple], Comparison]) -> Cell:
+    if row is None:
+        return Cell("–")
+    low, high = row["ci95"]
+    cell = Cell(f"{row['value']:.1f}", f"{low:.1f} – {high:.1f}")
+    if one := verdicts.get((row["set"], row["system"], figure(row))):
+        cell.verdict = verdict(one) if one.is_clear else ("perhaps worse" if one.is_worse else "not clear")
+        cell.hint = f"{difference(one)} against {one.baseline['system']}, {significance(one.test.p_value)}"
+    return cell
+
+
+def render_html(report: Report) -> str:
+    """The file's text. Whatever comes from data is escaped; a browser runs no script but the template's own."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+                              trim_blocks=True, lstrip_blocks=True)
+    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    numbers = {source: number for number, source in enumerate(report.audio)}
+    systems = list(dict.fromkeys(system for set_report in report.sets for system in set_report.systems))
+    context: dict[str, Any] = {
+        "report": report, "style": Markup(style), "script": Markup(script), "digest": digest, "kinds": KINDS,
+        "export_explanation": EXPLANATION,
+        "meanings": MEANINGS, "audio_numbers": numbers, "audio_json": _json([*report.audio.values()]),
+        "systems": systems, "colours": colours(systems),
+        "languages": sorted({utt.language for utt in report.utterances}),
+        "tasks": sorted({utt.task for utt in report.utterances}),
+    }
+    return environment.get_template("report.html.j2").render(context)
+
+
+def _json(value: Any) -> Markup:
+    """JSON that can stand in a <script> element: ``<`` cannot end it."""
+    return Markup(json.dumps(value).replace("<", "\\u003c"))

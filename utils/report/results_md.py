@@ -1,0 +1,185 @@
+"""RESULTS.md: systems side by side, as Markdown that also reads well as plain text."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from tabulate import tabulate
+
+from utils.report.exports import export_sections
+from utils.report.sentences import TITLES, by_set, difference, findings, forgotten, significance, verdict
+from utils.score.comparison import SHOWN_METRICS, Comparison, Decode, Row, figure, main_figures, shown_rows
+from utils.score.score_files import read_suspects
+from utils.score.suspects import KINDS
+
+SCREEN_COLUMNS = 100
+
+_NOTE = """\
+Per cent; lower WER, CER, MER and TER, higher BLEU and chrF are better. In brackets: 95 % bootstrap intervals,
+resampled by utterance, or by speaker where utt2spk names at least 5."""
+
+
+def plain(text: str) -> str:
+    """Text whose names may come from anywhere, on one line and without HTML; code spans stay as they are."""
+    parts = re.split("(`+)", " ".join(text.splitlines()))
+    fence = ""
+    for index, part in enumerate(parts):
+        if index % 2:
+            fence = part if not fence else "" if part == fence else fence
+        elif not fence:
+            parts[index] = part.replace("<", "&lt;")
+    return "".join(parts)
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table with aligned columns: the first ``left`` ones to the left, the others to the right."""
+    align = ["left"] * left + ["right"] * (len(header) - left)
+    header, *rows = [[plain(cell).replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    return tabulate(rows, headers=header, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def score_cell(row: Row | None) -> str:
+    """A figure with its interval, as tables show it; a dash for None."""
+    if row is None:
+        return "–"
+    low, high = row["ci95"]
+    return f"{row['value']:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def score_table(decodes: Sequence[Decode], metrics: Sequence[str], normalized: bool) -> str:
+    """One set's figures with their intervals: a line per metric and language, a column per system."""
+    by_figure: dict[tuple[str, str, bool], dict[str, Row]] = {}
+    for decode in decodes:
+        for row in decode.rows:
+            by_figure.setdefault(figure(row), {})[decode.system] = row
+    shown = shown_rows([next(iter(rows.values())) for rows in by_figure.values()], metrics, normalized)
+    lines = [[TITLES[row["metric"]], row["language"], str(row["n_utts"]),
+              *(score_cell(by_figure[figure(row)].get(decode.system)) for decode in decodes)] for row in shown]
+    header = ["metric", "language", "utts", *(decode.system for decode in decodes)]
+    return markdown_table(header, lines, left=2)
+
+
+def screen_table(decodes: Sequence[Decode], columns: int = SCREEN_COLUMNS) -> str:
+    """The main table of every set; systems that do not fit beside each other go into a table below."""
+    blocks = []
+    for name, systems in by_set(decodes):
+        blocks.append(f"{name}: scores on {_kind(main_figures(systems))} text")
+        while systems:
+            count = len(systems)
+            while count > 1 and _width(_main_table(systems[:count])) > columns:
+                count -= 1
+            blocks.append(_main_table(systems[:count]))
+            systems = systems[count:]
+    return "\n\n".join(blocks)
+
+
+def _width(table: str) -> int:
+    return max(map(len, table.splitlines()))
+
+
+def _main_table(decodes: Sequence[Decode]) -> str:
+    return score_table(decodes, SHOWN_METRICS, main_figures(decodes))
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> str:
+    """Differences between systems with interval, p-value and verdict."""
+    lines = [[f"{comparison.system['system']} – {comparison.baseline['system']}", comparison.system["set"],
+              TITLES[comparison.system["metric"]], comparison.system["language"], difference(comparison),
+              significance(comparison.test.p_value), verdict(comparison)] for comparison in comparisons]
+    header = ["systems", "set", "metric", "language", "difference", "significance", "verdict"]
+    return markdown_table(header, lines, left=4)
+
+
+def speed_table(decodes: Sequence[Decode]) -> str:
+    """How long each system took, and how it was run."""
+    options = ["backend", "compute_type", "window", "beam_size"]
+    lines = [[decode.set, decode.system, *(str(decode.info.get(option, "–")) for option in options),
+              f"{decode.info['seconds']:.1f}", f"{decode.info['audio_seconds']:.1f}", _speed(decode)]
+             for decode in decodes]
+    header = ["set", "system", *(option.replace("_", " ") for option in options), "seconds", "audio seconds",
+              "audio s per s"]
+    return markdown_table(header, lines, left=5)
+
+
+def _speed(decode: Decode) -> str:
+    seconds = decode.info["seconds"]
+    return f"{decode.info['audio_seconds'] / seconds:.1f}" if seconds else "–"
+
+
+def scoring_table(decodes: Sequence[Decode]) -> str:
+    """Which normaliser each metric saw, and sacrebleu's signatures."""
+    languages: dict[tuple[str, str, str], set[str]] = {}
+    for row in (row for decode in decodes for row in decode.rows if row["language"] != "all"):
+        kind = TITLES[row["metric"]], row["normalizer"], row["signature"] or "jiwer"
+        languages.setdefault(kind, set()).add(row["language"])
+    lines = [[metric, normalizer, " ".join(sorted(names)), signature.replace("|", " ")]
+             for (metric, normalizer, signature), names in languages.items()]
+    return markdown_table(["metric", "normalizer", "languages", "signature"], lines, left=4)
+
+
+def suspects_table(decodes: Sequence[Decode]) -> str:
+    """How many outputs of each system are wrong as a whole, by kind; empty if none is."""
+    counts = [Counter(suspect.kind for suspect in read_suspects(decode.directory / "suspects.tsv"))
+              for decode in decodes]
+    kinds = [kind for kind in KINDS if any(count[kind] for count in counts)]
+    lines = [[decode.set, decode.system, *(str(count[kind]) for kind in kinds)]
+             for decode, count in zip(decodes, counts, strict=True)]
+    return markdown_table(["set", "system", *kinds], lines, left=2) if kinds else ""
+
+
+def render(title: str, header: Sequence[str], decodes: Sequence[Decode], comparisons: Sequence[Comparison],
+           forget_sets: Collection[str] = ()) -> str:
+    """RESULTS.md.
+
+    Args:
+        title: the heading.
+        header: see utils.report.sentences.facts.
+        decodes: see utils.score.comparison.collect.
+        comparisons: see utils.score.comparison.compare.
+        forget_sets: sets that show what tuning cost elsewhere.
+    """
+    heading = "\n".join(f"- {plain(fact)}" for fact in header)  # not wrapped: a command is to be copied
+    parts = [f"# {plain(title)}", heading, "## Scores", _NOTE]
+    for name, systems in by_set(decodes):
+        parts += [f"### {plain(name)}: {_kind(main_figures(systems))} text", _main_table(systems)]
+    if comparisons:
+        parts += ["## Differences", bullets(findings(comparisons) or ["no figure got worse; all are clear"]),
+                  comparison_table(comparisons)]
+    if sentences := forgotten(comparisons, forget_sets):
+        parts += ["## What was forgotten", f"On {', '.join(forget_sets)}, which nothing was tuned for:",
+                  bullets(sentences)]
+    parts += export_sections(decodes)
+    if table := suspects_table(decodes):
+        parts += ["## Suspicious outputs", "Outputs that are wrong as a whole; decode_*/suspects.tsv names them.",
+                  table]
+    parts.append("## Other figures")
+    for name, systems in by_set(decodes):
+        parts += _other_tables(name, systems)
+    parts += ["## Speed", speed_table(decodes), "## Normalizers and signatures", scoring_table(decodes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _other_tables(name: str, decodes: Sequence[Decode]) -> list[str]:
+    """What the main table has not: the main metrics on raw text, and chrF on both."""
+    parts = []
+    for metrics, normalized in ((SHOWN_METRICS, False), (("chrf",), True), (("chrf",), False)):
+        is_main = metrics == SHOWN_METRICS and normalized == main_figures(decodes)
+        shown = [row for decode in decodes for row in shown_rows(decode.rows, metrics, normalized)]
+        if shown and not is_main:
+            titles = ", ".join(dict.fromkeys(TITLES[row["metric"]] for row in shown))
+            parts += [f"### {plain(name)}: {titles} on {_kind(normalized)} text",
+                      score_table(decodes, metrics, normalized)]
+    return parts
+
+
+def _kind(normalized: bool) -> str:
+    return "normalised" if normalized else "raw"
+
+
+def bullets(sentences: Sequence[str]) -> str:
+    """A Markdown list of sentences, wrapped."""
+    return "\n".join(textwrap.fill(plain(sentence), SCREEN_COLUMNS, initial_indent="- ", subsequent_indent="  ",
+                                   break_long_words=False, break_on_hyphens=False) for sentence in sentences)

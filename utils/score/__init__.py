@@ -1,0 +1,1 @@
+"""Stage 4: error rates, BLEU, intervals, and what went wrong."""

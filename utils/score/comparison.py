@@ -1,0 +1,213 @@
+"""The scored systems of an experiment, and where one falls behind another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.cli import log
+from utils.data.lists import parse_key
+from utils.decode.decode_directory import DECODE_KEYS, read_decode_info
+from utils.errors import UserError
+from utils.filesystem import read_json
+from utils.score.bootstrap import PairedTest, paired_bootstrap
+from utils.score.metrics import METRICS
+from utils.score.score_files import Statistics, read_statistics
+
+Row = dict[str, Any]
+"""An object of results.json."""
+
+SIGNIFICANT = 0.05
+MAIN_METRICS = ("wer", "cer", "mer", "bleu")  # compared
+SHOWN_METRICS = ("wer", "cer", "mer", "ter", "bleu")
+ROW_KEYS = {*DECODE_KEYS, "language", "task", "metric", "value", "ci95", "n_utts", "normalizer", "signature"}
+EXPORT_PREFIX = "ct2-"  # of the names of exported systems: ct2-int8
+
+
+@dataclass(frozen=True)
+class Decode:
+    """A scored decode directory."""
+
+    directory: Path
+    info: dict[str, Any]  # decode.json
+    rows: list[Row]  # scores.json
+
+    @property
+    def set(self) -> str:
+        return self.info["set"]
+
+    @property
+    def system(self) -> str:
+        return self.info["system"]
+
+    @property
+    def is_exported(self) -> bool:
+        return is_export(self.system)
+
+    @property
+    def order(self) -> tuple[str, int, str]:
+        """Sets by name; in each the base model, tuned models, exported models."""
+        return self.set, 0 if self.system == "base" else 1 + self.is_exported, self.system
+
+    @cached_property
+    def statistics(self) -> dict[tuple[str, bool], Statistics]:
+        return read_statistics(self.directory / "utterances.jsonl", MAIN_METRICS)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A figure of a system beside the same figure of the system that it should not fall behind."""
+
+    system: Row
+    baseline: Row
+    test: PairedTest
+
+    @property
+    def is_worse(self) -> bool:
+        higher_is_better = METRICS[self.system["metric"]].higher_is_better
+        return self.test.difference < 0 if higher_is_better else self.test.difference > 0
+
+    @property
+    def is_clear(self) -> bool:
+        return self.test.p_value < SIGNIFICANT
+
+    @property
+    def interval_width(self) -> float:
+        """Of the wider of the two figures' own 95 % intervals."""
+        return max(row["ci95"][1] - row["ci95"][0] for row in (self.system, self.baseline))
+
+
+def collect(exp_dir: Path) -> list[Decode]:
+    """The scored decode directories of an experiment, in the order of :attr:`Decode.order`.
+
+    Raises:
+        UserError: there is none, one is damaged, or two are of the same system and set.
+    """
+    decodes: dict[tuple[str, str], Decode] = {}
+    for directory in sorted(exp_dir.glob("decode_*")):
+        if not (directory / "scores.json").exists():
+            log(f"left out, not scored yet: {directory} (pyscripts/score.py)")
+            continue
+        decode = read_decode(directory)
+        first = decodes.setdefault((decode.set, decode.system), decode)
+        if first is not decode:
+            raise UserError(f"{first.directory} and {directory} are both {decode.system} on {decode.set}. "
+                            "Remove one of them")
+    if not decodes:
+        raise UserError(f"{exp_dir}: no decode_*/scores.json. Decode and score first: "
+                        "pyscripts/predict.py, pyscripts/score.py")
+    return sorted(decodes.values(), key=lambda decode: decode.order)
+
+
+def read_decode(directory: Path) -> Decode:
+    """A scored decode directory.
+
+    Raises:
+        UserError: it is not scored, or damaged.
+    """
+    rows = read_rows(directory / "scores.json", "Score again: pyscripts/score.py")
+    return Decode(directory, read_decode_info(directory), rows)
+
+
+def read_rows(path: Path, remedy: str) -> list[Row]:
+    """scores.json of a decode directory, or results.json of an experiment.
+
+    Raises:
+        UserError: it is missing or no list of scores; the message ends with ``remedy``.
+    """
+    rows = read_json(path, remedy)
+    if not isinstance(rows, list) or any(not isinstance(row, dict) or ROW_KEYS - row.keys() for row in rows):
+        raise UserError(f"{path}: not a list of scores. {remedy}")
+    return rows
+
+
+def is_export(system: str) -> bool:
+    """Whether a system's name is that of an exported model."""
+    return system.startswith(EXPORT_PREFIX)
+
+
+def is_normalized(row: Row) -> bool:
+    return row["normalizer"] != "none"
+
+
+def figure(row: Row) -> tuple[str, str, bool]:
+    """What a row is a value of; rows of different systems with the same figure stand side by side."""
+    return row["metric"], row["language"], is_normalized(row)
+
+
+def main_figures(decodes: Sequence[Decode]) -> bool:
+    """Whether the main figures are those on normalised text: yes, unless all scoring was on raw text only."""
+    return any(is_normalized(row) for decode in decodes for row in decode.rows)
+
+
+def compare(decodes: Sequence[Decode], n_resamples: int = 1000) -> list[Comparison]:
+    """Tuned systems against the base model and exported ones against the tuned one, set by set.
+
+    Compares the main metrics per language, and over all where there is more than one language.
+
+    Raises:
+        UserError: two systems were not scored alike: other normalisers, metrics or utterances.
+    """
+    comparisons = []
+    for decode in decodes:
+        baseline = _baseline(decode, decodes)
+        if baseline is None:
+            continue
+        shown = shown_rows(decode.rows, MAIN_METRICS, main_figures([decode]))
+        comparisons += compare_with(baseline, decode, shown, n_resamples)
+    return comparisons
+
+
+def compare_with(baseline: Decode, decode: Decode, rows: Sequence[Row], n_resamples: int = 1000) -> list[Comparison]:
+    """Some of the rows of ``decode`` beside the same figures of ``baseline``.
+
+    Raises:
+        UserError: the two were not scored alike: other normalisers, metrics or utterances.
+    """
+    others = {figure(row): row for row in baseline.rows}
+    return [_compare(decode, row, baseline, others.get(figure(row)), n_resamples) for row in rows]
+
+
+def shown_rows(rows: Sequence[Row], metrics: Sequence[str], normalized: bool) -> list[Row]:
+    """Rows of some metrics by metric, then language, ``all`` last and only beside several languages."""
+    chosen = [row for row in rows if row["metric"] in metrics and is_normalized(row) == normalized]
+    languages = {metric: {row["language"] for row in chosen if row["metric"] == metric} for metric in metrics}
+    chosen = [row for row in chosen if row["language"] != "all" or len(languages[row["metric"]]) > 2]
+    return sorted(chosen, key=lambda row: (metrics.index(row["metric"]), row["language"] == "all",
+                                           row["language"]))
+
+
+def _baseline(decode: Decode, decodes: Sequence[Decode]) -> Decode | None:
+    """The tuned system for an exported one (the base model if nothing was tuned), else the base model."""
+    earlier = [other for other in decodes if other.set == decode.set and not other.is_exported]
+    tuned = [other for other in earlier if other.system != "base"]
+    base = [other for other in earlier if other.system == "base"]
+    candidates = tuned or base if decode.is_exported else base
+    return candidates[0] if candidates and decode not in candidates else None
+
+
+def _compare(decode: Decode, row: Row, baseline: Decode, other: Row | None, n_resamples: int) -> Comparison:
+    kind, language = (row["metric"], is_normalized(row)), row["language"]
+    ours, theirs = (_of_language(side.statistics.get(kind), language) for side in (decode, baseline))
+    if other is None or other["normalizer"] != row["normalizer"] or not ours.keys or ours.keys != theirs.keys:
+        raise UserError(f"{decode.directory} and {baseline.directory} were not scored alike: {language} "
+                        f"{row['metric']} differs in utterances or normalizer. Score both with the same "
+                        "--ref, --normalizer and --metric")
+    score = METRICS[row["metric"]].score
+    return Comparison(row, other, paired_bootstrap(theirs.values, ours.values, ours.speakers, score, n_resamples))
+
+
+def _of_language(statistics: Statistics | None, language: str) -> Statistics:
+    """The rows of a language, or of all, in the order of their keys."""
+    if statistics is None:
+        return Statistics([], [], np.zeros((0, 0)))
+    keys = statistics.keys
+    chosen = sorted((index for index, key in enumerate(keys) if language in ("all", parse_key(key).language)),
+                    key=keys.__getitem__)
+    return Statistics([keys[index] for index in chosen], [statistics.speakers[index] for index in chosen],
+                      statistics.values[chosen])

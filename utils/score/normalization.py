@@ -1,0 +1,113 @@
+"""Text normalisers for scoring: what counts as the same word although it is written differently."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from utils.errors import UserError
+from utils.score.digits import digit_speller
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable  # Python 3.11; not needed to run
+
+Normalizer = Callable[[str], str]
+
+NORMALIZERS = ("none", "basic", "whisper-en", "zh")
+KEEP_NUMBERS = ("none", "whisper-en")  # texts as they are; numbers as digits in any case
+
+_CHINESE = frozenset({"zh", "yue"})
+
+
+def choose_normalizer(requested: str, language: str, task: str) -> str:
+    """The name of the normaliser for one language and task.
+
+    Args:
+        requested: one of NORMALIZERS, which is returned as it is, or ``auto``: ``whisper-en`` for English
+            transcriptions (``basic`` where the package with Whisper's spelling table is missing),
+            ``zh`` for Chinese ones, ``basic`` for the rest, translations included.
+        language: Whisper code of the speech.
+        task: ``transcribe`` or ``translate``.
+    """
+    if requested != "auto":
+        return requested
+    if task == "transcribe" and language == "en" and has_english_spelling():
+        return "whisper-en"
+    return "zh" if task == "transcribe" and language in _CHINESE else "basic"
+
+
+def get_normalizer(name: str, spell_in: str | None = None) -> Normalizer:
+    """The function for a name in NORMALIZERS. All of them collapse white space and strip both ends.
+
+    Args:
+        name: one of NORMALIZERS.
+        spell_in: Whisper code of the language in which numbers are spelled out first; None: digits stay.
+
+    Raises:
+        UserError: unknown name, or the package that the normaliser needs is missing.
+    """
+    if name not in _FACTORIES:
+        raise UserError(f"unknown normalizer {name!r}. Use one of: {', '.join(NORMALIZERS)}")
+    normalize = _FACTORIES[name]()
+    if spell_in is not None:
+        spell = digit_speller(spell_in)
+        return lambda text: " ".join(normalize(spell(text)).split())
+    return lambda text: " ".join(normalize(text).split())
+
+
+def _none() -> Normalizer:
+    return lambda text: text
+
+
+@cache
+def _basic() -> Normalizer:
+    """Whisper's normaliser for any language (Radford et al. 2022, appendix C): lower case, NFKC, no brackets,
+    symbols or punctuation. Diacritics stay, except combining marks that NFKC cannot compose (Thai, Hindi)."""
+    from transformers.models.whisper.english_normalizer import BasicTextNormalizer
+
+    return BasicTextNormalizer(remove_diacritics=False)
+
+
+@cache
+def _whisper_en() -> Normalizer:
+    """Whisper's English normaliser: as basic, and one form for contractions, numbers, titles, spellings."""
+    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+    if not has_english_spelling():
+        raise UserError("the normalizer whisper-en needs Whisper's spelling table. "
+                        "Run `pip install whisper-normalizer`, or choose --normalizer basic")
+    return EnglishTextNormalizer(json.loads(_spelling_table().read_text(encoding="utf-8")))
+
+
+@cache
+def _zh() -> Normalizer:
+    """Chinese: full-width forms folded by NFKC, traditional characters made simplified, then as basic."""
+    try:
+        from opencc import OpenCC
+    except ImportError:
+        raise UserError("the normalizer zh needs OpenCC. Run `pip install opencc-python-reimplemented`, "
+                        "or choose --normalizer basic") from None
+    simplify, basic = OpenCC("t2s").convert, _basic()
+    return lambda text: basic(simplify(unicodedata.normalize("NFKC", text)))
+
+
+_FACTORIES: dict[str, Callable[[], Normalizer]] = {
+    "none": _none, "basic": _basic, "whisper-en": _whisper_en, "zh": _zh}
+
+
+def _spelling_table() -> Traversable:
+    """OpenAI's ``english.json``: transformers has the code that uses it, but no copy of the table."""
+    return files("whisper_normalizer") / "normalizers" / "english.json"
+
+
+@cache
+def has_english_spelling() -> bool:
+    """Whether Whisper's table of British and American spellings is installed."""
+    try:
+        return _spelling_table().is_file()
+    except ModuleNotFoundError:
+        return False

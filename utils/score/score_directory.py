@@ -1,0 +1,159 @@
+"""A whole decode scored in chunks, on several cores: a million utterances in minutes and bounded memory.
+
+What grows with the set are the two lists and a few counts an utterance; texts, alignments and records go to their
+files as each chunk is done.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from utils.cli import progress
+from utils.filesystem import atomic_open
+from utils.score import language_id
+from utils.score.error_analysis import Confusions, confusion_tables, counted, summary_table, worst_table
+from utils.score.metrics import ERROR_RATES, Measurement, ScoringOptions, TextPair, measure, results
+from utils.score.score_files import Rendered, ScoreDirectory, render_alignments, statistics_lines, write_suspects
+from utils.score.suspects import Suspect, find_faults
+
+CHUNK = 2000  # utterances
+
+
+class Part(NamedTuple):
+    """What a worker sends back of one metric on one chunk."""
+
+    metric: str
+    is_main: bool  # on the text that was asked for, not the raw one beside it
+    indices: np.ndarray  # of the utterances, in the whole set
+    normalizers: list[str]
+    statistics: np.ndarray
+    lines: str  # of utterances.jsonl
+    rendered: Rendered | None
+    confusions: Confusions
+
+
+@dataclass
+class _Joined:
+    """The parts of one metric so far."""
+
+    parts: list[Part] = field(default_factory=list)
+    confusions: Confusions = field(default_factory=Confusions)
+
+    def add(self, part: Part) -> None:
+        self.confusions.merge(part.confusions)
+        self.parts.append(part._replace(lines="", rendered=None, confusions=Confusions()))
+
+    def measurement(self, utterances: Sequence[TextPair]) -> Measurement:
+        """All utterances, with their texts as they were before normalisation."""
+        indices = np.concatenate([part.indices for part in self.parts])
+        return Measurement(self.parts[0].metric, [utterances[index] for index in indices],
+                           [name for part in self.parts for name in part.normalizers],
+                           np.concatenate([part.statistics for part in self.parts]), [])
+
+
+class _Work(NamedTuple):
+    """What the workers see: they are forked, so that nothing of it is copied."""
+
+    utterances: Sequence[TextPair]
+    others: Mapping[str, str]  # references by key, for the other task's
+    options: ScoringOptions
+
+
+_work: _Work
+
+
+def score_directory(decode_dir: Path, decode: Mapping[str, Any], utterances: Sequence[TextPair],
+                    options: ScoringOptions, n_resamples: int, nj: int) -> list[dict[str, Any]]:
+    """Score a decode and write utterances.jsonl, suspects.tsv and score_{wer,cer,mer,ter}/ into its directory.
+
+    Args:
+        decode_dir: where the files go. They appear together at the end, or not at all.
+        decode: decode.json, see utils.score.metrics.results.
+        utterances: see utils.score.metrics.pair_texts.
+        options: what is counted; raw figures are made beside normalised ones.
+        n_resamples: of the bootstrap.
+        nj: processes.
+
+    Returns:
+        The objects of scores.json: on the text asked for, then on raw text.
+
+    Raises:
+        UserError: see utils.score.metrics.measure and results.
+    """
+    joined: dict[tuple[bool, str], _Joined] = {}
+    suspects: list[Suspect] = []
+    with ExitStack() as stack:
+        records = stack.enter_context(atomic_open(decode_dir / "utterances.jsonl"))
+        directories: dict[str, ScoreDirectory] = {}
+        for parts, found in _chunks(utterances, options, nj):
+            suspects += found
+            for part in parts:
+                if part.rendered and part.metric not in directories:
+                    directory = ScoreDirectory(decode_dir / f"score_{part.metric}")
+                    directories[part.metric] = stack.enter_context(directory)
+                if part.rendered:
+                    directories[part.metric].add(part.rendered)
+                records.write(part.lines)
+                joined.setdefault((not part.is_main, part.metric), _Joined()).add(part)
+        rows = []
+        for (is_raw, metric), one in sorted(joined.items(), key=lambda item: item[0][0]):
+            measurement = one.measurement(utterances)
+            rows += results(measurement, decode, n_resamples)
+            if metric in directories and not is_raw:
+                directories[metric].finish(_head(measurement, one.confusions, suspects))
+        write_suspects(decode_dir / "suspects.tsv", suspects, {utt.key: utt.hypothesis for utt in utterances})
+    return rows
+
+
+def _chunks(utterances: Sequence[TextPair], options: ScoringOptions,
+            nj: int) -> Iterator[tuple[list[Part], list[Suspect]]]:
+    global _work
+    _work = _Work(utterances, {utt.key: utt.reference for utt in utterances}, options)
+    starts = range(0, len(utterances), CHUNK)
+    bar = {"desc": "scoring", "total": len(starts), "unit": f"x{CHUNK} utt"}
+    if nj == 1 or len(starts) == 1:
+        yield from progress(map(_score_chunk, starts), **bar)
+        return
+    language_id.load()
+    with multiprocessing.get_context("fork").Pool(nj) as pool:
+        yield from progress(pool.imap(_score_chunk, starts), **bar)
+
+
+def _score_chunk(start: int) -> tuple[list[Part], list[Suspect]]:
+    utterances, others, options = _work.utterances[start:start + CHUNK], _work.others, _work.options
+    parts = [_part(measurement, start, is_main=True) for measurement in measure(utterances, options)]
+    if options.normalizer != "none":
+        raw = measure(utterances, replace(options, normalizer="none", digits="keep"))
+        parts += [_part(measurement, start, is_main=False) for measurement in raw]
+    return parts, [suspect for utt in utterances for suspect in find_faults(utt, others.get(_other_key(utt)))]
+
+
+def _other_key(utterance: TextPair) -> str:
+    stem, _, task = utterance.key.rpartition("|")
+    return f"{stem}|{'translate' if task == 'transcribe' else 'transcribe'}"
+
+
+def _part(measurement: Measurement, start: int, is_main: bool) -> Part:
+    index_of = {utt.key: index for index, utt in enumerate(_work.utterances[start:start + CHUNK], start)}
+    rendered, confusions = None, Confusions()
+    if is_main and measurement.metric in ERROR_RATES:
+        rendered = render_alignments(measurement)
+        confusions.add(measurement.alignments)
+    return Part(measurement.metric, is_main, np.array([index_of[utt.key] for utt in measurement.utterances]),
+                measurement.normalizers, measurement.statistics, statistics_lines(measurement), rendered, confusions)
+
+
+def _head(measurement: Measurement, confusions: Confusions, suspects: Sequence[Suspect]) -> str:
+    """What stands above the alignments in result.txt."""
+    scored = {utt.key for utt in measurement.utterances}
+    kinds = [suspect.kind for suspect in suspects if suspect.key in scored]
+    return "\n\n".join([summary_table(measurement),
+                        f"SUSPICIOUS OUTPUTS (../suspects.tsv): {counted(kinds) or 'none'}",
+                        confusion_tables(confusions), worst_table(measurement), "ALIGNMENTS"])

@@ -1,0 +1,227 @@
+"""The recognizer as a web service: OpenAI's audio endpoints, one for both tasks at once, and a page that uses it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import FastAPI, File, Form, HTTPException, Request, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from utils.audio.loading import read_audio
+from utils.cli import log
+from utils.data.languages import all_codes, language_code, language_name
+from utils.data.lists import TASKS
+from utils.errors import UserError
+from utils.serve.guard import Guard, Limits, refuse
+from utils.serve.openai_format import RESPONSE_FORMATS, format_recognition
+from utils.serve.work_queue import AbandonedError, LateError, Progress, WorkQueue
+from utils.transcribe.recognizer import Recognition
+
+TEMPLATES = Path(__file__).parent / "templates"
+OPENAI_MODEL = "whisper-1"  # what clients ask for when nobody tells them another name
+_MAX_CONNECTIONS = 512
+Recognize = Callable[..., Recognition]
+Name = Annotated[str, Form(max_length=100)]  # messages repeat it
+OptionalName = Annotated[str | None, Form(max_length=100)]  # Name | None would be looked for in the address
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the endpoints share."""
+
+    recognize: Recognize
+    model: str
+    queue: WorkQueue
+    limits: Limits
+
+    async def run(self, request: Request, file: UploadFile, tasks: Sequence[str], language: str | None) -> Recognition:
+        """Recognize an upload in its turn.
+
+        Raises:
+            HTTPException: the audio or the language is wrong, or it took too long.
+            AbandonedError: the client hung up.
+        """
+        code = _checked_language(language)
+        # The one format without a header is known by its name; nothing else of a client's name is used.
+        source = "the uploaded file" + (".g722" if (file.filename or "").lower().endswith(".g722") else "")
+        began = monotonic()
+
+        def work(check: Progress) -> Recognition:
+            check(0.0)
+            audio = read_audio(io.BytesIO(file.file.read()), source, self.limits.audio_seconds)
+            check(0.0)
+            return self.recognize(audio, tasks=tasks, language=code, on_progress=check)
+
+        try:
+            found = await self.queue.run(work, request.scope["deadline"] - began, _hung_up(request))
+        except UserError as error:
+            raise HTTPException(400, str(error)) from None
+        except LateError:
+            raise HTTPException(504, f"It took longer than {self.limits.seconds:g} s. Send less audio at once, or try "
+                                "again when the server is less busy.") from None
+        log(f"{request.url.path}: {found.duration:.1f} s of audio in {monotonic() - began:.1f} s, "
+            f"{self.queue.taken - 1} others")
+        return found
+
+
+def make_app(recognize: Recognize, model: str, *, workers: int, waiting: int, limits: Limits | None = None,
+             api_key: str = "") -> Guard:
+    """The service as an ASGI application.
+
+    Args:
+        recognize: a Recognizer, or what is called like one; must bear to be called from several threads.
+        model: the name that clients see.
+        workers: recordings at once.
+        waiting: requests beyond these that may wait; more are told to come again.
+        api_key: what clients must know; "": there is none, and only this machine may ask.
+    """
+    limits = limits or Limits()
+    queue = WorkQueue(workers, waiting)
+    app = FastAPI(title="Whisper multitask", openapi_url=None)  # its own pages load scripts from elsewhere
+    _add_error_handlers(app)
+    service = Service(recognize, model, queue, limits)
+    _add_page(app, service, bool(api_key))
+    _add_models(app, service)
+    _add_recognition(app, service)
+    return Guard(app, queue, limits, api_key)
+
+
+def make_server(app: Guard, seconds: float) -> uvicorn.Server:
+    """What answers requests until SIGTERM or Ctrl-C; then those in flight are still answered.
+
+    Args:
+        seconds: how long a request may take.
+    """
+    # h11 reads what a refused client still sends, so that the client sees the refusal and no broken connection.
+    return uvicorn.Server(uvicorn.Config(
+        app, http="h11", ws="none", lifespan="off", log_level="warning", access_log=False, server_header=False,
+        proxy_headers=False, limit_concurrency=_MAX_CONNECTIONS, timeout_graceful_shutdown=math.ceil(seconds) + 5))
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    @app.exception_handler(StarletteHTTPException)
+    async def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
+        code = {404: "model_not_found" if "model" in error.detail else "not_found"}.get(error.status_code)
+        return refuse(error.status_code, error.detail, code, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        name = str(first["loc"][-1])
+        return refuse(400, f"{name}: {first['msg']}.", "invalid_value", param=name)
+
+    @app.exception_handler(AbandonedError)
+    async def gone(request: Request, error: AbandonedError) -> Response:
+        return Response(status_code=499)  # nobody reads it
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        return refuse(500, "The server failed; its log says why.", "internal_error")
+
+
+def _add_page(app: FastAPI, service: Service, needs_key: bool) -> None:
+    html, headers = _page(service.model, needs_key)
+
+    @app.get("/")
+    async def page() -> HTMLResponse:
+        return HTMLResponse(html, headers=headers)
+
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        return {"status": "ok", "requests": service.queue.taken}
+
+
+def _add_models(app: FastAPI, service: Service) -> None:
+    models = {name: {"id": name, "object": "model", "created": 0, "owned_by": "local"}
+              for name in (service.model, OPENAI_MODEL)}
+
+    @app.get("/v1/models")
+    async def list_models() -> dict[str, Any]:
+        return {"object": "list", "data": [*models.values()]}
+
+    @app.get("/v1/models/{name:path}")
+    async def one_model(name: str) -> dict[str, Any]:
+        _check_model(service, name)
+        return models[name]
+
+
+def _add_recognition(app: FastAPI, service: Service) -> None:
+    @app.post("/v1/audio/transcriptions")
+    async def transcriptions(
+            request: Request, file: Annotated[UploadFile, File()], model: Name, language: OptionalName = None,
+            response_format: Name = "json",
+            stream: Annotated[bool, Form()] = False,
+            granularities: Annotated[list[str] | None, Form(alias="timestamp_granularities[]")] = None) -> Response:
+        if stream:
+            raise HTTPException(400, "stream: this server sends an answer when it is complete; leave stream out.")
+        if set(granularities or []) - {"segment"}:
+            raise HTTPException(400, "timestamp_granularities: this server times segments, not words.")
+        return await answer(request, file, model, "transcribe", language, response_format)
+
+    @app.post("/v1/audio/translations")
+    async def translations(
+            request: Request, file: Annotated[UploadFile, File()], model: Name,
+            response_format: Name = "json") -> Response:
+        return await answer(request, file, model, "translate", None, response_format)
+
+    async def answer(request: Request, file: UploadFile, model: str, task: str, language: str | None,
+                     response_format: str) -> Response:
+        _check_model(service, model)
+        if response_format not in RESPONSE_FORMATS:
+            raise HTTPException(400, f"response_format: {response_format!r} is none of {', '.join(RESPONSE_FORMATS)}.")
+        found = await service.run(request, file, [task], language)
+        content = format_recognition(found, task, response_format)
+        return PlainTextResponse(content) if isinstance(content, str) else JSONResponse(content)
+
+    @app.post("/recognize")
+    async def recognize(request: Request, file: Annotated[UploadFile, File()],
+                        language: OptionalName = None) -> dict[str, Any]:
+        """Both tasks from one encoder pass."""
+        found = await service.run(request, file, TASKS, language)
+        return {**asdict(found), **{task: found.text(task) for task in TASKS}}
+
+
+def _checked_language(language: str | None) -> str | None:
+    try:
+        return language_code(language) if language else None
+    except ValueError as error:
+        raise HTTPException(400, f"language: {error}.") from None
+
+
+def _check_model(service: Service, name: str) -> None:
+    if name not in (service.model, OPENAI_MODEL):
+        raise HTTPException(404, f"There is no model {name!r} here; ask for {service.model!r} or {OPENAI_MODEL!r}.")
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _page(model: str, needs_key: bool) -> tuple[str, Mapping[str, str]]:
+    """The page's HTML, which loads nothing, and the headers that keep it so."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+                              trim_blocks=True, lstrip_blocks=True)
+    style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("service.css", "service.js"))
+    languages = sorted((language_name(code).title(), code) for code in all_codes())
+    html = environment.get_template("service.html.j2").render(
+        model=model, needs_key=needs_key, languages=languages, style=Markup(style), script=Markup(script))
+    hashes = {kind: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+              for kind, text in (("style", style), ("script", script))}
+    policy = (f"default-src 'none'; style-src 'sha256-{hashes['style']}'; script-src 'sha256-{hashes['script']}'; "
+              "connect-src 'self'; media-src blob:; img-src data:; base-uri 'none'; form-action 'none'; "
+              "frame-ancestors 'none'")
+    return html, {"content-security-policy": policy, "cache-control": "no-store"}

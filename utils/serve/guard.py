@@ -1,0 +1,171 @@
+"""What stands before the service: who may ask, how much, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import os
+import socket
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import HTTPException
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from utils.errors import UserError
+from utils.serve.work_queue import QueueFullError, WorkQueue
+
+KEY_VARIABLE = "WHISPER_API_KEY"
+_MIN_KEY_LENGTH = 16
+_ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_OPEN_PATHS = ("/", "/health")  # the page has to load before it can ask for the key
+_PAGE_HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "x-frame-options": "DENY"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may ask for."""
+
+    request_bytes: int = 25_000_000  # OpenAI's own
+    audio_seconds: float = 900
+    seconds: float = 120  # from the first byte of a request to its answer
+
+
+def read_api_key(path: Path | None) -> str:
+    """The key that clients must send, from a file or the environment; "" if there is none.
+
+    Raises:
+        UserError: the file cannot be read, or the key is too short to be one.
+    """
+    try:
+        key = path.read_text("utf-8").strip() if path else os.environ.get(KEY_VARIABLE, "").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: the API key cannot be read: {error}") from None
+    if (key or path) and (len(key) < _MIN_KEY_LENGTH or not key.isascii()):
+        raise UserError(f"{path or KEY_VARIABLE}: an API key has at least {_MIN_KEY_LENGTH} ASCII characters; make one "
+                        "with: python3 -c 'import secrets; print(secrets.token_urlsafe())'")
+    return key
+
+
+def listen(host: str, port: int, api_key: str) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        UserError: other machines could reach it and there is no key, or the address cannot be had.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        if not api_key and not ipaddress.ip_address(address[0].partition("%")[0]).is_loopback:
+            raise UserError(f"--host {host}: other machines could reach it, so an API key is needed: set "
+                            f"{KEY_VARIABLE} or give --api-key-file; or leave --host out, for this machine only")
+        return socket.create_server(address[:2], family=family, backlog=512)
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--host {host} --port {port}: cannot listen there: {error}. Name another --port") from None
+
+
+class Guard:
+    """An ASGI layer around the service; whatever it refuses is answered with OpenAI's error object.
+
+    Without an API key only programs of this machine may ask, and no web page but the service's own: the Host header
+    must be this machine's (or a page could rebind its own name to 127.0.0.1), and so must Origin, which browsers send
+    with every request of a page that could do harm. With a key pages of others are harmless: they do not know it.
+
+    A POST takes a place in the queue before its body is read, so that bodies cannot fill memory or disk.
+    """
+
+    def __init__(self, app: ASGIApp, queue: WorkQueue, limits: Limits, api_key: str) -> None:
+        self._app, self._queue, self._limits = app, queue, limits
+        self._api_key = api_key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                extra = [(name.encode(), value.encode()) for name, value in _PAGE_HEADERS.items()]
+                message = {**message, "headers": [*message.get("headers", []), *extra]}
+            await send(message)
+
+        try:
+            headers = Headers(scope=scope)
+            self._check_caller(scope, headers)
+            if scope["method"] == "POST":
+                self._check_size(headers)
+                with self._queue.place():
+                    scope["deadline"] = monotonic() + self._limits.seconds
+                    await self._app(scope, self._limited(receive, scope["deadline"]), send_with_headers)
+            else:
+                await self._app(scope, receive, send_with_headers)
+        except QueueFullError as full:
+            await refuse(429, f"The server is busy: {full}.", "server_busy", {"retry-after": str(full.retry_after)})(
+                scope, receive, send_with_headers)
+        except HTTPException as error:
+            await refuse(error.status_code, error.detail, headers=error.headers)(scope, receive, send_with_headers)
+
+    def _check_caller(self, scope: Scope, headers: Headers) -> None:
+        if self._api_key:
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            known = hmac.compare_digest(given.strip().encode(), self._api_key) and scheme.lower() == "bearer"
+            if not known and scope["path"] not in _OPEN_PATHS:
+                raise HTTPException(401, "This server needs an API key: send the header Authorization: Bearer KEY. "
+                                    "None was sent, or another one.", {"www-authenticate": "Bearer"})
+            return
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if not _is_local(host):
+            raise HTTPException(403, "This server answers to localhost only; the Host header names another machine.")
+        if origin is not None and origin.lower() != f"http://{host.lower()}":
+            raise HTTPException(403, "This server does not answer to other web pages (Origin header).")
+
+    def _check_size(self, headers: Headers) -> None:
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > self._limits.request_bytes:
+            raise self._too_large()
+
+    def _too_large(self) -> HTTPException:
+        return HTTPException(413, f"The request is larger than {self._limits.request_bytes / 1e6:g} MB. Send less "
+                             "audio at once, or compress it (flac, mp3, opus).")
+
+    def _limited(self, receive: Receive, deadline: float) -> Receive:
+        """``receive`` that counts the body as it comes, and waits for it until the deadline."""
+        n_bytes, complete = 0, False
+
+        async def limited() -> MutableMapping[str, Any]:
+            nonlocal n_bytes, complete
+            if complete:  # what comes now is that the client has gone
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, deadline - monotonic()))
+            except asyncio.TimeoutError:
+                raise HTTPException(408, f"The request did not arrive within {self._limits.seconds:g} s.") from None
+            n_bytes += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if n_bytes > self._limits.request_bytes:
+                raise self._too_large()
+            return message
+
+        return limited
+
+
+def refuse(status: int, message: str, code: str | None = None, headers: Any = None,
+           param: str | None = None) -> JSONResponse:
+    """The answer to a request that is refused: OpenAI's error object, which its clients turn into their exceptions."""
+    kind = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return JSONResponse({"error": {"message": message, "type": kind, "param": param, "code": code}}, status, headers)
+
+
+def _is_local(host: str) -> bool:
+    """Whether a Host header names this machine and no other: localhost or a loopback address."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,39 @@
+"""What OpenAI's audio endpoints answer: a recognition in each of their formats."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from typing import Any
+
+from utils.data.languages import language_name
+from utils.transcribe.recognizer import Recognition, Segment
+from utils.transcribe.subtitles import make_cues, to_srt, to_vtt
+
+RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+
+
+def format_recognition(recognition: Recognition, task: str, response_format: str) -> dict[str, Any] | str:
+    """One task of a recognition as ``response_format`` has it: an object for JSON, else text."""
+    text = recognition.text(task)
+    if response_format == "text":
+        return f"{text}\n"
+    if response_format in ("srt", "vtt"):
+        cues = make_cues(recognition.segments, task)
+        return to_srt(cues) if response_format == "srt" else to_vtt(cues)
+    usage = {"type": "duration", "seconds": math.ceil(recognition.duration)}
+    if response_format == "json":
+        return {"text": text, "usage": usage}
+    language = "en" if task == "translate" else recognition.language
+    return {"task": task, "language": language_name(language) if language else "",
+            "duration": round(recognition.duration, 3), "text": text, "usage": usage,
+            "segments": [_segment(number, segment, segment.texts[task])
+                         for number, segment in enumerate(recognition.segments)]}
+
+
+def _segment(number: int, segment: Segment, text: str) -> dict[str, Any]:
+    """A segment with all fields that strict clients want; what this recognizer does not compute is 0 or empty."""
+    data = text.encode()
+    return {"id": number, "seek": round(100 * segment.start), "start": round(segment.start, 3),
+            "end": round(segment.end, 3), "text": text, "tokens": [], "temperature": 0.0, "avg_logprob": 0.0,
+            "compression_ratio": round(len(data) / len(zlib.compress(data)), 3), "no_speech_prob": 0.0}

@@ -1,0 +1,1 @@
+"""Which steps are up to date, and who is writing."""

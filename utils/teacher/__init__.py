@@ -1,0 +1,1 @@
+"""Stage 1 with --teacher: a bigger Whisper's translations."""

@@ -1,0 +1,183 @@
+"""A teacher's hypotheses as translations of a set, apart from a human's: which are wanted, which are fit, the lists.
+
+``data/SET/translate/machine_made`` holds the lines of ``text`` that a machine wrote, ``machine_made.json`` says which
+one, when and how. A line that somebody has corrected since is not among them: it counts as a human's.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from utils.data.corpus_lists import SOURCE, LeftOut, write_left_out
+from utils.data.lists import parse_key, read_list, write_list
+from utils.data.machine_made import MACHINE_MADE_JSON
+from utils.data.task_lists import check_keys, find_audio, read_task_lists
+from utils.filesystem import atomic_open, read_json, write_json
+from utils.score.suspects import Suspect, inspect_translation
+from utils.teacher.teacher import INFO, Teacher, join_hypotheses
+
+LINES = "machine_made"
+_LISTS = ("wav.scp", "text", "utt2spk")
+
+
+@dataclass(frozen=True)
+class Untranslated:
+    """What of a set has a transcript but no human translation, by the key that its translation gets."""
+
+    audio: dict[str, str]
+    transcripts: dict[str, str]
+    speakers: dict[str, str]  # empty without utt2spk
+    n_english: int  # utterances that need no translation
+    n_human: int  # utterances that have one
+
+
+def untranslated(directory: Path, languages: Collection[str] = ()) -> Untranslated:
+    """What is to be translated of data/SET, seen from its ``transcribe`` lists.
+
+    Lines of these lists that cannot be used are passed over: merge_lists.py reports them.
+
+    Args:
+        languages: Whisper codes; none: all.
+
+    Raises:
+        UserError: there are no ``transcribe`` lists, or the lists in ``translate`` cannot be used.
+    """
+    lists, = read_task_lists(directory, ["transcribe"], languages)
+    check_keys(lists)
+    find_audio(lists)
+    values = {name: dict(lists.good(name)) for name in lists.lists}
+    translated = {_utterance(key) for key in human_translations(directory / "translate")}
+    wanted: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for key in sorted(values["wav.scp"]):
+        if parse_key(key).language == "en":
+            counts["english"] += 1
+        elif _utterance(key) in translated:
+            counts["human"] += 1
+        else:
+            wanted[key.removesuffix("transcribe") + "translate"] = key
+    audio, transcripts, speakers = ({new: values[name][old] for new, old in wanted.items()} if name in values else {}
+                                    for name in _LISTS)
+    return Untranslated(audio, transcripts, speakers, counts["english"], counts["human"])
+
+
+def _utterance(key: str) -> tuple[str, str]:
+    parsed = parse_key(key)
+    return parsed.utterance, parsed.language
+
+
+def human_translations(task_dir: Path) -> dict[str, str]:
+    """Key and text of the translations in data/SET/translate that no machine wrote.
+
+    Raises:
+        UserError: a line of ``text`` cannot be used.
+    """
+    if not (task_dir / "text").exists():
+        return {}
+    machine = set(_machine_lines(task_dir))
+    return {key: text for key, text in read_list(task_dir / "text").items() if _line(key, text) not in machine}
+
+
+def _machine_lines(task_dir: Path) -> list[str]:
+    path = task_dir / LINES
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def _line(key: str, text: str) -> str:
+    return f"{key} {text}"
+
+
+def judge(wanted: Untranslated, hypotheses: Mapping[str, str],
+          seconds: Mapping[str, float]) -> tuple[dict[str, str], list[Suspect]]:
+    """The translations that can be used, and what is wrong with the others.
+
+    Args:
+        hypotheses: by key; one that is missing was not decoded because its audio cannot be used.
+        seconds: of audio, for every key of ``hypotheses``.
+    """
+    kept, dropped = {}, []
+    for key, transcript in wanted.transcripts.items():
+        if key not in hypotheses:
+            dropped.append(Suspect(key, "no audio", "it cannot be used: see what merging the lists says"))
+        elif faults := inspect_translation(key, transcript, hypotheses[key], seconds[key]):
+            dropped.append(faults[0])
+        else:
+            kept[key] = " ".join(hypotheses[key].split())
+    return kept, dropped
+
+
+def write_translations(directory: Path, wanted: Untranslated, kept: Mapping[str, str],
+                       record: Mapping[str, Any]) -> None:
+    """Make ``kept`` the machine-made part of data/SET/translate; what humans wrote stays.
+
+    An interruption leaves machine-made lines marked as such: the marks are there before the lines are, and those of
+    lines that go stay until they are gone.
+    """
+    task_dir = directory / "translate"
+    if not kept and not (task_dir / LINES).exists():
+        return
+    human = human_translations(task_dir)
+    lists = {"text": {**human, **kept}, "wav.scp": _kept_of(task_dir / "wav.scp", human)}
+    lists["wav.scp"] |= {key: wanted.audio[key] for key in kept}
+    if wanted.speakers:
+        lists["utt2spk"] = _kept_of(task_dir / "utt2spk", human) | {key: wanted.speakers[key] for key in kept}
+    if not lists["text"]:
+        _remove_lists(task_dir)
+        return
+    task_dir.mkdir(exist_ok=True)
+    if (directory / "transcribe" / SOURCE).exists():  # the corpus' preparation may write these lists again
+        shutil.copyfile(directory / "transcribe" / SOURCE, task_dir / SOURCE)
+    marks = sorted(_line(key, text) for key, text in kept.items())
+    _write_lines(task_dir / LINES, sorted({*marks, *_machine_lines(task_dir)}))
+    for name, items in lists.items():
+        write_list(task_dir / name, items, verbatim=name == "wav.scp")
+    if kept:
+        write_json(task_dir / MACHINE_MADE_JSON, record)
+        _write_lines(task_dir / LINES, marks)
+    else:
+        (task_dir / MACHINE_MADE_JSON).unlink(missing_ok=True)
+        (task_dir / LINES).unlink(missing_ok=True)
+
+
+def _remove_lists(task_dir: Path) -> None:
+    """Remove lists without a line, and the directory unless the user has something else there."""
+    for name in (*_LISTS, LINES, MACHINE_MADE_JSON, SOURCE):
+        (task_dir / name).unlink(missing_ok=True)
+    if task_dir.is_dir() and not any(task_dir.iterdir()):
+        task_dir.rmdir()
+
+
+def _kept_of(path: Path, keys: Collection[str]) -> dict[str, str]:
+    items = read_list(path, verbatim=True) if path.exists() else {}
+    return {key: value for key, value in items.items() if key in keys}
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    with atomic_open(path) as stream:
+        stream.writelines(f"{line}\n" for line in lines)
+
+
+def label(teacher: Teacher, data_dir: Path, wanted: Untranslated) -> dict[str, Any]:
+    """Make lists of what was decoded, and ``left_out.tsv`` of what is not fit for them.
+
+    Returns:
+        The record that is written beside the lists; its ``dropped`` counts by kind.
+    """
+    cache = teacher.cache(data_dir)
+    hypotheses, seconds = join_hypotheses(cache)
+    kept, dropped = judge(wanted, hypotheses, seconds)
+    info = read_json(cache / INFO, "Delete this directory and label again") if (cache / INFO).exists() else {}
+    record = {"teacher": teacher.name, "beam_size": teacher.beam_size, **info, "decoded": len(wanted.audio),
+              "kept": len(kept), "dropped": dict(Counter(suspect.kind for suspect in dropped)), "human": wanted.n_human}
+    if wanted.audio:
+        (cache / "dropped.tsv").unlink(missing_ok=True)  # its name in earlier versions
+        write_left_out(cache / "left_out.tsv", [
+            LeftOut(suspect.key, f"{suspect.kind}: {suspect.detail}" if suspect.detail else suspect.kind,
+                    text=hypotheses.get(suspect.key, "")) for suspect in dropped])
+    write_translations(data_dir, wanted, kept, record)
+    return record

@@ -1,0 +1,1 @@
+"""Stage 3: batches, trainer, resume, records of a training."""

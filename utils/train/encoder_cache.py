@@ -1,0 +1,39 @@
+"""Encoder outputs kept between epochs, for trainings that leave the encoder as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import torch
+from torch import nn
+
+from utils.config import ModelConfig
+from utils.errors import UserError
+from utils.model.sampled_silence import SampledSilence
+
+
+class EncoderCache:
+    """What the encoder made of each batch, in the machine's memory. Batches must be the same in every epoch."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        self._encoder = encoder
+        self._outputs: dict[Hashable, torch.Tensor] = {}
+
+    def __call__(self, batch_id: Hashable, input_features: torch.Tensor,
+                 silence: SampledSilence | None = None) -> torch.Tensor:
+        """What the encoder makes of its arguments, see :class:`~utils.model.modeling.ShortContextEncoder`."""
+        if batch_id not in self._outputs:
+            with torch.no_grad():
+                self._outputs[batch_id] = self._encoder(input_features, silence=silence).last_hidden_state.cpu()
+        return self._outputs[batch_id].to(input_features.device)
+
+
+def require_frozen_encoder(options: ModelConfig) -> None:
+    """Refuse to keep the outputs of an encoder that changes.
+
+    Raises:
+        UserError: the encoder trains.
+    """
+    if not options.is_large_model or options.lora.encoder:
+        raise UserError("model.cache_encoder: true keeps what the encoder gives, which must not change then: set "
+                        "model.lora.encoder: false (and is_large_model: true)")

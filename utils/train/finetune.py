@@ -1,0 +1,137 @@
+"""Stage 3 as one call: from a configuration to an adapter (or a whole model) in its directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import WhisperTokenizerFast
+from transformers.trainer_utils import set_seed
+
+from utils.cli import log
+from utils.config import Config, Lists, require_file, save_config
+from utils.data.lists import read_list
+from utils.data.machine_made import read_machine_made
+from utils.data.tokenizer import load_tokenizer
+from utils.errors import UserError
+from utils.features.feature_set import open_set
+from utils.features.log_mel import LogMel
+from utils.filesystem import atomic_files, sha256_of, write_json
+from utils.model.checkpoints import load_base_model, save_whole_model
+from utils.model.lora import add_lora, count_parameters, fuse_lora
+from utils.model.modeling import MultitaskWhisper
+from utils.provenance import ENVIRONMENT, record_environment
+from utils.train.arguments import training_arguments
+from utils.train.dataset import MultitaskDataset, describe
+from utils.train.encoder_cache import require_frozen_encoder
+from utils.train.records import CONFIG, DATA, SUMMARY, WEIGHTS, write_history
+from utils.train.resume import already_trained, checkpoint_to_continue, data_checksums
+from utils.train.trainer import MultitaskTrainer, make_trainer
+
+
+def tune(config: Config, overwrite: bool = False) -> None:
+    """Train as ``config`` says; continue an interrupted run; do nothing if that training is complete.
+
+    Writes to ``model_train_argv.out_model_path``: the adapter (or the whole model), config.yaml as it was run,
+    data.json and environment.json (of what and where), loss.png and train_history.json, TensorBoard events in runs/,
+    checkpoint-N directories, and last of all train_summary.json.
+
+    Args:
+        overwrite: throw away what the directory holds if that is another training, or a complete one.
+
+    Raises:
+        UserError: something in the configuration or the data does not fit, or the directory holds another training.
+    """
+    base_dir = require_file(config.model.model_path, "model.model_path")
+    has_dev_set = bool(config.data.test.wav_scp or config.data.test.feats_scp)
+    arguments = training_arguments(config.model.model_train_argv, has_dev_set)
+    output_dir = Path(arguments.output_dir)
+    tokenizer = load_tokenizer(base_dir)
+    # Of several processes the first removes an old training; the others wait for it before they look.
+    with arguments.main_process_first(desc="look at the output directory"):
+        complete = already_trained(config, output_dir, tokenizer, overwrite and arguments.process_index == 0)
+    if complete:
+        log(f"{output_dir} holds this very training, complete; nothing to do (--overwrite true trains again)")
+        return
+    if config.model.cache_encoder:
+        require_frozen_encoder(config.model)
+    set_seed(arguments.seed)
+    log_mel = LogMel(base_dir)
+    train = _dataset(config.data.train, "data.train", log_mel, tokenizer)
+    dev = _dataset(config.data.test, "data.test", log_mel, tokenizer) if has_dev_set else None
+    log(f"training on {describe(train)}" + (f"; evaluating on {describe(dev)}" if dev else ""))
+    model, summary = _trainable_model(config, base_dir)
+    summary["machine_made"] = _machine_made(config.data.train, config.data.test)
+
+    max_utterances = int(config.model.model_train_argv.get("per_device_train_batch_size") or 0)
+    trainer = make_trainer(model, train, dev, tokenizer.eos_token_id, arguments, config.model, max_utterances,
+                           config.predict.tail_frames)
+    checkpoint = checkpoint_to_continue(config.model.model_train_argv.get("resume_from_checkpoint"), output_dir)
+    if trainer.is_world_process_zero():
+        write_json(output_dir / DATA, data_checksums(config, tokenizer))
+        save_config(config, output_dir / CONFIG)
+        record_environment(output_dir / ENVIRONMENT)
+    if checkpoint:
+        log(f"continuing from {checkpoint}")
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.is_world_process_zero():
+        _finish(trainer, base_dir, tokenizer, summary)
+
+
+def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizerFast) -> MultitaskDataset:
+    text = require_file(lists.text, f"{section}.text")
+    utterances, read_feats = open_set(lists, section, log_mel)
+    texts = read_list(text)
+    silent = texts.keys() - {key for utterance in utterances for key in utterance.keys}
+    if silent:
+        raise UserError(f"{text}: {min(silent)} is not in {lists.feats_scp or lists.wav_scp} ({len(silent)} keys have "
+                        "text but no audio). Add it there or delete it here")
+    return MultitaskDataset(utterances, read_feats, texts, tokenizer, text)
+
+
+def _machine_made(*sets: Lists) -> dict[str, Any]:
+    """What is known of translations by a machine, by the name of the set's directory."""
+    directories = [Path(lists.text).resolve().parent for lists in sets if lists.text]
+    return {directory.name: record for directory in directories if (record := read_machine_made(directory))}
+
+
+def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[str, Any]]:
+    model: nn.Module = load_base_model(base_dir)
+    if config.model.is_large_model:
+        model = add_lora(model, config.model.lora)
+        fuse_lora(model)
+    trainable, total = count_parameters(model)
+    log(f"{trainable:,} of {total:,} parameters train ({100 * trainable / total:.2f} %)")
+    if trainable == 0 or (config.model.is_large_model and trainable == total):
+        raise UserError(f"{trainable:,} of {total:,} parameters would train: model.lora or is_large_model is wrong")
+    return model, {"trainable_parameters": trainable, "total_parameters": total, "base_model": str(base_dir)}
+
+
+def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokenizerFast,
+            summary: dict[str, Any]) -> None:
+    output_dir = Path(trainer.args.output_dir)
+    with atomic_files(output_dir) as partial:
+        if isinstance(trainer.model, MultitaskWhisper):
+            save_whole_model(trainer.model, base_dir, tokenizer, partial)
+        else:
+            trainer.model.save_pretrained(partial)
+    history = trainer.state.log_history
+    write_history(history, output_dir)
+    best = trainer.state.best_model_checkpoint
+    summary |= {
+        "train_seconds": max((entry.get("seconds", 0.0) for entry in history), default=0.0),
+        "epochs": round(trainer.state.epoch or 0.0, 3),
+        "steps": trainer.state.global_step,
+        "best_step": int(best.rpartition("-")[2]) if best else trainer.state.global_step,
+        "best_dev_loss": trainer.state.best_metric,
+        "n_train_targets": trainer.train_dataset.num_targets,
+        "n_train_audios": len(trainer.train_dataset),
+        "torch_threads": torch.get_num_threads(),
+        "processes": trainer.args.world_size,
+        "checksums": {name: sha256_of(output_dir / name) for name in WEIGHTS if (output_dir / name).exists()},
+    }
+    write_json(output_dir / SUMMARY, summary)
+    log(f"{summary['steps']} steps in {summary['train_seconds']:.0f} s; best on the development set: "
+        f"step {summary['best_step']}; written to {output_dir}")

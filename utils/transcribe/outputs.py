@@ -1,0 +1,167 @@
+"""Recognized recordings as files, or on standard output: text, Kaldi's text, JSON lines, SRT, WebVTT, TSV."""
+
+from __future__ import annotations
+
+import json
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from utils.data.lists import write_list
+from utils.errors import UserError
+from utils.filesystem import atomic_open
+from utils.transcribe.recognizer import Recognition
+from utils.transcribe.subtitles import make_cues, to_srt, to_tsv, to_vtt
+
+_SUBTITLES = {"srt": to_srt, "vtt": to_vtt, "tsv": to_tsv}
+FORMATS = ("text", "kaldi", "jsonl", *_SUBTITLES)
+
+
+class Output(ABC):
+    """Where recognized recordings go, one after the other."""
+
+    @abstractmethod
+    def write(self, name: str, source: str, recognition: Recognition) -> None:
+        """Write one recording."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Write what is only complete in the end."""
+
+
+def open_output(directory: Path | None, formats: Sequence[str], tasks: Sequence[str], only_one: bool) -> Output:
+    """A folder if there is a directory, else standard output.
+
+    Args:
+        only_one: there is just one recording.
+
+    Raises:
+        UserError: an unknown format, or formats that standard output cannot take.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise UserError(f"--format {' '.join(unknown)}: there are {' '.join(FORMATS)}")
+    return Folder(directory, formats, tasks) if directory else Stdout(formats, tasks, only_one)
+
+
+class Folder(Output):
+    """NAME.txt, NAME.srt, … of every recording, NAME.en.* with its translation, and lists of all of them.
+
+    ``text`` (Kaldi's, sorted, keys ``id|language|task``) and ``transcripts.jsonl`` appear when all is done.
+
+    Raises:
+        UserError: nothing can be written there, or two files of these recordings would have one name.
+    """
+
+    def __init__(self, directory: Path, formats: Sequence[str], tasks: Sequence[str]) -> None:
+        self.directory, self.formats, self.tasks = directory, formats, tasks
+        self._written: set[str] = set()
+        self._kaldi: dict[str, str] = {}
+        self._objects: list[dict[str, Any]] = []
+        with _writing(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def write(self, name: str, source: str, recognition: Recognition) -> None:
+        """Write the recording's own files."""
+        self._kaldi |= kaldi_lines(name, recognition, self.tasks)
+        self._objects.append(json_object(name, source, recognition, self.tasks))
+        for task in self.tasks:
+            stem = f"{name}.en" if task == "translate" else name
+            for kind in self.formats:
+                if kind in _SUBTITLES:
+                    self._write(f"{stem}.{kind}", _SUBTITLES[kind](make_cues(recognition.segments, task)))
+                elif kind == "text":
+                    self._write(f"{stem}.txt", _lines(recognition, task))
+
+    def close(self) -> None:
+        """Write the lists of all recordings."""
+        if "kaldi" in self.formats:
+            with _writing(self.directory / "text"):
+                write_list(self.directory / "text", self._kaldi)
+        if "jsonl" in self.formats:
+            self._write("transcripts.jsonl", "".join(map(_json_line, self._objects)))
+
+    def _write(self, name: str, content: str) -> None:
+        if name in self._written:
+            raise UserError(f"{self.directory / name} would be written twice, as a recording's and as another's "
+                            "translation; rename one")
+        self._written.add(name)
+        with _writing(self.directory / name), atomic_open(self.directory / name) as stream:
+            stream.write(content)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}; choose another --output-dir") from None
+
+
+class Stdout(Output):
+    """Standard output, each recording as soon as it is done.
+
+    Raises:
+        UserError: several formats, or subtitles of several recordings or tasks, which cannot share one stream.
+    """
+
+    def __init__(self, formats: Sequence[str], tasks: Sequence[str], only_one: bool) -> None:
+        if len(formats) > 1 or (formats[0] in _SUBTITLES and not (only_one and len(tasks) == 1)):
+            raise UserError("several formats, and subtitles of several recordings or tasks, need files: --output-dir")
+        self.format, self.tasks, self.only_one = formats[0], tasks, only_one
+
+    def write(self, name: str, source: str, recognition: Recognition) -> None:
+        """Print one recording."""
+        if self.format == "jsonl":
+            content = _json_line(json_object(name, source, recognition, self.tasks))
+        elif self.format == "kaldi":
+            content = "".join(f"{key} {text}".rstrip() + "\n"
+                              for key, text in kaldi_lines(name, recognition, self.tasks).items())
+        elif self.format in _SUBTITLES:
+            content = _SUBTITLES[self.format](make_cues(recognition.segments, self.tasks[0]))
+        else:
+            content = self._text(name, recognition)
+        sys.stdout.write(content)
+        sys.stdout.flush()
+
+    def _text(self, name: str, recognition: Recognition) -> str:
+        """The text alone if there is nothing to tell apart; else each line begins with what it is."""
+        if self.only_one and len(self.tasks) == 1:
+            return _lines(recognition, self.tasks[0])
+        heads = [] if self.only_one else [name]
+        return "".join(" ".join([*heads, f"[{_language(recognition, task)}]", recognition.text(task)]).rstrip() + "\n"
+                       for task in self.tasks)
+
+    def close(self) -> None:
+        """Nothing is left to print."""
+
+
+def kaldi_lines(name: str, recognition: Recognition, tasks: Sequence[str]) -> dict[str, str]:
+    """Key ``id|language|task`` -> text of a recording; white space in its name becomes ``_``."""
+    utterance = "_".join(name.replace("|", "_").split())
+    return {f"{utterance}|{recognition.language or 'en'}|{task}": recognition.text(task) for task in tasks}
+
+
+def json_object(name: str, source: str, recognition: Recognition, tasks: Sequence[str]) -> dict[str, Any]:
+    """A recording as an object for machines; times in seconds."""
+    return {"name": name, "audio": source, "duration": round(recognition.duration, 3),
+            "language": recognition.language, "language_probability": round(recognition.language_probability, 4),
+            **{task: recognition.text(task) for task in tasks},
+            "segments": [{"start": round(segment.start, 3), "end": round(segment.end, 3), **segment.texts}
+                         for segment in recognition.segments]}
+
+
+def _json_line(content: dict[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False) + "\n"
+
+
+def _lines(recognition: Recognition, task: str) -> str:
+    """The text of a task, one segment a line."""
+    return "".join(f"{segment.texts[task]}\n" for segment in recognition.segments if segment.texts[task])
+
+
+def _language(recognition: Recognition, task: str) -> str:
+    return "en" if task == "translate" else recognition.language or "?"

@@ -1,0 +1,194 @@
+"""Recordings of any length to text and translation, with an exported model: one encoder pass serves both tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.audio.constants import FULL_WINDOW, SAMPLE_RATE, WINDOW_SECONDS
+from utils.audio.voice_activity import SpeechSpan, find_speech, merge_spans
+from utils.data.languages import language_code
+from utils.data.lists import TASKS
+from utils.data.prompts import hotword_ids
+from utils.data.tokenizer import load_tokenizer
+from utils.decode.batches import Batch, plan_batches
+from utils.decode.ct2_decoder import Ct2Decoder, resolve_runtime
+from utils.errors import UserError
+from utils.features.feature_set import Utterance, stack_feats
+from utils.features.log_mel import LogMel
+from utils.model.ct2_directory import read_window
+
+_MAX_GAP_SECONDS = 0.6  # a longer silence ends a segment where the encoder takes short windows
+_TAIL_FRAMES = 50  # of silence after a batch's longest segment, as stage 5 has them
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a recording, in seconds, and what is said there: task -> text."""
+
+    start: float
+    end: float
+    texts: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What was heard in a recording.
+
+    ``language`` is Whisper's code, "" where nobody speaks and none was given; ``language_probability`` is 1 where the
+    language was given; ``duration`` is the recording's, in seconds.
+    """
+
+    language: str
+    language_probability: float
+    duration: float
+    segments: list[Segment]
+
+    def text(self, task: str) -> str:
+        """All of it for one task, segments joined by spaces."""
+        return " ".join(filter(None, (segment.texts[task] for segment in self.segments)))
+
+
+class Recognizer:
+    """An exported model, or any other that faster-whisper takes; may be called from several threads at once.
+
+    Args:
+        model_dir: a CTranslate2 Whisper directory with its tokenizer.json.
+        device, compute_type: ``auto`` takes the GPU if there is one, and the type that the model was saved in.
+        hotwords: names and products that are likely to be said.
+        window: ``short`` encodes what is there, ``full`` pads to Whisper's 30 s; ``auto`` asks the model's directory
+            whether it was tuned for short windows.
+
+    Raises:
+        UserError: the directory is no multilingual CTranslate2 Whisper, or this machine lacks device or type.
+    """
+
+    def __init__(self, model_dir: str | Path, *, device: str = "auto", compute_type: str = "auto", beam_size: int = 1,
+                 hotwords: str = "", window: str = "auto") -> None:
+        model_dir = Path(model_dir)
+        if not (model_dir / "model.bin").is_file():
+            raise UserError(f"{model_dir}: no CTranslate2 model there (no model.bin); name an exported directory, "
+                            "exp/TAG/ct2_TYPE")
+        device, compute_type = resolve_runtime(device, compute_type)
+        self.window = window if window != "auto" else read_window(model_dir)
+        tokenizer = load_tokenizer(model_dir)
+        self._decoder = Ct2Decoder(model_dir, tokenizer, beam_size=beam_size, device=device, compute_type=compute_type,
+                                   before_prompt=hotword_ids(tokenizer, hotwords))
+        self._log_mel = LogMel(model_dir, num_mels=self._decoder.model.n_mels)
+
+    def __call__(self, audio: np.ndarray, tasks: Sequence[str] = TASKS, language: str | None = None,
+                 on_progress: Callable[[float], None] | None = None) -> Recognition:
+        """Recognize a recording.
+
+        Args:
+            audio: (samples,) float32 at 16 kHz, mono.
+            tasks: one or both of ``transcribe`` and ``translate``.
+            language: any name or code that Whisper knows; None: it is detected, one for all of the recording.
+            on_progress: called in the caller's thread with the share of the speech that is done, up to 1. An exception
+                that it raises ends the work and reaches the caller.
+
+        Raises:
+            UserError: unknown language or task, or the audio is not what it must be.
+        """
+        _check(audio, tasks)
+        code = known_language(language) if language else None
+        duration = len(audio) / SAMPLE_RATE
+        spans = self._spans(audio)
+        if not spans:
+            return Recognition(code or "", float(code is not None), duration, [])
+        frames = [self._log_mel.num_frames(span.end - span.start) for span in spans]
+        utterances = [Utterance(str(index), count) for index, count in enumerate(frames)]
+
+        def feats_of(batch: Batch) -> list[np.ndarray]:
+            places = (spans[int(utterance.source)] for utterance in batch.utterances)
+            return [self._log_mel(audio[place.start:place.end]) for place in places]
+
+        batches = plan_batches(utterances, self._budget(frames), self.window, _TAIL_FRAMES)
+        encoded, probability = None, 1.0
+        if code is None:  # from the longest segments, whose encoder outputs are used again
+            encoded = self._encode(feats_of(batches[0]), batches[0])
+            code, probability = self._detect_language(encoded, batches[0])
+        for utterance in utterances:
+            utterance.keys = [f"{utterance.source}|{code}|{task}" for task in tasks]
+        work = [partial(self._decode, batch, feats_of, None if index else encoded)
+                for index, batch in enumerate(batches)]
+        texts = self._run(work, [len(batch.utterances) for batch in batches], on_progress)
+        return Recognition(code, probability, duration, [
+            Segment(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE,
+                    {task: texts[f"{index}|{code}|{task}"] for task in tasks})
+            for index, span in enumerate(spans)])
+
+    def _spans(self, audio: np.ndarray) -> list[SpeechSpan]:
+        speech = find_speech(audio)
+        gap = WINDOW_SECONDS if self.window == "full" else _MAX_GAP_SECONDS
+        return merge_spans(speech, WINDOW_SECONDS, gap)
+
+    def _budget(self, frames: list[int]) -> int:
+        """Frames in a batch: several batches for every worker, so that none waits long for another in the end."""
+        total = FULL_WINDOW * len(frames) if self.window == "full" else sum(frames)
+        return min(self._decoder.max_frames, max(FULL_WINDOW, total // (4 * self._decoder.workers)))
+
+    def _encode(self, feats: list[np.ndarray], batch: Batch) -> Any:
+        return self._decoder.encode(stack_feats(feats, batch.num_frames).numpy())
+
+    def _detect_language(self, encoded: Any, batch: Batch) -> tuple[str, float]:
+        """The likeliest language of a batch and its probability, each utterance weighing as much as it is long."""
+        total = sum(utterance.num_frames for utterance in batch.utterances)
+        shares: dict[str, float] = {}
+        for utterance, found in zip(batch.utterances, self._decoder.model.detect_language(encoded), strict=True):
+            for token, probability in found:
+                shares[token] = shares.get(token, 0.0) + probability * utterance.num_frames / total
+        likeliest = max(shares, key=shares.__getitem__)
+        return likeliest.strip("<|>"), shares[likeliest]
+
+    def _decode(self, batch: Batch, feats_of: Callable[[Batch], list[np.ndarray]], encoded: Any) -> dict[str, str]:
+        return self._decoder(batch.utterances, feats_of(batch), batch.num_frames, encoded)
+
+    def _run(self, work: Sequence[Callable[[], dict[str, str]]], sizes: Sequence[int],
+             on_progress: Callable[[float], None] | None) -> dict[str, str]:
+        """Texts by key of all batches, as many at once as the decoder has workers."""
+        texts: dict[str, str] = {}
+        done_so_far = 0
+        with ThreadPoolExecutor(self._decoder.workers) as pool:
+            size_of = {pool.submit(call): size for call, size in zip(work, sizes, strict=True)}
+            pending = set(size_of)
+            try:
+                while pending:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        texts |= future.result()
+                        done_so_far += size_of[future]
+                    if on_progress:
+                        on_progress(done_so_far / sum(sizes))
+            finally:
+                for future in pending:
+                    future.cancel()
+        return texts
+
+
+def _check(audio: np.ndarray, tasks: Iterable[str]) -> None:
+    if audio.ndim != 1 or not len(audio):
+        raise UserError(f"audio must be mono and not empty: its shape is {audio.shape}, not (samples,)")
+    if not np.isfinite(audio).all():
+        raise UserError("the audio has NaN or infinite samples; write it again from its source")
+    unknown = [task for task in tasks if task not in TASKS]
+    if unknown or not tasks:
+        raise UserError(f"task {', '.join(unknown) or 'missing'}: must be {' or '.join(TASKS)}")
+
+
+def known_language(name: str) -> str:
+    """Whisper's code of a language given by name or code.
+
+    Raises:
+        UserError: Whisper does not know it.
+    """
+    try:
+        return language_code(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None

@@ -1,0 +1,93 @@
+"""What a command line names as audio: files, folders, Kaldi lists and standard input, each recording once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.data.lists import parse_key, split_line
+from utils.errors import UserError
+
+STDIN = "-"
+_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".mkv", ".mov", ".wma",
+             ".g722", ".sph", ".aiff", ".aif", ".au", ".amr", ".3gp"}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording: its name (outputs have it, too), where its audio is, and its language if the list tells it."""
+
+    name: str
+    source: str
+    language: str | None = None
+
+
+def find_recordings(arguments: Iterable[str]) -> list[Recording]:
+    """All recordings that files, folders (with all below them), lists (``*.scp``) and ``-`` name.
+
+    A list's lines are ``utterance file``, or ``id|language|task file`` as the recipe's own have it.
+
+    Raises:
+        UserError: nothing to do, a list that cannot be read, or two recordings whose outputs would have one name.
+    """
+    found: dict[Recording, None] = {}  # a set that keeps the order: the tasks of an utterance share a file
+    for argument in arguments:
+        found |= dict.fromkeys(_expand(argument))
+    names: dict[str, str] = {}
+    for recording in found:
+        other = names.setdefault(recording.name, recording.source)
+        if other != recording.source:
+            raise UserError(f"{other} and {recording.source} would both be written as {recording.name}; "
+                            "transcribe them one after the other, with another --output-dir")
+    return list(found)
+
+
+def _expand(argument: str) -> Iterator[Recording]:
+    path = Path(argument)
+    if argument == STDIN:
+        yield Recording("stdin", STDIN)
+    elif path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+        if not files:
+            raise UserError(f"{path}: no audio files in this folder ({' '.join(sorted(_SUFFIXES))})")
+        yield from (Recording(file.relative_to(path).with_suffix("").as_posix(), str(file)) for file in files)
+    elif path.suffix == ".scp":
+        yield from _read_scp(path)
+    else:
+        yield Recording(path.stem, argument)
+
+
+def _read_scp(path: Path) -> Iterator[Recording]:
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    if not any(map(str.strip, lines)):
+        raise UserError(f"{path}: the list is empty. Write one line `utterance file` per recording")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            recording = _parse_line(line)
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: {error}") from None
+        if Path(recording.name).is_absolute() or ".." in Path(recording.name).parts:
+            raise UserError(f"{path}:{number}: {recording.name} would be written outside --output-dir; rename it")
+        yield recording
+
+
+def _parse_line(line: str) -> Recording:
+    first, *rest = line.split(maxsplit=1)
+    try:
+        key, source = split_line(line)
+    except ValueError:
+        if "|" in first:
+            raise
+        name, source, language = first, "".join(rest).strip(), None
+    else:
+        parsed = parse_key(key)
+        name, language = parsed.utterance, parsed.language
+    if not source:
+        raise ValueError(f"no file after {name}. Add it or delete the line")
+    return Recording(name, source, language)

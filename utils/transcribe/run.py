@@ -1,0 +1,120 @@
+"""Many recordings, several at once: progress in seconds of audio, and no bad file stops the others."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from utils.audio.loading import audio_seconds, is_pipe, load_audio, read_audio
+from utils.cli import progress_bar
+from utils.errors import UserError
+from utils.transcribe.outputs import Output
+from utils.transcribe.recognizer import Recognition, Recognizer
+from utils.transcribe.recordings import STDIN, Recording
+from utils.transcribe.stream import cut_at_pauses, raw_samples, read_blocks
+
+
+@dataclass(frozen=True)
+class Job:
+    """What shall be done with every recording."""
+
+    tasks: Sequence[str]
+    language: str | None = None  # None: what the list says, else detected
+    allow_pipes: bool = False
+    raw: bool = False  # standard input is 16-bit, 16 kHz, mono, without a header
+
+
+def transcribe(recognizer: Recognizer, recordings: Sequence[Recording], job: Job, output: Output, num_jobs: int) -> int:
+    """Recognize recordings, ``num_jobs`` at once, and write them in their order.
+
+    Returns:
+        how many could not be read; each is named on standard error.
+    """
+    seconds = [_seconds(recording, job) for recording in recordings]
+    failed = 0
+    with progress_bar("transcribing", round(sum(seconds)) or None, "s") as bar, ThreadPoolExecutor(num_jobs) as pool:
+        lock, stopped = threading.Lock(), threading.Event()  # the bar's lock
+
+        def recognize(recording: Recording, length: float) -> Recognition | UserError:
+            done = 0.0
+
+            def advance(share: float) -> None:
+                nonlocal done
+                if stopped.is_set():
+                    raise CancelledError
+                with lock:
+                    bar.update(round(share * length, 2) - done)
+                done = round(share * length, 2)
+
+            try:
+                audio = _read(recording, job)
+                return recognizer(audio, job.tasks, job.language or recording.language, advance)
+            except UserError as error:
+                return error
+            finally:
+                advance(1.0)
+
+        futures = [pool.submit(recognize, *pair) for pair in zip(recordings, seconds, strict=True)]
+        try:
+            for recording, future in zip(recordings, futures, strict=True):
+                found = future.result()
+                if isinstance(found, UserError):
+                    failed += 1
+                    tqdm.write(f"{Path(sys.argv[0]).name}: error: {_named(recording, found)}", file=sys.stderr)
+                else:
+                    output.write(recording.name, recording.source, found)
+        finally:  # after Ctrl-C or a full disk nothing more is begun, and what runs ends with its batch
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+    output.close()
+    return failed
+
+
+def transcribe_live(recognizer: Recognizer, job: Job, output: Output) -> None:
+    """Standard input utterance by utterance, each written when a pause follows it.
+
+    Ctrl-C reaches the program that records, too: what it has sent is still decoded. A second one ends at once.
+
+    Raises:
+        UserError: the stream cannot be read.
+    """
+    signal.signal(signal.SIGINT, lambda *_: signal.signal(signal.SIGINT, signal.default_int_handler))
+    for start, audio in cut_at_pauses(read_blocks(sys.stdin.buffer, job.raw)):
+        found = recognizer(audio, job.tasks, job.language)
+        shifted = [replace(segment, start=segment.start + start, end=segment.end + start) for segment in found.segments]
+        if shifted:
+            output.write("stdin", STDIN, replace(found, segments=shifted))
+
+
+def _read(recording: Recording, job: Job) -> np.ndarray:
+    if recording.source != STDIN:
+        return load_audio(recording.source, job.allow_pipes)
+    data = sys.stdin.buffer.read()
+    if not data:
+        raise UserError("standard input: is empty. Pipe audio into it: arecord ... | pyscripts/transcribe.py -")
+    return raw_samples(data) if job.raw else read_audio(io.BytesIO(data), "standard input")
+
+
+def _seconds(recording: Recording, job: Job) -> float:
+    """How long a recording is, for the progress bar; 0 where only reading it all would tell."""
+    if recording.source == STDIN or is_pipe(recording.source):
+        return 0.0
+    try:
+        return audio_seconds(recording.source, job.allow_pipes)
+    except UserError:
+        return 0.0  # named when its turn comes
+
+
+def _named(recording: Recording, error: UserError) -> str:
+    """The error's message with the recording's name, if that is not in it."""
+    message = str(error)
+    return message if recording.source in message or recording.source == STDIN else f"{recording.source}: {message}"

@@ -1,0 +1,87 @@
+"""Audio that arrives while it is spoken: a microphone's stream cut into utterances at pauses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
+
+import numpy as np
+import soxr
+
+from utils.audio.constants import SAMPLE_RATE, WINDOW_SECONDS
+from utils.audio.loading import frame_samples
+from utils.audio.voice_activity import SpeechSpan, find_speech
+from utils.errors import UserError
+
+_LOOK_EVERY = SAMPLE_RATE // 2
+_PAUSE = round(0.7 * SAMPLE_RATE)  # so much silence ends an utterance
+_LONGEST = round((WINDOW_SECONDS - 2) * SAMPLE_RATE)
+_KEPT = SAMPLE_RATE // 2  # of silence, in which a word may have begun
+
+
+def raw_samples(data: bytes) -> np.ndarray:
+    """(samples,) float32 of signed 16-bit little-endian samples, as ``arecord -t raw -f S16_LE -r 16000`` writes."""
+    return np.frombuffer(data[:len(data) // 2 * 2], "<i2").astype(np.float32) / 32768
+
+
+def read_blocks(stream: BinaryIO, raw: bool) -> Iterator[np.ndarray]:
+    """Samples (float32, mono, 16 kHz) of half a second or so each, as they arrive.
+
+    Args:
+        stream: any format that FFmpeg reads without seeking (wav, ogg, webm, mp3, flac).
+        raw: it is 16-bit little-endian, mono, 16 kHz, without a header.
+
+    Raises:
+        UserError: FFmpeg cannot read it.
+    """
+    if raw:
+        while data := stream.read(2 * _LOOK_EVERY):
+            yield raw_samples(data)
+        return
+    import av
+
+    waiting = np.zeros(0, np.float32)
+    try:
+        # Little is read ahead to find out the format: the first words must not wait for it. Playlists open nothing.
+        options = {"probesize": "4096", "analyzeduration": "0", "protocol_whitelist": "none"}
+        with av.open(stream, options=options) as container:
+            track = container.streams.audio[0]
+            if track.codec_context is None:  # PyAV would crash
+                raise UserError("standard input: its audio is in a code that FFmpeg does not know. Convert it to flac")
+            resampler = soxr.ResampleStream(track.rate, SAMPLE_RATE, 1, "float32")
+            for frame in container.decode(track):
+                mono = frame_samples(frame).mean(axis=1, dtype=np.float32)
+                waiting = np.concatenate([waiting, resampler.resample_chunk(mono)])
+                if len(waiting) >= _LOOK_EVERY:
+                    yield waiting
+                    waiting = waiting[:0]
+    except (av.FFmpegError, IndexError) as error:
+        raise UserError(f"standard input: no audio that FFmpeg can read as it comes ({error}). Is it without a header? "
+                        "--raw true") from None
+    yield np.concatenate([waiting, resampler.resample_chunk(waiting[:0], last=True)])
+
+
+def cut_at_pauses(blocks: Iterable[np.ndarray]) -> Iterator[tuple[float, np.ndarray]]:
+    """Utterances of at most 30 s, and the second at which each begins, as soon as a pause follows."""
+    heard = np.zeros(0, np.float32)
+    start = 0  # of ``heard``, in samples
+    for block in blocks:
+        heard = np.concatenate([heard, block])
+        speech = find_speech(heard)
+        cut = _place_to_cut(speech, len(heard))
+        if speech and cut:
+            yield start / SAMPLE_RATE, heard[:cut]
+        start, heard = start + cut, heard[cut:]
+    if find_speech(heard):
+        yield start / SAMPLE_RATE, heard
+
+
+def _place_to_cut(speech: Sequence[SpeechSpan], length: int) -> int:
+    """How many of ``length`` samples are done with; 0: wait for more."""
+    if not speech:
+        return max(0, length - _KEPT)
+    if length - speech[-1].end >= _PAUSE:
+        return speech[-1].end
+    if length < _LONGEST:
+        return 0
+    return speech[-1].start if len(speech) > 1 else length
