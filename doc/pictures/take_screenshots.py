@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Take doc/pictures/report.png and doc/pictures/service.png: what a browser shows of a finished run.
+"""Take doc/pictures/{report,utterances,service}.png: what a browser shows of a finished run.
 
     . ./path.sh
     python3 doc/pictures/take_screenshots.py --report exp/TAG/report.html
     python3 doc/pictures/take_screenshots.py --model exp/TAG/ct2_int8 --audio recording.wav --language fr
 
-Needs Debian's packages chromium and chromium-driver. Shown are the report's findings, scores and first utterances, and
+Needs Debian's packages chromium and chromium-driver. Shown are the beginning of the report, its worst utterances, and
 the service's page with one recording in it.
 """
 
@@ -35,14 +35,15 @@ def save(screenshot: Path, name: str) -> None:
         image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(HERE / name, optimize=True)
 
 
-def shoot_report(report: Path, directory: Path, height: int) -> None:
-    with open_browser(directory / "log", WIDTH, height, "--hide-scrollbars") as window:
-        window.open(report)
-        window.run("document.querySelectorAll('section').forEach(s => { if (!['findings', 'scores', 'utterances']"
-                   ".includes(s.id)) s.remove() })")
-        window.wait_for("return [...document.images].every(image => image.complete)")
-        window.screenshot(directory / "report.png")
-    save(directory / "report.png", "report.png")
+def shoot_report(report: Path, directory: Path, heights: tuple[int, int]) -> None:
+    """The page from its top, and from where its utterances begin."""
+    for name, height, place in zip(("report.png", "utterances.png"), heights, ("html", "#utterances"), strict=True):
+        with open_browser(directory / "log", WIDTH, height, "--hide-scrollbars") as window:
+            window.open(report)
+            window.wait_for("return [...document.images].every(image => image.complete)")
+            window.run("document.querySelector(arguments[0]).scrollIntoView()", place)
+            window.screenshot(directory / name)
+        save(directory / name, name)
 
 
 def shoot_service(model: Path, audio: Path, language: str, directory: Path, height: int) -> None:
@@ -68,16 +69,16 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="exported model for the service")
     parser.add_argument("--audio", type=Path, help="recording for the service's page")
     parser.add_argument("--language", default="", help="code of its language; empty: detect")
-    parser.add_argument("--report-height", type=int, default=1200, help="pixels of the report that are shown")
-    parser.add_argument("--service-height", type=int, default=760, help="pixels of the service's page that are shown")
+    parser.add_argument("--heights", type=int, nargs=3, default=(1065, 695, 760), metavar="N",
+                        help="pixels of the report, its utterances and the service's page")
     args = parser.parse_args()
     if args.model and not args.audio:
         parser.error("--model needs --audio")
     with tempfile.TemporaryDirectory() as directory:
         if args.report:
-            shoot_report(args.report, Path(directory), args.report_height)
+            shoot_report(args.report, Path(directory), args.heights[:2])
         if args.model:
-            shoot_service(args.model, args.audio, args.language, Path(directory), args.service_height)
+            shoot_service(args.model, args.audio, args.language, Path(directory), args.heights[2])
 
 
 if __name__ == "__main__":
