@@ -1,4 +1,4 @@
-"""utils/FAILURES.md explains every message that a user can meet, and none that there is not any more."""
+"""doc/failures.md explains every message that a user can meet, and none that there is not any more."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def messages() -> Iterator[tuple[str, str]]:
 
 def phrases() -> list[str]:
     """What the guide's first columns quote."""
-    rows = re.findall(r"^\| (.*?) (?<!\\)\|", (ROOT / "utils/FAILURES.md").read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| (.*?) (?<!\\)\|", (ROOT / "doc/failures.md").read_text("utf-8"), re.MULTILINE)
     return [phrase for row in rows for phrase in re.findall("`([^`]+)`", row)]
 
 
@@ -67,7 +67,7 @@ def test_every_message_is_explained() -> None:
     assert len(MESSAGES) > 200
     known = phrases()
     unexplained = [f"{place}: {text}" for place, text in MESSAGES if not any(says(text, phrase) for phrase in known)]
-    assert not unexplained, "add to a table of utils/FAILURES.md:\n" + "\n".join(unexplained)
+    assert not unexplained, "add to a table of doc/failures.md:\n" + "\n".join(unexplained)
 
 
 def test_every_explanation_is_of_a_message() -> None:
@@ -79,4 +79,4 @@ def test_every_explanation_is_of_a_message() -> None:
 
 @pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
 def test_newcomers_find_the_guide(readme: str) -> None:
-    assert "(utils/FAILURES.md)" in (ROOT / readme).read_text("utf-8")
+    assert "(doc/failures.md)" in (ROOT / readme).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""tools/install.sh and path.sh, with real pip and venv on a recipe whose requirements are two tiny wheels."""
+"""tools/install.sh and path.sh, with real pip and venv on a recipe whose requirements are three tiny wheels."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class Recipe:
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, self.root / name)
         self.require("torch==2.0  # reason", "whatever==1.0")
-        for name, version in (("torch", "2.0"), ("torch", "2.0+cpu"), ("whatever", "1.0")):
+        (self.root / "tools/requirements-dev.txt").write_text("checker==3.0  # reason\n")
+        for name, version in (("torch", "2.0"), ("torch", "2.0+cpu"), ("whatever", "1.0"), ("checker", "3.0")):
             make_wheel(self.wheels, name, version)
         self.venv = self.root / "tools" / "venv"
         self.environment = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")
@@ -88,10 +89,21 @@ def recipe(tmp_path: Path) -> Recipe:
     return Recipe(tmp_path)
 
 
+def copy_environment(installed: Recipe, recipe: Recipe) -> None:
+    shutil.copytree(installed.venv, recipe.venv, symlinks=True)
+
+
+@pytest.fixture
+def complete(recipe: Recipe, installed: Recipe) -> Recipe:
+    """A recipe with a complete environment of its own, a user's."""
+    copy_environment(installed, recipe)
+    return recipe
+
+
 @pytest.fixture
 def begun(recipe: Recipe, installed: Recipe) -> Recipe:
     """A recipe whose installation was stopped before any package was in (making environments takes long)."""
-    shutil.copytree(installed.venv, recipe.venv, symlinks=True)
+    copy_environment(installed, recipe)
     (recipe.venv / ".installed").unlink()
     for package in [*recipe.venv.rglob("torch*"), *recipe.venv.rglob("whatever*")]:
         shutil.rmtree(package) if package.is_dir() else package.unlink(missing_ok=True)
@@ -109,6 +121,59 @@ def test_an_installed_environment_is_left_alone_at_once(installed):
     assert installed.venv.stat().st_mtime_ns == before
 
 
+def test_a_users_environment_becomes_a_developers_and_serves_both(complete):
+    """The users' packages stay as they are: nothing but the developers' wheel is on offer any more."""
+    for wheel in (*complete.wheels.glob("torch*"), *complete.wheels.glob("whatever*")):
+        wheel.unlink()
+    done = complete.install("--dev", "true")
+    assert done.returncode == 0, done.stderr
+    assert "the developers' packages" in done.stderr and "torch" not in done.stderr
+    assert complete.packages() == {"torch": "2.0+cpu", "whatever": "1.0", "checker": "3.0"}
+    for options in ((), ("--dev", "true"), ("--dev", "false")):
+        again = complete.install(*options, PATH="/usr/bin:/bin", PIP_FIND_LINKS="/none")
+        assert (again.returncode, again.stderr) == (0, ""), options
+
+
+def test_a_failed_completion_leaves_the_users_environment_usable(complete):
+    (complete.root / "tools/requirements-dev.txt").write_text("checker==4\n")
+    failed = complete.install("--dev", "true")
+    assert failed.returncode == 1
+    assert "No matching distribution found for checker==4" in failed.stderr
+    assert complete.install().stderr == ""
+    assert complete.source_path("true").returncode == 0
+    make_wheel(complete.wheels, "checker", "4")
+    assert complete.install("--dev", "true").returncode == 0
+    assert complete.packages()["checker"] == "4"
+
+
+def test_new_pins_of_users_keep_the_developers_packages_and_those_of_developers_ask_users_for_nothing(complete):
+    make_wheel(complete.wheels, "whatever", "1.1")
+    assert complete.install("--dev", "true").returncode == 0
+    complete.require("torch==2.0", "whatever==1.1")
+    assert complete.install().returncode == 0
+    assert complete.packages() == {"torch": "2.0+cpu", "whatever": "1.1", "checker": "3.0"}
+    assert complete.install("--dev", "true", PIP_FIND_LINKS="/none").stderr == ""
+    (complete.root / "tools/requirements-dev.txt").write_text("checker==4\n")
+    assert complete.install(PIP_FIND_LINKS="/none").stderr == ""
+
+
+def test_one_command_makes_a_developers_environment_from_nothing_and_force_makes_it_again(recipe):
+    done = recipe.install("--dev", "true")
+    assert done.returncode == 0, done.stderr
+    assert recipe.packages() == {"torch": "2.0+cpu", "whatever": "1.0", "checker": "3.0"}
+    assert recipe.install("--force", "true").returncode == 0
+    assert recipe.packages() == {"torch": "2.0+cpu", "whatever": "1.0"}
+    assert recipe.install("--dev", "true").returncode == 0
+    assert recipe.packages()["checker"] == "3.0"
+
+
+def test_the_index_that_torch_came_from_outlives_the_completion(complete):
+    stamp = complete.venv / ".installed"
+    stamp.write_text(stamp.read_text().splitlines()[0] + "\nfile:///wheels\n\n")
+    assert complete.install("--dev", "true").returncode == 0
+    assert complete.install("--torch-index", "file:///wheels", PIP_FIND_LINKS="/none").stderr == ""
+
+
 def test_path_finds_the_environment_from_any_directory(installed):
     show = 'echo "$PYTHONPATH|$LC_ALL|$PYTHONUTF8"; command -v python3; . "$PYTHONPATH/path.sh"; echo "$PATH"'
     values, python, path = installed.source_path(show).stdout.splitlines()
@@ -121,6 +186,8 @@ def test_python_names_an_environment_of_ones_own(installed, recipe):
     own = str(installed.venv / "bin/python")
     assert recipe.install(PYTHON=own).returncode == 0, "2.0+cpu is a build of torch 2.0"
     assert recipe.source_path("command -v python3", PYTHON=own).stdout.strip() == f"{own}3"
+    done = recipe.install("--dev", "true", PYTHON=own)
+    assert done.returncode == 1 and "  checker: 3.0 wanted, found none\n" in done.stderr
     recipe.require("torch==2.0", "whatever==7", "missing==1")
     done = recipe.install(PYTHON=own)
     assert done.returncode == 1

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Make tools/venv, the environment of the recipe, from tools/requirements.txt (pinned, wheels only: nothing is
 # compiled, no root). Given again it returns at once, after an interruption it goes on, and two at a time wait for
-# each other. Assumed: Python 3.10 or newer with venv, bash, coreutils.
+# each other. Assumed: Python 3.10 or newer with venv, bash, coreutils. `--dev true` adds what tests and checkers need
+# (tools/requirements-dev.txt) to the same environment; the recipe runs in it as before.
 #
 # Without a GPU, torch comes as a CPU build where pip's sources have one (`torch==X+cpu`).
 # With PYTHON=/path/to/python set, nothing is installed: that environment is checked against the requirements.
 #
 #   tools/install.sh
+#   tools/install.sh --dev true             # for tools/test.sh, which calls this itself
 #   tools/install.sh --torch-index URL      # take torch (a CPU build, another CUDA) from this pip index
 #   PYTHON=~/env/bin/python tools/install.sh
 set -euo pipefail
@@ -16,6 +18,7 @@ tools=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 python=python3    # the interpreter to build on
 venv=$tools/venv  # where the environment goes; path.sh looks for tools/venv
 torch_index=      # pip index to take torch from instead of pip's configured sources
+dev=false         # also install the developers' packages
 force=false       # build from scratch even if the environment is up to date
 news_every=10     # seconds between two words about a step that takes long
 # shellcheck source=utils/parse_options.sh
@@ -23,23 +26,39 @@ news_every=10     # seconds between two words about a step that takes long
 [[ $# == 0 ]] || die "'$1' is no option (--help lists them all)"
 
 requirements=$tools/requirements.txt
+dev_requirements=$tools/requirements-dev.txt
 constraints=$tools/constraints.txt
 log_file=$venv/install.log
-installed=$venv/.installed  # written last: what a complete environment was made from
+# Written when an environment is complete. Three lines: what the users' packages were made from, the index that torch
+# came from, and what the developers' packages were made from (empty: they are not there).
+installed=$venv/.installed
+former=$venv/.installed.former  # the stamp of the environment that is being renewed
 made_from=$(cat -- "$requirements" "$constraints" | sha256sum)
+dev_made_from=$(cat -- "$dev_requirements" "$constraints" | sha256sum)
 
 step() { printf '%s [%2d:%02d] %s\n' "${0##*/}" $((SECONDS / 60)) $((SECONDS % 60)) "$*" >&2; }
 
-up_to_date() {
+users_up_to_date() {
   local hash='' index=''
   [[ -x $venv/bin/python && -f $installed ]] || return 1
   { read -r hash && read -r index; } <"$installed" || true
   [[ $hash == "$made_from" && (-z $torch_index || $index == "$torch_index") ]]
 }
 
-# check_pins PYTHON REMEDY: give up if it does not meet the requirements, and say which.
+# dev_stamp: the third line of the stamp.
+dev_stamp() { [[ ! -f $installed ]] || sed -n 3p -- "$installed"; }
+
+up_to_date() { users_up_to_date && { ! $dev || [[ $(dev_stamp) == "$dev_made_from" ]]; }; }
+
+# stamp DEV_MADE_FROM: the environment is complete.
+stamp() {
+  printf '%s\n' "$made_from" "$torch_index" "$1" >"$installed.new"
+  mv -- "$installed.new" "$installed"
+}
+
+# check_pins PYTHON REQUIREMENTS REMEDY: give up if it does not meet the requirements, and say which.
 check_pins() {
-  "$1" - "$requirements" <<'EOF' || die "$1 does not meet $requirements (see above): $2"
+  "$1" - "$2" <<'EOF' || die "$1 does not meet $2 (see above): $3"
 import re, sys
 from importlib.metadata import PackageNotFoundError, version
 bad = [] if sys.version_info >= (3, 10) else [f"  python: 3.10 or newer wanted, found {sys.version.split()[0]}"]
@@ -134,16 +153,40 @@ install_torch() {
   fi
 }
 
-install_rest() {
+# install_packages REQUIREMENTS
+install_packages() {
   local pins
   pins=$(<"$constraints")
   [[ -z $torch_index ]] || pins=${pins%%'# What torch'*}  # another build needs other CUDA packages
+  pip_install -r "$1" -c <(printf '%s\n' "$pins") || give_up "the packages could not be installed"
+}
+
+install_users() {
+  [[ ! -f $installed ]] || mv -- "$installed" "$former"
+  make_venv
+  install_torch
   step "the other packages"
-  pip_install -r "$requirements" -c <(printf '%s\n' "$pins") || give_up "the packages could not be installed"
+  install_packages "$requirements"
+  check_pins "$venv/bin/python" "$requirements" "run it again with --force true"
+  if has_gpu && ! "$venv/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+    step "WARNING: there is a GPU, but this torch cannot use it: compare nvidia-smi's CUDA version with torch's, and name a fitting build with --torch-index URL"
+  fi
+  stamp "$([[ ! -f $former ]] || sed -n 3p -- "$former")"  # the developers' packages are still there, if they were
+  rm -f -- "$former"
+}
+
+# install_dev: into an environment that stays usable meanwhile, and keeps its stamp if this fails.
+install_dev() {
+  torch_index=${torch_index:-$(sed -n 2p -- "$installed")}
+  step "the developers' packages"
+  install_packages "$dev_requirements"
+  check_pins "$venv/bin/python" "$dev_requirements" "run it again with --force true"
+  stamp "$dev_made_from"
 }
 
 if [[ -n ${PYTHON:-} ]]; then
-  check_pins "$PYTHON" "install these there, or unset PYTHON"
+  check_pins "$PYTHON" "$requirements" "install these there, or unset PYTHON"
+  ! $dev || check_pins "$PYTHON" "$dev_requirements" "install these there, or unset PYTHON"
   exit 0
 fi
 $force || ! up_to_date || exit 0
@@ -153,14 +196,10 @@ lock
 # What was waited for may have done the work.
 $force || ! up_to_date || exit 0
 trap 'kill $(jobs -p) 2>/dev/null; exit 130' INT TERM HUP
-rm -f -- "$installed"
-make_venv
-install_torch
-install_rest
-check_pins "$venv/bin/python" "run it again with --force true"
-if has_gpu && ! "$venv/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-  step "WARNING: there is a GPU, but this torch cannot use it: compare nvidia-smi's CUDA version with torch's, and name a fitting build with --torch-index URL"
+if $force || ! users_up_to_date; then
+  install_users
 fi
-printf '%s\n%s\n' "$made_from" "$torch_index" >"$installed.new"
-mv -- "$installed.new" "$installed"
+if $dev && [[ $(dev_stamp) != "$dev_made_from" ]]; then
+  install_dev
+fi
 step "$venv is complete"

@@ -22,7 +22,7 @@ case ${1-} in
   --cluster) which_tests=cluster workers=0; shift; set -- -rs "$@" ;;  # an engine that is not there is named
 esac
 
-tools/install.sh
+tools/install.sh --dev true
 . ./path.sh
 
 log "ruff"
