@@ -4,7 +4,7 @@
 #
 # A step's function has two parts. An inner function is the command (a command of one script needs none). The call of
 # `step` declares the inputs and outputs of the step, and runs the command unless the step is up to date (see
-# utils/steps/steps.sh). Options that change the result must be arguments of the command, because the marker keeps these.
+# utils/steps/steps.sh). Options that change the result must be arguments of the command: the marker keeps these.
 # Other variables of run.sh that a command uses may change: they only say how it runs (where, in how many jobs).
 
 # in_stage N: whether --stage and --stop-stage include stage N.

@@ -101,10 +101,10 @@ def test_job_script_gives_the_arguments_as_they_were(folder, engine):
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    (["--time", "1:0:0"], "--time: conf/{conf} does not say what it means here; add a line 'option time=* ...'"),
+    (["--time", "1:0:0"], "--time: conf/{conf} does not define this option; add a line 'option time=* ...'"),
     (["--config", "absent.conf"], "--config absent.conf: no such file"),
     (["--num-thread", "2"], "did you mean --num-threads?"),
-    (["--max-jobs-run", "0"], "--max-jobs-run wants a whole number of at least 1"),
+    (["--max-jobs-run", "0"], "--max-jobs-run must be a whole number of at least 1"),
     (["--mem"], "--mem needs a value"),
     ([], "cannot submit: "),
 ])
