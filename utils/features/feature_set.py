@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from utils.audio.loading import audio_seconds, load_audio
+from utils.audio.loading import audio_seconds, is_pipe, load_audio
 from utils.config import Lists, require_file
 from utils.data.lists import keys_by_audio, read_list
 from utils.errors import UserError
@@ -56,6 +56,9 @@ def _frames_of(frames: dict[str, str], key: str, scp: Path) -> int:
 
 
 def _frames_of_audio(log_mel: LogMel, source: str, scp: Path) -> int:
+    if is_pipe(source):
+        raise UserError(f"{scp}: {source}: is a command, which only stage 2 runs. Dump features with "
+                        "pyscripts/dump_feats.py --allow-pipes true, and give their feats_scp instead of wav_scp")
     samples = round(audio_seconds(source) * log_mel.sampling_rate)
     if samples > log_mel.max_samples:
         raise UserError(f"{scp}: {source}: {samples / log_mel.sampling_rate:.2f} s; Whisper takes at most "
