@@ -46,7 +46,7 @@ compression=none                    # Kaldi's compression: none, auto, two-byte,
 
 # Stage 3: training
 train_config=$recipe/conf/whisper_multitask.yaml  # configuration of training, decoding and export
-train_args=                         # changes to it for training: "model.lora.r=8 model.model_train_argv.seed=1"
+train_args=                         # changes to --train-config: "model.lora.r=8 model.model_train_argv.seed=1"
 ngpu=1                              # GPUs on each machine; without a GPU, training uses the CPU
 num_nodes=1                         # machines, through Slurm
 overwrite=false                     # delete another training, or a complete one, under the same tag

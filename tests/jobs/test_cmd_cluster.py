@@ -149,7 +149,7 @@ def test_what_a_killed_driver_had_submitted_is_cancelled_before_the_same_is_subm
     ("command x\nmem=8G\n", ":2: cannot be read: 'mem=8G'"),
     ("command x 'y\n", ":1: no closing quotation"),
     ("command x\noption mem=8G -m 8\n", "--mem 4G: {conf} allows only 8G"),
-    ("command x\noption mem=* -m $0\ndefault gpu=0\n", "--gpu: {conf} does not say"),
+    ("command x\noption mem=* -m $0\ndefault gpu=0\n", "--gpu: {conf} does not define this option"),
 ])
 def test_a_wrong_conf_file_is_named_with_its_line(folder, engine, text, words):
     write_conf(folder, engine, text)
