@@ -152,7 +152,7 @@ def _size(stream: BinaryIO) -> int:
 def _refuse_cut(source: str, missing: float) -> None:
     """Raise a UserError if more than the tolerated part of the audio is missing, in seconds."""
     if missing > _TOLERATED_CUT:
-        raise UserError(f"{source}: is cut off: its header promises {missing:.2f} s more than it holds. "
+        raise UserError(f"{source}: is cut off: its header announces {missing:.2f} s more than it holds. "
                         "Copy the file again")
 
 
@@ -206,7 +206,7 @@ def _ffmpeg(stream: BinaryIO, source: str) -> Iterator[tuple[InputContainer, Aud
             if not container.streams.audio:
                 raise UserError(f"{source}: has no audio track. Correct the path")
             if container.streams.audio[0].codec_context is None:  # PyAV would crash
-                raise UserError(f"{source}: its audio is in a code that FFmpeg does not know. Convert it to flac")
+                raise UserError(f"{source}: its audio is in a codec that FFmpeg does not support. Convert it to flac")
             _refuse_rate(source, container.streams.audio[0].rate)
             yield container, container.streams.audio[0]
     except av.FFmpegError as error:

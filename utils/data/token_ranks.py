@@ -145,7 +145,7 @@ def require_whispers_words(tokenizer: Mapping[str, Any], where: str | Path) -> N
     cuts = tokenizer.get("pre_tokenizer") or {}
     as_whisper = (cuts.get("type") == "ByteLevel" and not cuts.get("add_prefix_space") and cuts.get("use_regex", True))
     if tokenizer.get("normalizer") or not as_whisper:
-        raise UserError(f"{where}: the tokenizer cuts text into words otherwise than Whisper's; {REMEDY}")
+        raise UserError(f"{where}: the tokenizer does not split text as Whisper's does; {REMEDY}")
 
 
 def as_pair(merge: str | Sequence[str]) -> Merge:

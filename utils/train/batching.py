@@ -119,7 +119,7 @@ class FrameBatchSampler(Sampler[list[Item]]):
             padded = longest + draw_padding(self.padding, rng, longest, self.window)
             size = sum(map(len, group))
             seen += size
-            if self.padding.full_window_share * seen - taken > size / 2:  # fewer than the share so far
+            if self.padding.full_window_share * seen - taken > size / 2:  # too few of them so far
                 taken += size
                 padded = self.window
             steps.append([[(index, padded) for index in batch] for batch in group])
