@@ -19,7 +19,7 @@ stop_stage=5                        # last stage to run
 model=openai/whisper-base           # Hugging Face name, or a Hugging Face or CTranslate2 directory
 tag=                                # name of the experiment, exp/TAG; empty: model and configuration
 train_set=train                     # data directory to train on
-dev_set=dev                         # data directory to choose the checkpoint on
+dev_set=dev                         # data directory to choose the best checkpoint on
 test_sets="test"                    # data directories to decode and score
 forget_set=                         # extra test sets for base and tuned model, to measure forgetting
 nj=$(nproc)                         # parallel jobs of stages 1 and 2
@@ -48,19 +48,19 @@ compression=none                    # Kaldi's compression: none, auto, two-byte,
 train_config=$recipe/conf/whisper_multitask.yaml  # configuration of training, decoding and export
 train_args=                         # changes to --train-config: "model.lora.r=8 model.model_train_argv.seed=1"
 ngpu=1                              # GPUs on each machine; without a GPU, training uses the CPU
-num_nodes=1                         # machines, through Slurm
+num_nodes=1                         # number of machines, through Slurm
 overwrite=false                     # delete another training, or a complete one, under the same tag
 
 # Stages 4 and 5: decoding, scoring and reports
 inference_nj=1                      # parallel decoding jobs, each on its own GPU
-beam_size=                          # 1 is greedy search; empty: the configuration's predict.beam_size
+beam_size=                          # beam size; 1: greedy search; empty: the configuration's predict.beam_size
 normalizer=auto                     # text normalization before scoring: auto, none, basic, whisper-en, zh
-digits=keep                         # keep, or spell: write numbers as words before scoring (not with whisper-en)
+digits=keep                         # keep, or spell: numbers become words before scoring (not with whisper-en)
 audio=embed                         # audio in report.html: embed, link, none
 max_audio_mb=20                     # limit of embedded audio in MB; utterances with the most errors come first
 
 # Stage 5: export
-quantization=                       # one or more of int8, int8_float32, float16, bfloat16, float32, ...;
+quantization=                       # export types, one or more: int8, int8_float32, float16, bfloat16, float32, ...;
                                     # empty: the configuration's dev_env.quantization, or int8 if it has none
 tolerance=1.0                       # points of WER or BLEU that an export may lose
 license=                            # license of the model, for its card; empty: that of the base weights, if known
