@@ -1,8 +1,8 @@
 """A long silence at the end of a window, of which the encoder computes only a sample of positions.
 
-In a window padded to 30 s, which most runtimes use, nine tenths of a short utterance are silence. The stem (the two
-convolutions) has the same output at all its positions, so these differ only by their position embeddings, and
-neighbours hardly differ. In training, one position can represent a stretch of n positions: attention counts its key n
+Most runtimes pad to 30 s, so nine tenths of a short utterance's window are silence. The stem (the two convolutions)
+has the same output at all positions of the silence, so these differ only by their position embeddings, and neighbours
+hardly differ. In training, one position can represent a stretch of n positions: attention counts its key n
 times, by adding log(n) to its score. Attention distinguishes near positions better than far ones, so stretches grow
 with their distance from the speech. tools/bench/README.md has the difference between sample and whole window.
 """

@@ -47,7 +47,7 @@ def lock_run(file: Path, descriptor: int, mode: str, pid: int, command: str) -> 
 
 
 def _try_lock(descriptor: int, mode: str) -> str | None:
-    """"write", "read" or "none" as in :func:`lock_run`, or None if another run holds the lock."""
+    """Return "write", "read" or "none" as in :func:`lock_run`, or None if another run holds the lock."""
     for kind in {"write": ["write"], "read": ["read"], "any": ["write", "read"]}[mode]:
         operation = fcntl.LOCK_EX if kind == "write" else fcntl.LOCK_SH
         try:
