@@ -266,7 +266,7 @@ def test_a_killed_run_leaves_no_lock_but_what_it_started_does(run: Run, folder: 
     second.process.wait()
     told = run()
     assert told.returncode == 1
-    assert "is in use: processes of an earlier run are still running (" in told.stderr
+    assert "is in use: processes of an earlier run are still running (process " in told.stderr
     os.killpg(second.process.pid, signal.SIGKILL)
     while is_writing(folder / "work/a/.steps/lock") and time.monotonic() < deadline + 30:
         time.sleep(0.1)

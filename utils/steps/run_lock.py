@@ -73,8 +73,8 @@ def in_use(file: Path, pid: int) -> str:
     left = [holder for holder in _holders(file) if holder != pid]
     if left:
         pids = " ".join(map(str, left))
-        return (f"{directory}/ is in use: processes of an earlier run are still running ({pids}). Wait for them, or "
-                f"stop them: kill {pids}")
+        return (f"{directory}/ is in use: processes of an earlier run are still running (process {pids}). Wait for "
+                f"them, or stop them: kill {pids}")
     return f"{directory}/ is in use by a run on another machine. Wait for it, or stop it"
 
 
