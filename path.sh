@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Source me, from any directory: the environment of every script of the recipe, and nothing else.
+# Source this file, from any directory: it sets the environment of all scripts of the recipe, and does nothing else.
 # PATH gets the interpreter and utils/jobs/ (so that cmd.sh can name the job drivers as Kaldi does).
 #
 # The interpreter is tools/venv's, or the one that $PYTHON names (tools/install.sh checks that it has what is needed).
@@ -22,7 +22,7 @@ fi
 [[ $PATH == "$_bin:$_root/utils/jobs":* ]] || PATH=$_bin:$_root/utils/jobs:$PATH
 export PATH
 export PYTHONPATH=$_root
-export PYTHONUNBUFFERED=1  # a job's log shows what happened up to now
-export PYTHONUTF8=1        # LC_ALL=C must not make Python read lists as ASCII
-export LC_ALL=C            # one sort order for every tool, Kaldi's
+export PYTHONUNBUFFERED=1  # a job's log is written without delay
+export PYTHONUTF8=1        # otherwise LC_ALL=C would make Python read lists as ASCII
+export LC_ALL=C            # the same sort order in all tools, as Kaldi requires
 unset _root _bin

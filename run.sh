@@ -2,9 +2,9 @@
 # Fine-tune Whisper on transcription and translation at once, score it, export it to CTranslate2.
 #
 #   ./run.sh                                 # the default corpus, whisper-base, all stages
-#   ./run.sh --stage 3 --stop-stage 5        # train, decode and export what is already prepared
+#   ./run.sh --stage 3 --stop-stage 5        # train, decode and export; data and features exist already
 #   ./run.sh --stage 1 --nj 8 --model download/whisper-small --tag small   # own lists in data/
-#   ./run.sh --status                        # what is done, what is out of date and why
+#   ./run.sh --status                        # list the steps that are up to date, and why others are not
 #
 # Stages: 0 download, 1 lists, 2 features, 3 training, 4 decoding and scoring, 5 export.
 # Running the same command again resumes: steps that are up to date are skipped. Steps are functions in utils/stages.sh.
@@ -19,54 +19,54 @@ stop_stage=5                        # last stage to run
 model=openai/whisper-base           # Hugging Face name, or a Hugging Face or CTranslate2 directory
 tag=                                # name of the experiment, exp/TAG; empty: model and configuration
 train_set=train                     # data directory to train on
-dev_set=dev                         # data directory to choose the checkpoint on
+dev_set=dev                         # data directory to choose the best checkpoint on
 test_sets="test"                    # data directories to decode and score
 forget_set=                         # extra test sets for base and tuned model, to measure forgetting
 nj=$(nproc)                         # parallel jobs of stages 1 and 2
-force=false                         # run steps although they are up to date
-status=false                        # only show which steps are up to date, and why others are not
+force=false                         # run steps even if they are up to date
+status=false                        # only list the steps that are up to date, and why others are not
 
 # Stage 0: download
-download_dir=download               # where downloads go
+download_dir=download               # directory for downloads
 corpus=$recipe/local                # directory with download_NAME.py and prepare_NAME.py; own lists need none
 corpus_name=prompts                 # NAME in download_NAME.py and prepare_NAME.py; empty: own lists
 download_args=                      # options for download_NAME.py: "--url https://mirror.example/12"
 
 # Stage 1: lists
-prepare_args=                       # options for prepare_NAME.py; each script's --help lists them
+prepare_args=                       # options for prepare_NAME.py; the script's --help lists them
 languages=                          # languages to use, "fr es"; empty: all
 tasks="transcribe translate"        # tasks to use
-teacher=                            # a bigger Whisper, as --model; it translates what has no translation
+teacher=                            # a bigger Whisper, as for --model, to translate utterances without translation
 teacher_sets=                       # data directories that --teacher translates; empty: --train-set and --dev-set
-skip_bad=false                      # drop bad lines of lists instead of refusing them
+skip_bad=false                      # drop invalid lines of lists instead of stopping
 allow_pipes=false                   # run "command |" entries of wav.scp
 
 # Stage 2: features
 compression=none                    # Kaldi's compression: none, auto, two-byte, one-byte
 
 # Stage 3: training
-train_config=$recipe/conf/whisper_multitask.yaml  # configuration: what is trained and how, and how to decode
-train_args=                         # changes to it for training: "model.lora.r=8 model.model_train_argv.seed=1"
-ngpu=1                              # GPUs on each machine; a machine without any trains on its CPU
-num_nodes=1                         # machines, through Slurm
-overwrite=false                     # delete a training with other settings or data under the same tag
+train_config=$recipe/conf/whisper_multitask.yaml  # configuration of training, decoding and export
+train_args=                         # changes to --train-config: "model.lora.r=8 model.model_train_argv.seed=1"
+ngpu=1                              # GPUs on each machine; without a GPU, training uses the CPU
+num_nodes=1                         # number of machines, through Slurm
+overwrite=false                     # delete another training, or a complete one, under the same tag
 
 # Stages 4 and 5: decoding, scoring and reports
-inference_nj=1                      # parallel decoding jobs, each on a GPU of its own
-beam_size=                          # 1 is greedy search; empty: the configuration's predict.beam_size
+inference_nj=1                      # parallel decoding jobs, each on its own GPU
+beam_size=                          # beam size; 1: greedy search; empty: the configuration's predict.beam_size
 normalizer=auto                     # text normalization before scoring: auto, none, basic, whisper-en, zh
-digits=keep                         # keep, or spell: write numbers as words before scoring (not with whisper-en)
+digits=keep                         # keep, or spell: numbers become words before scoring (not with whisper-en)
 audio=embed                         # audio in report.html: embed, link, none
-max_audio_mb=20                     # limit of embedded audio in MB; the worst utterances come first
+max_audio_mb=20                     # limit of embedded audio in MB; utterances with the most errors come first
 
 # Stage 5: export
-quantization=                       # one or more of int8, int8_float32, float16, bfloat16, float32, ...;
+quantization=                       # export types, one or more: int8, int8_float32, float16, bfloat16, float32, ...;
                                     # empty: the configuration's dev_env.quantization, or int8 if it has none
 tolerance=1.0                       # points of WER or BLEU that an export may lose
 license=                            # license of the model, for its card; empty: that of the base weights, if known
-data_license=                       # license of the training data, for the card; empty: the corpus', if known
+data_license=                       # license of the training data, for the card; empty: that of the corpus, if known
 push_to_hub=                        # USER/NAME on the Hugging Face hub for adapter and exports
-dry_run=true                        # with --push-to-hub: only show what would be sent; false: send it with HF_TOKEN
+dry_run=true                        # with --push-to-hub: only list what would be uploaded; false: upload, with HF_TOKEN
 
 # shellcheck source=utils/parse_options.sh
 . "$recipe/utils/parse_options.sh"
@@ -99,7 +99,7 @@ fi
 
 if in_stage 1; then
   log "Stage 1: lists of each task, checked and merged: data/"
-  [[ -e $model_dir ]] || download_model "$model" "$model_dir"  # its tokenizer counts the tokens of each text
+  [[ -e $model_dir ]] || download_model "$model" "$model_dir"  # its tokenizer is needed to count tokens
   [[ -z $corpus_name || ! -d $download_dir/$corpus_name ]] || prepare_corpus
   if [[ -n $teacher ]]; then
     download_teacher

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Get the default corpus: telephone prompts in five languages, 2 h of speech (Asterisk core sounds 1.6.1).
+"""Download the default corpus: telephone prompts in five languages, 2 h of speech (Asterisk core sounds 1.6.1).
 
-Fills DOWNLOAD_DIR/LANG/{core-sounds-LANG.txt,**.g722}. Sources, in this order: files already there (that
-directory, or the release tarball put into DOWNLOAD_DIR by hand), the upstream release tarballs, Debian's
-packages. Nothing is fetched twice.
+Writes DOWNLOAD_DIR/LANG/{core-sounds-LANG.txt,**.g722}. Sources, in this order: existing files (that directory,
+or the release tarball put into DOWNLOAD_DIR by hand), the upstream release tarballs, Debian's packages. Nothing
+is downloaded twice.
 
 Example: local/download_prompts.py --languages "en fr" download/prompts
 """
@@ -31,7 +31,7 @@ from utils.filesystem import atomic_directory
 
 URL = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
 SOURCES = ("files", "upstream", "debian")
-_N_BYTES, _UNPACKED_BYTES = 12_000_000, 15_000_000  # of a language, roughly
+_N_BYTES, _UNPACKED_BYTES = 12_000_000, 15_000_000  # approximate sizes of a language
 SHA256 = {
     "en": "59891033e764d9dffc5ccdd78e845a1c8ea6bed0b434128bb0199c63ef591770",
     "es": "3c474f73cc4f65478b3cf05ab0c5da19c8ce408699f61491f6aafba450cb540a",
@@ -51,23 +51,23 @@ CREDITS = {
 
 def download_prompts(download_dir: Path, languages: list[str], source: str = "auto",
                      url: str = URL) -> None:
-    """Get each of the languages, and English, whose texts are the translations of the others.
+    """Download each of the languages, and English, whose texts are the translations of the others.
 
     Args:
-        download_dir: gets one directory per language.
+        download_dir: directory for one directory per language.
         languages: codes of ``LANGUAGES``.
         source: one of ``SOURCES``, or "auto" to try them in turn.
-        url: the place that serves the release tarballs.
+        url: address of the directory with the release tarballs.
 
     Raises:
-        UserError: no source has a language; the message says what was tried and what can be put where.
+        UserError: no source has a language; the message says what was tried, and where files can be put by hand.
     """
     check_languages(languages)
     wanted = list(dict.fromkeys(["en", *languages]))
     upstream_answers = True
     for language in wanted:
         sources = list(SOURCES) if source == "auto" else [source]
-        if not upstream_answers:  # once is enough to wait for a host that cannot be reached
+        if not upstream_answers:  # do not wait again for a host that cannot be reached
             sources.remove("upstream")
         used, failures = _get_language(language, download_dir, sources, url)
         upstream_answers = upstream_answers and (source != "auto" or "upstream" not in failures)
@@ -80,7 +80,7 @@ def download_prompts(download_dir: Path, languages: list[str], source: str = "au
 
 def _get_language(language: str, download_dir: Path, sources: list[str],
                   url: str) -> tuple[str | None, dict[str, str]]:
-    """Try the sources in turn: the one that worked, or None, and what the others said."""
+    """Try the sources in turn; return the one that worked, or None, and the errors of the others."""
     directory = download_dir / language
     archive = archive_of(language)
     failures: dict[str, str] = {}
@@ -107,7 +107,7 @@ def _get_language(language: str, download_dir: Path, sources: list[str],
 
 
 def archive_of(language: str) -> Archive:
-    """The release tarball of a language; users may put it into the download directory by hand."""
+    """Return the release tarball of a language; users may put it into the download directory by hand."""
     name = f"asterisk-core-sounds-{language}-g722-{VERSION}.tar.gz"
     return Archive(name, name, _N_BYTES, _UNPACKED_BYTES, SHA256[language], unpacked_as=language)
 
@@ -120,7 +120,7 @@ def _nothing_found(language: str, download_dir: Path, failures: dict[str, str]) 
 
 
 def _check_own_files(directory: Path, language: str) -> str:
-    """Whether transcripts and audio are there; whole or not is for the preparation to see."""
+    """Check that there are transcripts and audio; the preparation checks whether they are complete."""
     if not transcript_file(directory, language).is_file():
         raise UserError(f"{directory} has no core-sounds-{language}.txt (or .txt.gz)")
     if next(directory.rglob("*.g722"), None) is None:
@@ -129,7 +129,7 @@ def _check_own_files(directory: Path, language: str) -> str:
 
 
 def _from_debian(language: str, directory: Path) -> None:
-    """Unpack Debian's two packages of a language, without root; apt checks their signatures."""
+    """Download and unpack Debian's two packages of a language, without root; apt checks their signatures."""
     names = [f"asterisk-core-sounds-{language}", f"asterisk-core-sounds-{language}-g722"]
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
         raise UserError("no apt-get and dpkg: not a Debian or Ubuntu system")
@@ -156,20 +156,20 @@ def _from_debian(language: str, directory: Path) -> None:
 
 @functools.cache
 def _own_lists() -> tuple[list[str], tempfile.TemporaryDirectory[str]]:
-    """``apt-get update`` without root: the options that name the lists, and where they lie until we exit."""
+    """Run ``apt-get update`` without root; return apt's options for these lists, and their temporary directory."""
     directory = tempfile.TemporaryDirectory(prefix="apt.")
     root = Path(directory.name)
     for name in ("lists/partial", "cache/archives/partial"):
         (root / name).mkdir(parents=True)
     options = ["-o", f"Dir::State::Lists={root / 'lists'}", "-o", f"Dir::Cache={root / 'cache'}",
                "-o", "APT::Sandbox::User=", "-o", "Acquire::http::Timeout=10", "-o", "Acquire::Retries=1"]
-    log("apt has no lists of these packages: reading the lists, into a directory of our own")
+    log("apt has no lists of these packages: downloading the lists to a temporary directory")
     _run(["apt-get", *options, "update"], root)
     return options, directory
 
 
 def _run(command: list[str], directory: Path) -> None:
-    """Run a command in ``directory`` quietly; its last error line becomes the UserError."""
+    """Run a command in ``directory`` without output; on failure raise a UserError with its last error line."""
     result = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False,
                             env={**os.environ, "LC_ALL": "C"})
     if result.returncode != 0:
@@ -179,10 +179,10 @@ def _run(command: list[str], directory: Path) -> None:
 
 def main() -> None:
     parser = make_parser(__doc__)
-    parser.add_argument("--languages", default="", help=f"some of {' '.join(LANGUAGES)}; empty: all; en comes along")
-    parser.add_argument("--source", choices=("auto", *SOURCES), default="auto", help="where from")
-    parser.add_argument("--url", default=URL, help="the place that serves the release tarballs")
-    parser.add_argument("download_dir", type=Path, help="gets one directory per language")
+    parser.add_argument("--languages", default="", help=f"some of {' '.join(LANGUAGES)}; empty: all; en is added")
+    parser.add_argument("--source", choices=("auto", *SOURCES), default="auto", help="source to download from")
+    parser.add_argument("--url", default=URL, help="address of the directory with the release tarballs")
+    parser.add_argument("download_dir", type=Path, help="directory for one directory per language")
     args = parser.parse_args()
     download_prompts(args.download_dir, chosen_languages(args.languages, LANGUAGES), args.source, args.url)
 

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Write the default corpus's lists: DATA_DIR/{train,dev,test}/{transcribe,translate}/{wav.scp,text}.
+"""Write the lists of the default corpus: DATA_DIR/{train,dev,test}/{transcribe,translate}/{wav.scp,text}.
 
-A key is ID|LANGUAGE|TASK. Every language is transcribed; all but English are translated, the English text of
-the same prompt being the translation. Prompts are divided by meaning: a hash of the English text decides, so
-no sentence of dev or test is met in training, in any language. What is left out, and why, goes to
-DATA_DIR/prompts_left_out.tsv.
+A key is ID|LANGUAGE|TASK. Every language is transcribed; all but English are translated: the translation is the
+English text of the same prompt. A hash of the English text decides the set of a prompt, so that no sentence of dev
+or test occurs in training, in any language. DATA_DIR/prompts_left_out.tsv lists what is left out, with the reasons.
 
 Example: local/prepare_prompts.py --languages "en fr" download/prompts data
 """
@@ -44,15 +43,15 @@ def prepare_prompts(download_dir: Path, data_dir: Path, languages: list[str]) ->
     """Write the lists of the telephone prompts.
 
     Args:
-        download_dir: what ``download_prompts`` filled; its path as given begins every path in wav.scp.
-        data_dir: gets SET/TASK/{wav.scp,text} and prompts_left_out.tsv.
-        languages: codes of ``LANGUAGES``. English transcripts are read in any case.
+        download_dir: directory that ``download_prompts`` filled; paths in wav.scp begin with it, as given.
+        data_dir: directory for SET/TASK/{wav.scp,text} and prompts_left_out.tsv.
+        languages: codes of ``LANGUAGES``. English transcripts are always read.
 
     Returns:
         The prompts of all sets, each with at least one task.
 
     Raises:
-        UserError: transcripts or audio of a language are missing, or ``data_dir`` holds lists of other audio.
+        UserError: transcripts or audio of a language are missing, or ``data_dir`` has lists of other audio.
     """
     check_languages(languages)
     _take_over_lists(data_dir)
@@ -72,7 +71,7 @@ def prepare_prompts(download_dir: Path, data_dir: Path, languages: list[str]) ->
 
 
 def _take_over_lists(data_dir: Path) -> None:
-    """Mark lists of g722 files as the prompts': earlier versions did not. Others are not written over.
+    """Mark lists of g722 files as lists of the prompts, which earlier versions did not do.
 
     Raises:
         UserError: there are lists of other audio.
@@ -125,7 +124,7 @@ def _read_language(language: str, transcripts: list[tuple[str, str]], directory:
 
 def _without_repeats(prompts: list[CorpusUtterance], download_dir: Path,
                      left_out: list[LeftOut]) -> list[CorpusUtterance]:
-    """Leave out of train what dev or test say in the same words under another English text."""
+    """Leave prompts out of train whose words also occur in dev or test, under another English text."""
     held_out = {normalise(prompt.targets["transcribe"]) for prompt in prompts
                 if prompt.set != "train" and "transcribe" in prompt.targets}
     kept = []
@@ -140,7 +139,7 @@ def _without_repeats(prompts: list[CorpusUtterance], download_dir: Path,
 
 
 def _check_split(prompts: Sequence[CorpusUtterance]) -> None:
-    """No text of dev or test, in its own language or in English, occurs in train."""
+    """Check that no text of dev or test, in its own language or in English, occurs in train."""
     sets_of = defaultdict(set)
     for prompt in prompts:
         for task, text in prompt.targets.items():
@@ -150,7 +149,7 @@ def _check_split(prompts: Sequence[CorpusUtterance]) -> None:
 
 
 def table(prompts: Sequence[CorpusUtterance], languages: list[str]) -> str:
-    """Utterances of each task and minutes of audio, per set and language."""
+    """Return a table: utterances of each task and minutes of audio, by set and language."""
     lines = [f"{'set':<6}{'language':<10}" + "".join(f"{column:>11}" for column in (*TASKS, "minutes"))]
     for set_ in SETS:
         for language in languages:

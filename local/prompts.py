@@ -1,7 +1,7 @@
 """The default corpus, telephone prompts in five languages (Asterisk core sounds 1.6.1): its files and texts.
 
 One directory per language holds ``core-sounds-LANG.txt`` (lines ``name: text``) and a ``name.g722`` for each;
-the same name carries the same meaning in every language, so English texts are translations of the other four.
+the same name has the same meaning in every language, so English texts are translations of the other four.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ G722_BYTES_PER_SECOND = 8000  # 64 kbit/s, 16 kHz mono, no header
 TEST_SHARE, DEV_SHARE = 0.20, 0.07
 
 TONE = re.compile(r"[\[(<].*[\])>]")  # the whole text: "[ascending tones]", "(beep)"
-NOTE = re.compile(r"[\[\]()<>]")  # somewhere in it: 'IAX (note: does not say "2")'
+NOTE = re.compile(r"[\[\]()<>]")  # a part of the text: 'IAX (note: does not say "2")'
 LOST_ACCENT = re.compile(r"\? ?[a-z]")  # "non pu? essere", "quella funzione ? attiva"
 
 
 def prompt_id(language: str, name: str) -> str:
-    """The id of a prompt in the lists: ``fr_digits-11``."""
+    """Return the id of a prompt in the lists: ``fr_digits-11``."""
     return f"{language}_{name.replace('/', '-')}"
 
 
 def seconds_of(path: Path) -> float:
-    """The length of a g722 file."""
+    """Return the duration of a g722 file in seconds."""
     return path.stat().st_size / G722_BYTES_PER_SECOND
 
 
 def check_languages(languages: list[str]) -> None:
-    """Refuse a language the corpus does not have.
+    """Check that the corpus has these languages.
 
     Raises:
-        UserError: one is unknown, or none is given.
+        UserError: the corpus lacks a language, or none is given.
     """
     unknown = [language for language in languages if language not in LANGUAGES]
     if unknown or not languages:
@@ -45,17 +45,17 @@ def check_languages(languages: list[str]) -> None:
 
 
 def transcript_file(directory: Path, language: str) -> Path:
-    """The file of transcripts in a language's directory, plain or gzipped; it need not exist."""
+    """Return the path of a language's transcripts in ``directory``, plain or gzipped; the file need not exist."""
     plain = directory / f"core-sounds-{language}.txt"
     gzipped = plain.with_name(plain.name + ".gz")
     return gzipped if gzipped.is_file() and not plain.is_file() else plain
 
 
 def read_transcripts(path: Path) -> list[tuple[str, str]]:
-    """The (name, text) pairs of a transcript file, in its order; white space is collapsed, text may be empty.
+    """Return the (name, text) pairs of a transcript file, in its order, white space collapsed; a text may be empty.
 
     Raises:
-        UserError: missing, damaged, or a line that is neither a comment nor ``name: text``.
+        UserError: the file is missing or damaged, or a line is neither a comment nor ``name: text``.
     """
     opened = gzip.open if path.suffix == ".gz" else open
     pairs = []
@@ -76,19 +76,19 @@ def read_transcripts(path: Path) -> list[tuple[str, str]]:
 
 
 def split_of(text: str) -> str:
-    """The set a sentence belongs to, decided by a hash of its words alone: the same on every machine."""
+    """Return the set of a sentence, train, dev or test; a hash of its words decides, the same on every machine."""
     digest = hashlib.sha256(normalise(text).encode()).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
     return "test" if share < TEST_SHARE else "dev" if share < TEST_SHARE + DEV_SHARE else "train"
 
 
 def normalise(text: str) -> str:
-    """The words of a text: case folded, punctuation removed, white space collapsed."""
+    """Return the words of a text: case folded, punctuation removed, white space collapsed."""
     return " ".join(re.sub(r"[^\w\s]|_", " ", text.casefold()).split())
 
 
 def fault_of(text: str) -> str | None:
-    """Why a transcript cannot serve as a reference, or None."""
+    """Return why a transcript cannot be used as a reference, or None."""
     if not normalise(text):
         return "empty transcript"
     if NOTE.search(text):

@@ -116,7 +116,7 @@ def test_a_failure_is_counted_and_shown_with_the_end_of_its_log(cluster):
 def test_a_killed_job_fails_the_step(cluster):
     done = cluster.drive("x.log", "bash", "-c", "echo began; kill -9 $PPID; sleep 60")
     assert done.returncode == 1
-    assert "1 of 1 jobs failed" in done.stderr and "ended without a word" in done.stderr
+    assert "1 of 1 jobs failed" in done.stderr and "ended without an exit code" in done.stderr
 
 
 def test_a_job_over_its_time_fails_the_step(cluster):
@@ -215,4 +215,4 @@ def test_a_job_whose_node_vanishes_fails_the_step(cluster):
         os.kill(int(file.read_text()), signal.SIGKILL)
     _, errors = driver.communicate(timeout=180)
     assert driver.returncode == 1
-    assert "1 of 1 jobs failed" in errors and "ended without a word" in errors
+    assert "1 of 1 jobs failed" in errors and "ended without an exit code" in errors

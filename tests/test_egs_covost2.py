@@ -134,7 +134,7 @@ def test_another_version_of_common_voice_is_told(server: ReplicaServer, download
     downloading.download_covost2(download_dir, ["zh"], Places([server.url]))
     voice = download_dir / "common_voice/cv-corpus-4-2019-12-10/zh-CN"
     (voice / "clips/common_voice_zh-CN_1.mp3").unlink()
-    with pytest.raises(UserError, match=r"covost2: nothing for .*train"):
+    with pytest.raises(UserError, match=r"covost2: no utterances for .*train"):
         preparing.prepare_covost2(download_dir, tmp_path / "data", ["zh"])
     assert "has 2 of the 3 clips of covost_v2.zh-CN_en.tsv: not Common Voice 4?" in capsys.readouterr().err
     (voice / "validated.tsv").write_bytes(voice_table("zh-CN", [(ANNE, 77, "你好")]))

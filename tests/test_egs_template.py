@@ -88,7 +88,7 @@ def test_without_a_split_speakers_stay_together_and_sets_stay_the_same(tmp_path:
     ("t.csv", "path,text\na.wav,mot\n", "t.csv:2: no language. Add a column language, or use --language"),
     ("t.csv", "path,text,language\na.wav,mot,frensh\n", "t.csv:2: unknown language 'frensh'. Did you mean french"),
     ("t.csv", "path,text,language,split\na.wav,mot,fr,x\n", "t.csv:2: unknown split 'x'. Use one of: train, dev"),
-    ("t.csv", "path,text,language,split\na.wav,mot,fr,train\n", "nothing for .*dev: is all of it there"),
+    ("t.csv", "path,text,language,split\na.wav,mot,fr,train\n", "no utterances for .*dev. Check the download"),
     ("t.csv", "path,text,language,split\nb.wav,mot,fr,train\n", "first .*t.csv:2 .no audio: b.wav"),
     ("t.csv", "path,text,language,split\na.wav,mot,fr,dev\na.wav,mot,fr,dev\na.wav,mot,fr,train\na.wav,mot,fr,test\n",
      "the id 'a' occurs 2 times"),
@@ -171,6 +171,6 @@ def test_file_names_that_would_be_lines_or_commands_are_refused(tmp_path: Path, 
     (folder / "good.wav").rename(folder / name)
     rows = [{"path": name, "text": "mot", "split": split} for split in ("train", "dev", "test")]
     (folder / "table.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    with pytest.raises(UserError, match="cannot stand in a list"):
+    with pytest.raises(UserError, match="cannot be in a list"):
         preparing.prepare_template(folder, tmp_path / "data", language="fr")
     assert not list(tmp_path.glob("data/*/*/wav.scp"))

@@ -162,7 +162,7 @@ def test_beam_size_and_quantization_of_the_configuration_hold_unless_options_are
                  "--stop-stage", "5")
     assert result.returncode == 0, result.stderr
     assert f"{config}: predict.beam_size: 3 is not used; run.sh gives 1" in result.stderr
-    assert result.stderr.splitlines()[-1].endswith(" Done: nothing was to do from --stage 6 to --stop-stage 5")
+    assert result.stderr.splitlines()[-1].endswith(" Done: nothing to do from --stage 6 to --stop-stage 5")
 
 
 @pytest.mark.slow

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# A small cluster on this one machine, real Slurm (two nodes) or real Grid Engine, to try the recipe on and for tests.
+# A small cluster on this machine, with real Slurm (two nodes) or real Grid Engine, for trying the recipe and for tests.
 #
-#   sudo tools/cluster.sh install slurm      # Debian's packages; also: sge
-#   eval "$(tools/cluster.sh up slurm)"      # start it, and point this shell's sbatch, squeue, ... at it
+#   sudo tools/cluster.sh install slurm      # install Debian's packages; also: sge
+#   eval "$(tools/cluster.sh up slurm)"      # start it, and set up this shell for its sbatch, squeue, ...
 #   cmd_backend=slurm ./run.sh
 #   tools/cluster.sh down slurm              # stop it and remove its files
 #
 # Also: status ENGINE, and env ENGINE, which prints what `up` printed. All of its files are in $CLUSTER_DIR
-# (default: /var/tmp/cluster-USER); the machine's own configuration, if it has any, is not touched.
-# Nodes pretend to have 2 GPUs, so that conf/slurm.conf and conf/queue.conf work as they are.
+# (default: /var/tmp/cluster-USER); the machine's own configuration, if any, is not changed.
+# Nodes are configured with 2 GPUs, so that conf/slurm.conf and conf/queue.conf work unchanged.
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=../utils/log.sh
@@ -24,16 +24,16 @@ user=$(id -un)
 host=$(hostname)
 here=${CLUSTER_DIR:-/var/tmp/cluster-$user}/$engine
 PATH=$PATH:/usr/sbin:/sbin
-[[ $here != *[[:space:]]* ]] || die "$here: these engines cannot live in a path with spaces; set CLUSTER_DIR"
+[[ $here != *[[:space:]]* ]] || die "$here: the path must not have spaces; set CLUSTER_DIR"
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'; }
 
-# quietly COMMAND...: a daemon must not hold this script's stdout; what it says is shown if it fails.
+# quietly COMMAND...: run a daemon without this script's stdout; its output is shown if it fails.
 quietly() {
   "$@" >>"$here/start.log" 2>&1 </dev/null || { cat "$here/start.log" >&2; die "$1 does not start"; }
 }
 
-# wait_for WHAT COMMAND...: until the command succeeds, at most 30 s.
+# wait_for WHAT COMMAND...: wait until the command succeeds, at most 30 s; WHAT begins the error message.
 wait_for() {
   local what=$1 tries
   shift
@@ -72,7 +72,7 @@ install_packages() {
   ((EUID == 0)) || die "installing packages needs root: sudo $0 install $engine"
   command -v apt-get >/dev/null || die "no apt-get here; install ${packages[*]} as your system does it"
   apt-get update >&2
-  # A policy that forbids it keeps the packages from starting daemons of their own.
+  # The packages may start their own daemons, unless policy-rc.d forbids it; ours use other ports and files.
   DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" >&2
 }
 
@@ -124,10 +124,10 @@ up_slurm() {
   mkdir -p "$here"/{munge,state,spool-node1,spool-node2}
   (umask 077 && head -c 1024 /dev/urandom >"$here/munge/key")
   slurm_conf >"$here/slurm.conf"
-  printf 'Name=gpu File=/dev/%s\n' null zero >"$here/gres.conf"  # Slurm wants to see a device
+  printf 'Name=gpu File=/dev/%s\n' null zero >"$here/gres.conf"  # Slurm requires an existing device
   echo "export SLURM_CONF=$here/slurm.conf" >"$here/env.sh"
   load_environment
-  # --force: in a private directory it is ours alone, which is all that is wanted here
+  # --force: munged would refuse a directory that other users cannot read, which is intended here
   quietly munged --force --key-file="$here/munge/key" --socket="$here/munge/socket" --pid-file="$here/munge/pid" \
     --log-file="$here/munge/log" --seed-file="$here/munge/seed"
   quietly slurmctld -i
@@ -142,7 +142,7 @@ down_slurm() {
   stop_steps
 }
 
-# stop_steps: a slurmstepd outlives its slurmd if that was killed, as tests do.
+# stop_steps: kill each slurmstepd whose slurmd was killed, as tests do.
 stop_steps() {
   local process
   for process in /proc/[0-9]*; do
@@ -151,7 +151,7 @@ stop_steps() {
   done
 }
 
-# edited NAME=VALUE...: a configuration from stdin with other values.
+# edited NAME=VALUE...: print a configuration from stdin with these values.
 edited() {
   local changes=() change
   for change; do
@@ -219,7 +219,7 @@ case $action in
   up)
     [[ ! -e $here ]] || die "$here is there already; '$0 down $engine' first, or '$0 env $engine'"
     mkdir -p "$here"
-    trap '(($? == 0)) || "down_$engine"' EXIT  # what did start must not stay; its logs may
+    trap '(($? == 0)) || "down_$engine"' EXIT  # stop the daemons that did start; keep their logs
     log "starting $engine in $here"
     "up_$engine"
     cat "$here/env.sh"

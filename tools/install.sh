@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
 # Make tools/venv, the environment of the recipe, from tools/requirements.txt (pinned, wheels only: nothing is
-# compiled, no root). Given again it returns at once, after an interruption it goes on, and two at a time wait for
-# each other. Assumed: Python 3.10 or newer with venv, bash, coreutils. `--dev true` adds what tests and checkers need
-# (tools/requirements-dev.txt) to the same environment; the recipe runs in it as before.
+# compiled, no root). If the environment is up to date, it returns at once; after an interruption it resumes; two runs
+# at the same time wait for each other. Requires Python 3.10 or newer with venv, bash and coreutils. `--dev true` adds
+# the packages of tests and checkers (tools/requirements-dev.txt) to the same environment.
 #
-# Without a GPU, torch comes as a CPU build where pip's sources have one (`torch==X+cpu`).
-# With PYTHON=/path/to/python set, nothing is installed: that environment is checked against the requirements.
+# Without a GPU, the CPU build of torch is installed (`torch==X+cpu`) if pip's sources have it.
+# With PYTHON=/path/to/python set, nothing is installed: only that environment is checked against the requirements.
 #
 #   tools/install.sh
-#   tools/install.sh --dev true             # for tools/test.sh, which calls this itself
-#   tools/install.sh --torch-index URL      # take torch (a CPU build, another CUDA) from this pip index
+#   tools/install.sh --dev true             # tools/test.sh does this itself
+#   tools/install.sh --torch-index URL      # install torch (a CPU build, another CUDA) from this pip index
 #   PYTHON=~/env/bin/python tools/install.sh
 set -euo pipefail
 
 tools=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 
-python=python3    # the interpreter to build on
-venv=$tools/venv  # where the environment goes; path.sh looks for tools/venv
-torch_index=      # pip index to take torch from instead of pip's configured sources
+python=python3    # the Python to make the environment with
+venv=$tools/venv  # directory of the environment; path.sh uses tools/venv
+torch_index=      # pip index for torch, instead of pip's configured sources
 dev=false         # also install the developers' packages
 force=false       # build from scratch even if the environment is up to date
-news_every=10     # seconds between two words about a step that takes long
+news_every=10     # seconds between progress lines of a long step
 # shellcheck source=utils/parse_options.sh
 . "$tools/../utils/parse_options.sh"
 [[ $# == 0 ]] || die "'$1' is no option (--help lists them all)"
@@ -29,10 +29,10 @@ requirements=$tools/requirements.txt
 dev_requirements=$tools/requirements-dev.txt
 constraints=$tools/constraints.txt
 log_file=$venv/install.log
-# Written when an environment is complete. Three lines: what the users' packages were made from, the index that torch
-# came from, and what the developers' packages were made from (empty: they are not there).
+# The stamp, written when the environment is complete. Three lines: checksum of the users' requirements, pip index of
+# torch, checksum of the developers' requirements (empty: their packages are not installed).
 installed=$venv/.installed
-former=$venv/.installed.former  # the stamp of the environment that is being renewed
+former=$venv/.installed.former  # stamp of the environment while it is being updated
 made_from=$(cat -- "$requirements" "$constraints" | sha256sum)
 dev_made_from=$(cat -- "$dev_requirements" "$constraints" | sha256sum)
 
@@ -45,18 +45,18 @@ users_up_to_date() {
   [[ $hash == "$made_from" && (-z $torch_index || $index == "$torch_index") ]]
 }
 
-# dev_stamp: the third line of the stamp.
+# dev_stamp: print the third line of the stamp.
 dev_stamp() { [[ ! -f $installed ]] || sed -n 3p -- "$installed"; }
 
 up_to_date() { users_up_to_date && { ! $dev || [[ $(dev_stamp) == "$dev_made_from" ]]; }; }
 
-# stamp DEV_MADE_FROM: the environment is complete.
+# stamp DEV_MADE_FROM: write the stamp of a complete environment.
 stamp() {
   printf '%s\n' "$made_from" "$torch_index" "$1" >"$installed.new"
   mv -- "$installed.new" "$installed"
 }
 
-# check_pins PYTHON REQUIREMENTS REMEDY: give up if it does not meet the requirements, and say which.
+# check_pins PYTHON REQUIREMENTS REMEDY: die if PYTHON does not meet the requirements, and print which.
 check_pins() {
   "$1" - "$2" <<'EOF' || die "$1 does not meet $2 (see above): $3"
 import re, sys
@@ -73,19 +73,19 @@ sys.exit("\n".join(bad) or 0)
 EOF
 }
 
-# lock: be the only one at work on $venv until this script ends, however it ends. The kernel ties the lock to
-# file descriptor 9, which this shell keeps open; Python only asks for it, because flock(1) is not everywhere.
+# lock: get an exclusive lock on $venv until this script ends or is killed. The kernel ties the lock to file descriptor
+# 9, which this shell keeps open. Python requests it, because not every system has flock(1).
 lock() {
   [[ -e $venv/.lock || -e $venv/pyvenv.cfg || -z $(ls -A -- "$venv" 2>/dev/null) ]] \
     || die "--venv: '$venv' is not empty and no environment either; name another directory"
   mkdir -p -- "$venv"
   exec 9>>"$venv/.lock"
   "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null && return
-  step "another install.sh is at work on $venv: waiting for it"
+  step "waiting for another install.sh, which works on $venv"
   "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
 }
 
-# watched COMMAND...: run it with its output in the log, and now and then say how far it is.
+# watched COMMAND...: run COMMAND with its output in the log, and print progress lines.
 watched() {
   local job shown=$SECONDS line news
   "$@" >>"$log_file" 2>&1 &
@@ -93,9 +93,9 @@ watched() {
   while kill -0 "$job" 2>/dev/null; do
     sleep 0.2
     ((SECONDS - shown >= news_every)) || continue
-    shown=$SECONDS news="still at it"
+    shown=$SECONDS news="still running"
     while IFS= read -r line; do
-      [[ $line != [A-Z]* || $line == WARNING* ]] || news=$line  # indented lines are details
+      [[ $line != [A-Z]* || $line == WARNING* ]] || news=$line  # indented lines are details of pip
     done < <(tail -n 50 -- "$log_file")
     step "  ... ${news:0:80}"
   done
@@ -153,11 +153,11 @@ install_torch() {
   fi
 }
 
-# install_packages REQUIREMENTS
+# install_packages REQUIREMENTS: install them with the pinned constraints.
 install_packages() {
   local pins
   pins=$(<"$constraints")
-  [[ -z $torch_index ]] || pins=${pins%%'# What torch'*}  # another build needs other CUDA packages
+  [[ -z $torch_index ]] || pins=${pins%%'# What torch'*}  # another build of torch needs other CUDA packages
   pip_install -r "$1" -c <(printf '%s\n' "$pins") || give_up "the packages could not be installed"
 }
 
@@ -171,11 +171,11 @@ install_users() {
   if has_gpu && ! "$venv/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
     step "WARNING: there is a GPU, but this torch cannot use it: compare nvidia-smi's CUDA version with torch's, and name a fitting build with --torch-index URL"
   fi
-  stamp "$([[ ! -f $former ]] || sed -n 3p -- "$former")"  # the developers' packages are still there, if they were
+  stamp "$([[ ! -f $former ]] || sed -n 3p -- "$former")"  # developers' packages stay installed
   rm -f -- "$former"
 }
 
-# install_dev: into an environment that stays usable meanwhile, and keeps its stamp if this fails.
+# install_dev: add the developers' packages. The environment stays usable meanwhile, and keeps its stamp on failure.
 install_dev() {
   torch_index=${torch_index:-$(sed -n 2p -- "$installed")}
   step "the developers' packages"
@@ -193,7 +193,7 @@ $force || ! up_to_date || exit 0
 
 check_python
 lock
-# What was waited for may have done the work.
+# Another install.sh may have made the environment while this one waited.
 $force || ! up_to_date || exit 0
 trap 'kill $(jobs -p) 2>/dev/null; exit 130' INT TERM HUP
 if $force || ! users_up_to_date; then

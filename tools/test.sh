@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# All checks and tests, from any directory: installs if needed, then ruff, shellcheck and pytest.
+# Run all checks and tests, from any directory: installs packages if needed, then ruff, shellcheck and pytest.
 #
 #   tools/test.sh                           # everything but the four below
 #   tools/test.sh --egs                     # each corpus of egs/ from download to export, on a replica of its archives
-#   tools/test.sh --kill                    # a recipe killed again and again, and on a full disk, finishes the same
+#   tools/test.sh --kill                    # a recipe that is killed repeatedly, and one on a full disk
 #   tools/test.sh --real                    # the tests on the real corpus and weights instead
 #   tools/test.sh --cluster                 # the tests on a real Slurm and Grid Engine: tools/cluster.sh install both
-#   tools/test.sh tests/test_install.py -x  # what follows goes to pytest
+#   tools/test.sh tests/test_install.py -x  # other arguments are passed to pytest
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd -- "$root"
 . utils/log.sh
 
-which_tests="not egs and not kill and not real and not cluster" workers=auto  # a test a core, all tests of a file on the same one
+which_tests="not egs and not kill and not real and not cluster" workers=auto  # a worker per core
 case ${1-} in
   --help | -h) sed -n '2,/^set/{s/^# \{0,1\}//;/^set/d;p}' "$0"; exit 0 ;;
   --egs) which_tests=egs; shift ;;
   --kill) which_tests=kill workers=0; shift ;;
   --real) which_tests=real workers=0; shift ;;
-  --cluster) which_tests=cluster workers=0; shift; set -- -rs "$@" ;;  # an engine that is not there is named
+  --cluster) which_tests=cluster workers=0; shift; set -- -rs "$@" ;;  # -rs names an engine that is not installed
 esac
 
 tools/install.sh --dev true

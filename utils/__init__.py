@@ -1,5 +1,5 @@
-"""What the recipe's scripts share: importable modules, shell snippets and job drivers. README.md names the rooms."""
+"""What the recipe's scripts share: importable modules, shell snippets and job drivers. README.md lists the folders."""
 
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]  # of the repository
+ROOT = Path(__file__).resolve().parents[1]  # the repository's directory

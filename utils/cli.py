@@ -1,4 +1,4 @@
-"""What every script's command line has in common: log lines, progress bars, errors without tracebacks."""
+"""Functions for every script's command line: log lines, progress bars, common options, errors without tracebacks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 def log(message: str) -> None:
     """Print one line to stderr with time and place, as ESPnet's ``log()`` does in the shell.
 
-    Of several processes that train together only the first speaks. Secrets are masked.
+    Of several processes that train together only the first (RANK 0) prints. Secrets are masked.
     """
     if os.environ.get("RANK", "0") != "0":
         return
@@ -33,24 +33,24 @@ def log(message: str) -> None:
 
 
 def progress(items: Iterable[T], desc: str, total: int | None = None, unit: str = "utt") -> Iterable[T]:
-    """Wrap ``items`` in a progress bar with the time left; in a log file it speaks every 10 s only."""
+    """Wrap ``items`` in a progress bar with the time left; in a log file it is updated only every 10 s."""
     return progress_bar(desc, total, unit, items)
 
 
 def progress_bar(desc: str, total: int | None, unit: str = "utt", items: Iterable[T] | None = None) -> tqdm:
-    """The bar itself, for work that is not a loop over items."""
+    """A progress bar; without ``items`` the caller advances it with ``update``."""
     terminal = sys.stderr.isatty()
     return tqdm(items, desc=desc, total=total, unit=unit, mininterval=0.2 if terminal else 10.0,
                 dynamic_ncols=terminal, ascii=not terminal)
 
 
 def boolean(text: str) -> bool:
-    """The value of a Kaldi-style boolean option: exactly ``true`` or ``false``.
+    """Convert a Kaldi-style boolean option: exactly ``true`` or ``false``.
 
     Give defaults as text, ``default="true"``: argparse converts them too, and ``--help`` shows what can be typed.
 
     Raises:
-        argparse.ArgumentTypeError: for anything else.
+        argparse.ArgumentTypeError: ``text`` is anything else.
     """
     if text in ("true", "false"):
         return text == "true"
@@ -58,25 +58,25 @@ def boolean(text: str) -> bool:
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults after every option's help, and the module docstring as it was written."""
+    """Shows the default after every option's help, and the module docstring without reflowing it."""
 
 
 def make_parser(doc: str | None) -> argparse.ArgumentParser:
-    """A parser whose ``--help`` shows a script's docstring and every default."""
+    """Return a parser whose ``--help`` shows ``doc``, a script's docstring, and every default."""
     return argparse.ArgumentParser(description=doc, formatter_class=_Formatter, allow_abbrev=False)
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """``--config`` and ``--set``, as every script that reads the configuration has them (``args.overrides``)."""
+    """Add ``--config`` and ``--set`` (``args.overrides``), for scripts that read the configuration."""
     parser.add_argument("--config", default="conf/whisper_multitask.yaml", help="YAML file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="change a key of the configuration; may be repeated")
 
 
 def add_job_options(parser: argparse.ArgumentParser, combine: str) -> None:
-    """``--job``, ``--num-jobs`` and ``--combine`` of scripts that run as several jobs; see :func:`check_job`.
+    """Add ``--job``, ``--num-jobs`` and ``--combine``, for scripts that run as several jobs; see :func:`check_job`.
 
-    ``combine`` is the help of ``--combine``.
+    ``combine`` is the help text of ``--combine``.
     """
     parser.add_argument("--job", type=int, default=1, help="which part of the work, from 1")
     parser.add_argument("--num-jobs", type=int, default=1, help="how many parts")
@@ -84,13 +84,13 @@ def add_job_options(parser: argparse.ArgumentParser, combine: str) -> None:
 
 
 def check_job(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """End with the parser's error unless ``--job`` is one of ``--num-jobs``."""
+    """Exit with the parser's error unless ``--job`` is between 1 and ``--num-jobs``."""
     if not 1 <= args.job <= args.num_jobs:
         parser.error(f"--job {args.job} is not between 1 and --num-jobs {args.num_jobs}")
 
 
 def run_main(main: Callable[[], int | None]) -> None:
-    """Run a script's ``main`` and exit: 0 when it ends well, 1 with one clear line on a UserError or a full disk."""
+    """Run a script's ``main`` and exit: 0 on success, 1 with a one-line message on a UserError or a full disk."""
     try:
         sys.exit(main() or 0)
     except UserError as error:

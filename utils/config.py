@@ -1,7 +1,7 @@
-"""The one configuration file, conf/whisper_multitask.yaml, read into typed dataclasses.
+"""The configuration file, conf/whisper_multitask.yaml, read into typed dataclasses.
 
-Sections and key names are those of the parent project (WhisperMultitaskFinetuning); what is new stands beside
-them. An unknown key, a wrong type or a missing file is a UserError of one line that names the key.
+Sections and key names are those of the parent project (WhisperMultitaskFinetuning); this recipe adds keys to them.
+An unknown key, a wrong type or a missing file raises a UserError of one line that names the key.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ T = TypeVar("T")
 
 PADDING_POLICIES = ("none", "constant", "uniform", "log-uniform", "full")
 WINDOWS = ("short", "full")
-# What PyYAML raises: its own errors, ValueError for an impossible date (2001-99-99), RecursionError for deep nesting.
+# Errors of PyYAML: its own, ValueError for an impossible date (2001-99-99), RecursionError for deep nesting.
 _NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
 
 @dataclass
 class Lists:
-    """One set: lists with keys ``id|language|task``. Features are computed from wav_scp unless feats_scp is given."""
+    """Paths of a set's lists (keys ``id|language|task``). Features are computed from wav_scp if feats_scp is empty."""
 
     wav_scp: str = ""
     text: str = ""
@@ -39,7 +39,7 @@ class Lists:
 
 @dataclass
 class DataConfig:
-    """``train`` is trained on; ``test`` is the parent's name for the set that is evaluated while training."""
+    """``train`` is the training set; ``test`` is the parent project's name for the development set."""
 
     train: Lists = field(default_factory=Lists)
     test: Lists = field(default_factory=Lists)
@@ -50,17 +50,17 @@ class PredictConfig:
     """Decoding with transformers: predict.py."""
 
     model_path: str = ""  # an adapter directory, or a whole model
-    result_file: str = ""  # one `key text` a line
+    result_file: str = ""  # lines `key text`
     eval: Lists = field(default_factory=Lists)
     beam_size: int = 1
-    window: str = "short"  # short: encode what is there; full: Whisper's native 30 s
-    max_frames: int = 24000  # feature frames in a batch, padding counted; CTranslate2 on a CPU takes fewer
-    tail_frames: int = 50  # silence after a batch's longest utterance: one that is cut at its last sound may loop
+    window: str = "short"  # short: encode only the utterance; full: pad to Whisper's native 30 s
+    max_frames: int = 24000  # feature frames in a batch, with padding; CTranslate2 on a CPU uses fewer
+    tail_frames: int = 50  # silence after a batch's longest utterance; without it, decoding may loop
 
 
 @dataclass
 class RuntimeConfig:
-    """CTranslate2's device and compute type; ``auto`` takes the best the machine has."""
+    """CTranslate2's device and compute type; ``auto`` selects the best that the machine has."""
 
     device: str = "auto"
     compute_type: str = "auto"
@@ -92,19 +92,19 @@ class LoraOptions:
 
 @dataclass
 class PaddingOptions:
-    """How many frames of silence training appends beyond a batch's longest utterance."""
+    """How many frames (10 ms) of silence training appends after a batch's longest utterance."""
 
     policy: str = "uniform"
     max_frames: int = 400
-    full_window_share: float = 0.0  # of the utterances; they come at Whisper's whole 30 s window
-    silence_positions: int = 0  # encoder positions that stand for longer silence; 0 computes all of it
+    full_window_share: float = 0.0  # share of utterances that are padded to Whisper's 30 s
+    silence_positions: int = 0  # encoder positions that represent longer silence; 0: compute all of it
 
 
 @dataclass
 class BatchOptions:
     """Batches hold as many utterances as fit into ``max_frames`` feature frames (10 ms each).
 
-    Padding to the longest utterance is counted, the silence that ``padding`` draws comes on top.
+    Padding to the longest utterance is counted. The silence that ``padding`` draws is not.
     """
 
     max_frames: int = 6000
@@ -112,14 +112,14 @@ class BatchOptions:
 
 @dataclass
 class DataCollatorOptions:
-    """The parent's key. Whisper's encoder takes no mask, so only false is possible."""
+    """The parent project's key. Whisper's encoder takes no attention mask, so the value must be false."""
 
     forward_attention_mask: bool = False
 
 
 @dataclass
 class ModelConfig:
-    """What is trained and how; ``model_train_argv`` takes every Seq2SeqTrainingArguments field."""
+    """Training options; ``model_train_argv`` takes every field of Seq2SeqTrainingArguments."""
 
     model_path: str = ""
     is_large_model: bool = True  # true: LoRA; false: all weights
@@ -127,13 +127,13 @@ class ModelConfig:
     lora: LoraOptions = field(default_factory=LoraOptions)
     padding: PaddingOptions = field(default_factory=PaddingOptions)
     batch: BatchOptions = field(default_factory=BatchOptions)
-    cache_encoder: bool = False  # keep a frozen encoder's outputs between epochs; batches stay the same then
+    cache_encoder: bool = False  # keep a frozen encoder's outputs between epochs; fixes the batches
     model_train_argv: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Config:
-    """The whole file."""
+    """All sections of the file."""
 
     data: DataConfig = field(default_factory=DataConfig)
     predict: PredictConfig = field(default_factory=PredictConfig)
@@ -142,7 +142,7 @@ class Config:
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
-    """Read ``path`` and apply ``overrides``, each ``section.key=value`` with a YAML value.
+    """Read the configuration ``path`` and apply ``overrides``, each ``section.key=value`` with a YAML value.
 
     Raises:
         UserError: the file is missing or no YAML mapping, or a key or value does not fit.
@@ -157,7 +157,7 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
 
 
 def written_values(path: str | Path, keys: Iterable[str]) -> dict[str, Any]:
-    """Those of ``keys`` (``predict.beam_size``) that a configuration file itself gives a value, and the values.
+    """Return the values that a configuration file itself sets, for those of ``keys`` (``predict.beam_size``) it has.
 
     Raises:
         UserError: the file is missing or no YAML mapping.
@@ -189,7 +189,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 
 
 def save_config(config: Config, path: str | Path) -> None:
-    """Write ``config`` as YAML that :func:`load_config` reads back."""
+    """Write ``config`` to ``path`` as YAML, for :func:`load_config`."""
     from utils.filesystem import atomic_open
 
     with atomic_open(path) as stream:
@@ -197,10 +197,10 @@ def save_config(config: Config, path: str | Path) -> None:
 
 
 def require_file(value: str, key: str) -> Path:
-    """The path that config key ``key`` names, which must exist.
+    """Return ``value``, the path that the configuration has under ``key``, if it exists.
 
     Raises:
-        UserError: the value is empty, or there is nothing under that path.
+        UserError: ``value`` is empty, or no file or directory has this path.
     """
     if not value:
         raise UserError(f"{key} is empty; give it in the configuration file or as --set {key}=PATH")
@@ -210,7 +210,7 @@ def require_file(value: str, key: str) -> Path:
 
 
 def _shown(value: Any) -> str:
-    """A value as an error shows it: on one line, and short however large it is (a few aliases make gigabytes)."""
+    """A value for an error message: one short line, however large the value (YAML aliases can expand to gigabytes)."""
     shortener = reprlib.Repr()
     shortener.maxstring = shortener.maxother = 80
     shortener.maxlevel, shortener.maxlist, shortener.maxdict = 3, 4, 4

@@ -1,10 +1,9 @@
-"""The one exception that means "the user can fix this"."""
+"""The exception for errors that the user can correct."""
 
 
 class UserError(Exception):
-    """A mistake in what the user gave us: options, lists, audio, configuration, environment.
+    """An error in the user's input: options, lists, audio, configuration, environment.
 
-    The message is the whole report: one line (or a short list) that says what is wrong, where
-    (file and line, key), and what to do. Scripts print it without a traceback and exit with 1;
-    see :func:`utils.cli.run_main`.
+    The message is one line (or a short list) that says what is wrong, where (file and line, key), and what to do.
+    Scripts print it without a traceback and exit with 1; see :func:`utils.cli.run_main`.
     """

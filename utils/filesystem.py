@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, read as JSON, their checksums."""
+"""Atomic writes of files and directories, JSON files, checksums, free disk space."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _ALGORITHMS = {32: "md5", 64: "sha256"}  # by the number of hex digits
 
 
 def free_bytes(path: Path) -> int:
-    """Bytes free for us on the disk of ``path``, which need not exist yet."""
+    """Return the free bytes on the disk of ``path``, which need not exist yet."""
     path = path.absolute()
     return shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists())).free
 
 
 def require_free_bytes(path: Path, n_bytes: int, what: str) -> None:
-    """Refuse to begin ``what`` when it will not fit.
+    """Check that the disk of ``path`` has room for ``what``, the subject of the error message.
 
     Raises:
         UserError: fewer than ``n_bytes`` are free on the disk of ``path``.
@@ -37,8 +37,8 @@ def require_free_bytes(path: Path, n_bytes: int, what: str) -> None:
 
 
 _LEFTOVER = re.compile(r"\..+\.(partial|old)")
-_MANY_FILES = 1000  # so many are brought to the disk with everything else on it, instead of one by one
-# What the user can remedy when something cannot be written.
+_MANY_FILES = 1000  # for more files than this, one sync of all disks is faster than a sync of each file
+# Write errors that the user can remedy, with the remedy.
 _UNWRITABLE = {errno.ENOSPC: "Make room", errno.EDQUOT: "Make room, or ask for a higher quota",
                errno.EFBIG: "The largest file allowed here is too small: see ulimit -f",
                errno.EROFS: "Make it writable, or work in another directory",
@@ -48,9 +48,9 @@ _UNWRITABLE = {errno.ENOSPC: "Make room", errno.EDQUOT: "Make room, or ask for a
 
 
 def disk_fault(error: BaseException | None) -> str | None:
-    """One line for a disk that does not take what is written; None if this is another error.
+    """Return a one-line message if ``error`` says that a disk cannot be written to, else None.
 
-    Libraries wrap what the system said, so causes are searched, and words.
+    Libraries wrap the system's error, so the causes and the texts of messages are searched, too.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno in _UNWRITABLE:
@@ -70,7 +70,7 @@ def _partial(path: Path) -> Path:
 
 
 def remove_leftovers(directories: Iterable[Path]) -> None:
-    """Remove what the functions below had not finished when they were killed; nobody else may be writing there."""
+    """Remove temporary files of the functions below that were killed. No other process may write there meanwhile."""
     for directory in directories:
         for path in directory.iterdir():
             if _LEFTOVER.fullmatch(path.name):
@@ -81,7 +81,7 @@ def remove_leftovers(directories: Iterable[Path]) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Bring all files under ``directory`` to the disk, so that a power cut cannot empty them after a rename."""
+    """Flush all files under ``directory`` to the disk, so that a power cut after a rename cannot leave them empty."""
     paths = [path for path in directory.rglob("*") if path.is_file() and not path.is_symlink()]
     if len(paths) > _MANY_FILES:
         os.sync()
@@ -95,7 +95,7 @@ def _sync(path: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # some network disks cannot do it
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # some network disks do not support fsync
             raise
     finally:
         os.close(descriptor)
@@ -103,10 +103,10 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a temporary file beside ``path`` and rename it to ``path`` when the block ends well.
+    """Open a temporary file beside ``path`` and rename it to ``path`` when the block ends without an error.
 
-    Text is UTF-8 with ``\\n`` line ends. The data reach the disk before the rename, so a reader finds
-    either the old file, no file, or the whole new one. Parent directories are made.
+    Text is UTF-8 with ``\\n`` line ends. The data are flushed to the disk before the rename, so a reader finds
+    the old file, no file, or the complete new one. Parent directories are created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,9 +125,9 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 @contextmanager
 def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """Yield an empty directory beside ``path`` that takes its place when the block ends well.
+    """Yield an empty directory beside ``path`` and rename it to ``path`` when the block ends without an error.
 
-    An existing ``path`` is replaced. On an exception nothing changes under ``path``.
+    An existing ``path`` is replaced. On an exception ``path`` stays unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,9 +149,9 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_files(directory: str | Path) -> Iterator[Path]:
-    """Yield an empty directory inside ``directory`` whose files go there, each whole, when the block ends well.
+    """Yield an empty directory and move its files into ``directory`` when the block ends without an error.
 
-    For files of a library that saves several at once, beside others that stay. On an exception nothing changes.
+    For libraries that save several files at once. Other files in ``directory`` stay. On an exception nothing changes.
     """
     directory = Path(directory)
     partial = _partial(directory / "files")
@@ -168,10 +168,10 @@ def atomic_files(directory: str | Path) -> Iterator[Path]:
 
 
 def read_json(path: Path, remedy: str) -> Any:
-    """The contents of a JSON file.
+    """Return the contents of a JSON file.
 
     Raises:
-        UserError: it cannot be read or is no JSON; the message ends with ``remedy``.
+        UserError: the file cannot be read or is not JSON; the message ends with ``remedy``.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -182,21 +182,21 @@ def read_json(path: Path, remedy: str) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Indented JSON with a final line end; the file appears whole or not at all."""
+    """Write ``value`` to ``path`` as indented JSON, atomically."""
     with atomic_open(path) as stream:
         stream.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     return checksum_of(path, "0" * 64)
 
 
 def checksum_of(path: Path, like: str) -> str:
-    """The checksum of a file, in hex, of the kind that ``like`` is: SHA-256 or MD5, told apart by their length.
+    """Return the checksum of a file in hex, of the same kind as ``like``: SHA-256 (64 digits) or MD5 (32 digits).
 
     Raises:
-        ValueError: ``like`` is neither.
+        ValueError: ``like`` has another length.
     """
     if len(like) not in _ALGORITHMS:
         raise ValueError(f"neither SHA-256 nor MD5: {like!r}")

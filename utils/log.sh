@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Source me: log lines with time and place, and a one-line way out.
+# Source this file: log lines with time and place, and an error message with exit.
 
 # log MESSAGE...: one line on stderr with time, script and line.
 log() {

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Source me in a script after its defaults are set: every variable that exists then is an option.
+# Source this file in a script after its defaults are set: every variable that exists then is an option.
 #
 #   stage=0      # first stage to run
 #   skip_bad=false
@@ -21,13 +21,13 @@
 # shellcheck source=utils/log.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/log.sh"
 
-# _po_known NAME: whether there is such an option.
+# _po_known NAME: whether the script has this option.
 _po_known() {
   local _po_name=${1//-/_}
   [[ $_po_name =~ ^[a-zA-Z][a-zA-Z0-9_]*$ && -v $_po_name ]]
 }
 
-# _po_is_option WORD: whether it names an option of the script, or --config.
+# _po_is_option WORD: whether WORD is an option of the script, or --config.
 _po_is_option() { [[ $1 == --config ]] || { [[ $1 == --* ]] && _po_known "${1#--}"; }; }
 
 # _po_is_flag NAME: whether the option is a flag, true or false.
@@ -70,7 +70,7 @@ _po_read_config() {
   done <"$1"
 }
 
-# _po_help SCRIPT: print its help_message, or the comment at its top and its options with their values.
+# _po_help SCRIPT: print $help_message, or else the comment at the top of SCRIPT and its options with their values.
 _po_help() {
   if [[ -n ${help_message:-} ]]; then
     printf '%s\n' "$help_message"
@@ -87,7 +87,7 @@ _po_help() {
       _po_head=false
     fi
     if [[ $_po_line =~ ^([a-zA-Z][a-zA-Z0-9_]*)=[^#]*[[:space:]]#[[:space:]]*(.*)$ && -v ${BASH_REMATCH[1]} ]]; then
-      $_po_names || printf '\nOptions (and what they are now):\n'
+      $_po_names || printf '\nOptions (and their present values):\n'
       [[ -z $_po_heading ]] || printf '\n%s\n' "$_po_heading"
       _po_names=true _po_heading=
       set -- "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
@@ -105,13 +105,13 @@ _po_help() {
   fi
 }
 
-# _po_parse SCRIPT ARGUMENT...: set the options, and _po_rest to the other arguments.
+# _po_parse SCRIPT ARGUMENT...: set the options; _po_rest gets the other arguments.
 _po_parse() {
   local _po_script=$1 _po_option _po_index _po_configs=() _po_names=() _po_values=()
   shift
   while (($#)); do
     case $1 in
-      --help | -h)  # shows the values of options before it, which a script that calls this one has set
+      --help | -h)  # the values shown include the options before --help, which a calling script may have set
         for _po_index in "${!_po_names[@]}"; do
           _po_set "" "${_po_names[_po_index]}" "${_po_values[_po_index]}"
         done

@@ -1,4 +1,4 @@
-"""Where figures come from: date, commit, command, versions and machine."""
+"""Provenance of results: date, commit, command, versions and machine."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from utils.filesystem import atomic_open
 from utils.masking import mask_secrets
 
 ENVIRONMENT = "environment.json"
-# Environment variables that change results or speed; never all of them, for some hold passwords.
+# Environment variables that change results or speed. Only these are recorded: others may hold passwords.
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "LC_ALL",
               "PYTHONHASHSEED", "SLURM_JOB_ID", "SLURM_JOB_NODELIST", "JOB_ID", "HF_HUB_OFFLINE", "cmd_backend")
 PACKAGES = ("torch", "transformers", "peft", "ctranslate2", "jiwer", "sacrebleu")
 
 
 def git_commit(repository: Path) -> str:
-    """Short hash of the commit checked out, with ``-dirty`` if tracked files have changed since."""
+    """Return the short hash of the checked-out commit, with ``-dirty`` if tracked files have changed since."""
     command = ["git", "-C", str(repository), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
     try:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
@@ -36,7 +36,7 @@ def git_commit(repository: Path) -> str:
 
 
 def versions() -> str:
-    """Python and PACKAGES with their versions."""
+    """Return the versions of Python and PACKAGES, on one line."""
     found = [f"python {platform.python_version()}"]
     for package in PACKAGES:
         try:
@@ -47,7 +47,7 @@ def versions() -> str:
 
 
 def machine() -> str:
-    """CPU model, cores that this process may use, and the GPUs that torch sees."""
+    """Return one line: the CPU model, the number of cores that this process may use, the GPUs that torch sees."""
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -65,14 +65,14 @@ def _cpu_model() -> str:
 
 
 def _code_span(text: str) -> str:
-    """``text`` as Markdown shows it letter by letter, on one line."""
+    """``text`` on one line as a Markdown code span."""
     text = " ".join(text.splitlines())
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}{text}{fence}" if fence == "`" else f"{fence} {text} {fence}"
 
 
 def provenance(command: str) -> dict[str, str]:
-    """What a report is headed by, in this order; secrets in the command are masked."""
+    """Return the rows at the head of a report, in their order; secrets in ``command`` are masked."""
     return {
         "date": time.strftime("%Y-%m-%d %H:%M %Z"),
         "commit": git_commit(ROOT),
@@ -83,7 +83,7 @@ def provenance(command: str) -> dict[str, str]:
 
 
 def environment() -> dict[str, Any]:
-    """All that a process runs in: its command, every package, the system and the hardware."""
+    """Return this process's environment: command, commit, all packages, operating system and hardware."""
     import torch
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
@@ -105,7 +105,7 @@ def environment() -> dict[str, Any]:
 
 
 def record_environment(path: Path) -> None:
-    """Add this process's environment to the JSON list in ``path``: a training may go on on another machine."""
+    """Append this process's environment to the JSON list in ``path``; a resumed training may run on another machine."""
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,16 +1,16 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154,SC2329  # variables are run.sh's, and `step` calls the inner functions
-# Source me in run.sh: the steps of its stages, one function each.
+# Source this file in run.sh: the steps of its stages, one function each.
 #
 # A step's function has two parts. An inner function is the command (a command of one script needs none). The call of
-# `step` declares what the step is made from and what it makes, and runs the command unless the step is up to date (see
-# utils/steps/steps.sh). What decides the result must be an argument of the command, because the marker keeps the arguments.
-# Other variables of run.sh that a command uses say how it is run (where, in how many jobs): they may change.
+# `step` declares the inputs and outputs of the step, and runs the command unless the step is up to date (see
+# utils/steps/steps.sh). Options that change the result must be arguments of the command: the marker keeps these.
+# Other variables of run.sh that a command uses may change: they only say how it runs (where, in how many jobs).
 
-# in_stage N: whether stage N is to run.
+# in_stage N: whether --stage and --stop-stage include stage N.
 in_stage() { ((stage <= $1 && $1 <= stop_stage)); }
 
-# begin_run: lock what this run writes, or print the head of the table of --status; choose the settings.
+# begin_run: lock the directories that this run writes, or with --status print the table's head; choose the settings.
 begin_run() {
   if $status; then
     log() { :; }
@@ -22,7 +22,7 @@ begin_run() {
   ((stop_stage < 3)) || choose_settings
 }
 
-# share_data: from here on, runs with other tags may read data/ too; lists and features are complete.
+# share_data: lists and features are complete; from here on, runs with other tags may read data/, too.
 share_data() {
   $status || ((stop_stage < 3)) || lock_steps data read
 }
@@ -49,7 +49,7 @@ choose_settings() {
   done
 }
 
-# end_run: say what the last stage made.
+# end_run: log what the last stage made.
 end_run() {
   local made last=$((stop_stage < 5 ? stop_stage : 5))
   case $last in
@@ -59,13 +59,13 @@ end_run() {
     3) made="$exp/ has the tuned model" ;;
     *) made="$exp/RESULTS.md has the scores, report.html shows them" ;;
   esac
-  ((stage <= last)) || made="nothing was to do from --stage $stage to --stop-stage $stop_stage"
+  ((stage <= last)) || made="nothing to do from --stage $stage to --stop-stage $stop_stage"
   log "Done: $made"
 }
 
 # Stage 0: download
 
-# download_model MODEL DIRECTORY
+# download_model MODEL DIRECTORY: make DIRECTORY a complete Hugging Face checkpoint of MODEL.
 download_model() {
   local source=()
   [[ ! -d $1 ]] || source=(--from "$1")
@@ -73,14 +73,14 @@ download_model() {
     "$py/download_model.py" --model "$1" "$2"
 }
 
-# download_corpus: run the corpus' own script.
+# download_corpus: run the corpus' download script.
 download_corpus() {
   step data "download_$corpus_name" --code "$corpus/download_$corpus_name.py" --to "$download_dir/$corpus_name" -- \
     run_corpus download "$languages" "$download_args" "$download_dir/$corpus_name"
 }
 
-# run_corpus SCRIPT LANGUAGES OPTIONS ARGUMENT...: a script of the corpus. OPTIONS are words, quoted as in a shell; none
-# of them is executed.
+# run_corpus SCRIPT LANGUAGES OPTIONS ARGUMENT...: run a script of the corpus. OPTIONS are words, quoted as in a shell;
+# they are never executed.
 run_corpus() {
   local words
   mapfile -d '' -t words < <(xargs -r printf '%s\0' <<<"$3")
@@ -106,7 +106,7 @@ prepare_corpus() {
     run_corpus prepare "$languages" "$prepare_args" "$download_dir/$corpus_name" data
 }
 
-# download_teacher: set $teacher_dir. A CTranslate2 directory is used where it is.
+# download_teacher: download the teacher and set $teacher_dir. A CTranslate2 directory is used in place.
 download_teacher() {
   teacher_dir=$teacher
   [[ -f $teacher/model.bin ]] || {
@@ -115,7 +115,7 @@ download_teacher() {
   }
 }
 
-# label_translations SET: the teacher translates utterances without a translation.
+# label_translations SET: have the teacher translate the utterances that have no translation.
 label_translations() {
   label() {  # SET OPTION...
     $decode_cmd JOB=1:"$inference_nj" "exp/log/teacher_$1.JOB.log" \
@@ -142,7 +142,7 @@ merge_tasks() {
     merge_lists "$1" --tokenizer "$model_dir" --skip-bad "$skip_bad" --allow-pipes "$allow_pipes" "${@:2}"
 }
 
-# train_bpe: a small vocabulary for the token error rate.
+# train_bpe: train a small vocabulary for the token error rate.
 train_bpe() {
   step data train_bpe --code "$py/train_bpe.py" --from "data/$train_set/text" --to "data/$train_set/token_bpe" -- \
     "$py/train_bpe.py" "data/$train_set/text" "data/$train_set/token_bpe"
@@ -150,7 +150,7 @@ train_bpe() {
 
 # Stage 2: features
 
-# dump_features SET: jobs that ended well before an interruption are not run again.
+# dump_features SET: compute log-mel features. Jobs that were complete before an interruption are not run again.
 dump_features() {
   dump_feats() {  # SET OPTION...
     $train_cmd JOB=1:"$nj" "exp/log/dump_$1.JOB.log" \
@@ -187,7 +187,7 @@ train_model() {
 
 # Stages 4 and 5: decoding and scoring, in $exp/decode_SET_SYSTEM
 
-# decode_set SYSTEM SET: hypotheses of the base model (base), the tuned model (lora) or an export (ct2-TYPE).
+# decode_set SYSTEM SET: decode SET with the base model (base), the tuned model (lora) or an export (ct2-TYPE).
 decode_set() {
   decode() {  # SYSTEM SET OPTION...
     local dir=$exp/decode_$2_$1
@@ -213,7 +213,7 @@ decode_set() {
     --set "$section.feats_scp=dump/$2/feats.scp" --set "$section.text=data/$2/text" "${options[@]}"
 }
 
-# score_set SYSTEM SET
+# score_set SYSTEM SET: score the hypotheses of decode_set.
 score_set() {
   score() {  # SYSTEM SET OPTION...
     $train_cmd "$exp/log/score_$2_$1.log" \
@@ -226,7 +226,7 @@ score_set() {
     score "$1" "$2" --normalizer "$normalizer" --digits "$digits" --bpe-model "$bpe"
 }
 
-# write_report: RESULTS.md, results.json and report.html of $exp. It runs again whenever there are new scores.
+# write_report: write RESULTS.md, results.json and report.html in $exp; again whenever there are new scores.
 write_report() {
   make_reports() {  # OPTION...
     "$py/make_report.py" --command "$command_line" --data data "$@" "$exp"
@@ -256,7 +256,7 @@ export_model() {
     export_ct2 "$1" --set "predict.model_path=$exp" --set "dev_env.ori_model_path=$model_dir"
 }
 
-# compare_exports SET: parity.json of each export says how it differs from the tuned model, and why.
+# compare_exports SET: write parity.json of each export: how it differs from the tuned model, and why.
 compare_exports() {
   compare() {  # SET DECODE_DIR...
     $decode_cmd "$exp/log/check_export_$1.log" \
@@ -269,7 +269,7 @@ compare_exports() {
     compare "$1" "$tuned_dir" "${exports[@]}"
 }
 
-# measure_word_times: word times of the exports beside the base model's.
+# measure_word_times: compare the exports' word times with the base model's.
 measure_word_times() {
   check_word_times() {  # OPTION... EXPORT...
     $decode_cmd "$exp/log/check_word_times.log" \
@@ -282,7 +282,7 @@ measure_word_times() {
     check_word_times --test "data/${test_sets[0]}" --dev "data/$dev_set" "${exports[@]}"
 }
 
-# write_model_cards: README.md of adapter, merged model and exports.
+# write_model_cards: write README.md of adapter, merged model and exports.
 write_model_cards() {
   local exports=("${types[@]/#/$exp/ct2_}")
   step "$exp" model_cards --code "$py/write_model_cards.py" \
@@ -303,7 +303,7 @@ check_exports() {
   "$py/check_export.py" --recorded true --tolerance "$tolerance" "${directories[@]}"
 }
 
-# push_models: send adapter and exports to the hub, with --push-to-hub.
+# push_models: with --push-to-hub, upload adapter and exports to the hub.
 push_models() {
   $status || [[ -z $push_to_hub ]] || "$py/push_to_hub.py" --dry-run "$dry_run" "$push_to_hub" "$exp"
 }

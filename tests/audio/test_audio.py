@@ -178,8 +178,8 @@ def patched(path: Path, place: int, content: bytes) -> str:
 
 
 @pytest.mark.parametrize(("place", "value", "size", "complaint"), [
-    (34, 0, 2, "in a code that FFmpeg does not know"),  # bits a sample: PyAV crashed the process
-    (20, 99, 2, "in a code that FFmpeg does not know"),  # the codec's number
+    (34, 0, 2, "in a codec that FFmpeg does not support"),  # bits a sample: PyAV crashed the process
+    (20, 99, 2, "in a codec that FFmpeg does not support"),  # the codec's number
     (22, 65_535, 2, "no audio that"),  # channels
     (24, 1, 4, "sampling rate of 1 Hz"),  # 8000 samples would have become 128 million
     (24, 2**32 - 1, 4, "no audio that"),

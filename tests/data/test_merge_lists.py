@@ -118,9 +118,9 @@ def test_problems_of_all_lists_are_reported_together(data: Path, make_wav: MakeW
         "transcribe/wav.scp:2: key b|fr|transcribe is not in ",
         f"transcribe/wav.scp:3: {long}: 30.50 s are more than --max-seconds 30.",
         f"transcribe/wav.scp:4: {cut}: is cut off",
-        "translate/text:1: key a|fr|transcribe stands among those of the task translate.",
+        "translate/text:1: key a|fr|transcribe is in a list of the task translate.",
         "translate/text:2: nothing after key b|fr|translate.",
-        "translate/wav.scp:1: key a|fr|transcribe stands among",
+        "translate/wav.scp:1: key a|fr|transcribe is in a list of",
     ):
         assert sum(line.startswith(f"{data}/{wanted}") for line in report.splitlines()) == 1, wanted
     assert report.startswith(f"{data}: 7 lines cannot be used:")  # b|fr|translate is reported once, in text

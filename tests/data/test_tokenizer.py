@@ -94,7 +94,7 @@ def composed(tokenizer: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("change", "complaint"), [
     (swap_two_tokens, "not made of two earlier ones"), (swap_two_bytes, "not the bytes in Whisper's order"),
-    (space_first, "cuts text into words otherwise"), (composed, "cuts text into words otherwise"),
+    (space_first, "does not split text as Whisper"), (composed, "does not split text as Whisper"),
 ])
 def test_what_cannot_be_repaired_is_refused(model: Path, change: Callable[[dict[str, Any]], None],
                                             complaint: str) -> None:

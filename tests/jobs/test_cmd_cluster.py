@@ -101,10 +101,10 @@ def test_job_script_gives_the_arguments_as_they_were(folder, engine):
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    (["--time", "1:0:0"], "--time: conf/{conf} does not say what it means here; add a line 'option time=* ...'"),
+    (["--time", "1:0:0"], "--time: conf/{conf} does not define this option; add a line 'option time=* ...'"),
     (["--config", "absent.conf"], "--config absent.conf: no such file"),
     (["--num-thread", "2"], "did you mean --num-threads?"),
-    (["--max-jobs-run", "0"], "--max-jobs-run wants a whole number of at least 1"),
+    (["--max-jobs-run", "0"], "--max-jobs-run must be a whole number of at least 1"),
     (["--mem"], "--mem needs a value"),
     ([], "cannot submit: "),
 ])
@@ -149,7 +149,7 @@ def test_what_a_killed_driver_had_submitted_is_cancelled_before_the_same_is_subm
     ("command x\nmem=8G\n", ":2: cannot be read: 'mem=8G'"),
     ("command x 'y\n", ":1: no closing quotation"),
     ("command x\noption mem=8G -m 8\n", "--mem 4G: {conf} allows only 8G"),
-    ("command x\noption mem=* -m $0\ndefault gpu=0\n", "--gpu: {conf} does not say"),
+    ("command x\noption mem=* -m $0\ndefault gpu=0\n", "--gpu: {conf} does not define this option"),
 ])
 def test_a_wrong_conf_file_is_named_with_its_line(folder, engine, text, words):
     write_conf(folder, engine, text)

@@ -198,12 +198,12 @@ def _alive(pid: int) -> bool:
     (["JOB=3:1", "x.JOB.log", "true"], "JOB=3:1: "),
     (["JOB=0:1", "x.JOB.log", "true"], "JOB=0:1: "),
     (["JOB=1:n", "x.JOB.log", "true"], "JOB=1:n: a job range looks like JOB=1:8"),
-    (["x.log"], "a log file and a command are wanted"),
-    (["--gpu", "one", "x.log", "true"], "--gpu wants a whole number"),
-    (["--max-jobs-run", "0", "x.log", "true"], "--max-jobs-run wants a whole number of at least 1"),
+    (["x.log"], "a log file and a command are needed"),
+    (["--gpu", "one", "x.log", "true"], "--gpu must be a whole number"),
+    (["--max-jobs-run", "0", "x.log", "true"], "--max-jobs-run must be a whole number of at least 1"),
     (["--max-job-run", "2", "x.log", "true"], "did you mean --max-jobs-run?"),
     (["--gpu"], "--gpu needs a value"),
-    (["-l", "x.log", "true"], "a log file and a command are wanted"),
+    (["-l", "x.log", "true"], "a log file and a command are needed"),
 ])
 def test_a_wrong_call_is_one_clear_line(folder, arguments, words):
     done = drive(folder, *arguments)

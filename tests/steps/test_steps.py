@@ -266,7 +266,7 @@ def test_a_killed_run_leaves_no_lock_but_what_it_started_does(run: Run, folder: 
     second.process.wait()
     told = run()
     assert told.returncode == 1
-    assert "is in use: what an earlier run has started is still at work (process " in told.stderr
+    assert "is in use: processes of an earlier run are still running (process " in told.stderr
     os.killpg(second.process.pid, signal.SIGKILL)
     while is_writing(folder / "work/a/.steps/lock") and time.monotonic() < deadline + 30:
         time.sleep(0.1)
@@ -278,7 +278,7 @@ def test_a_place_that_cannot_be_written_is_named(run: Run, folder: Path) -> None
     (folder / "work/a/.steps").write_text("")
     refused = run()
     assert refused.returncode == 1 and refused.stderr.count("\n") == 1
-    assert "work/a/ cannot be written in: " in refused.stderr
+    assert "work/a/ is not writable: " in refused.stderr
 
 
 def test_a_tag_is_never_run(run: Run, folder: Path) -> None:

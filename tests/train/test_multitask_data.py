@@ -77,6 +77,13 @@ def test_lists_that_are_missing_or_do_not_fit_are_named(log_mel: LogMel, tmp_pat
         open_set(Lists(wav_scp=str(tmp_path / "wav.scp")), "data.train", log_mel)
 
 
+def test_a_command_in_an_audio_list_leads_to_an_option_that_exists(log_mel: LogMel, tmp_path: Path) -> None:
+    """train.py and predict.py have no --allow-pipes."""
+    write_list(tmp_path / "wav.scp", {"a|zh|transcribe": "cat a.wav |"}, verbatim=True)
+    with pytest.raises(UserError, match=r"wav.scp: cat a.wav \|: is a command, .*dump_feats.py --allow-pipes true"):
+        open_set(Lists(wav_scp=str(tmp_path / "wav.scp")), "data.train", log_mel)
+
+
 def test_an_example_is_an_utterance_with_all_its_targets(tokenizer: WhisperTokenizerFast) -> None:
     texts = {"a|zh|transcribe": "你好", "a|chinese|translate": "hello", "c|fr|translate": "unused"}
     dataset = make_dataset(tokenizer, texts, [Utterance("30", 30, ["a|zh|transcribe", "a|chinese|translate"])])

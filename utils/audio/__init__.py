@@ -1,1 +1,1 @@
-"""Audio files as samples, and where somebody speaks."""
+"""Audio files as samples, and voice activity detection."""

@@ -1,9 +1,9 @@
 """Whisper's numbers for audio, features and times; every other module takes them from here."""
 
-SAMPLE_RATE = 16_000  # Hz, what Whisper hears
-WINDOW_SECONDS = 30.0  # what Whisper hears at once
+SAMPLE_RATE = 16_000  # Hz, of Whisper's input
+WINDOW_SECONDS = 30.0  # length of Whisper's window
 FRAMES_PER_SECOND = 100  # log-mel frames of 10 ms
-FULL_WINDOW = 3000  # frames: the 30 s that Whisper was trained on
-POSITIONS_PER_SECOND = 50  # of the encoder's output
-TIMESTAMP_SECONDS = 0.02  # the step of timestamp tokens
+FULL_WINDOW = 3000  # frames in the 30-s window that Whisper was trained on
+POSITIONS_PER_SECOND = 50  # positions of the encoder's output, 20 ms each
+TIMESTAMP_SECONDS = 0.02  # step between timestamp tokens
 NUM_TIMESTAMPS = 1501  # tokens <|0.00|> to <|30.00|>

@@ -1,12 +1,12 @@
-"""Audio files of any usual kind as Whisper wants them: float32, mono, 16 kHz.
+"""Reads audio files of any usual format as Whisper needs them: float32, mono, 16 kHz.
 
-libsndfile reads what it knows (wav, flac, mp3, ogg, opus, NIST, ...), FFmpeg (PyAV) the rest (m4a, webm).
-The content decides what a file is, not its name: a wav named ``x.mp3`` is read as the wav it is. Only raw
-G.722, which has no header, goes by its name (``.g722``).
+libsndfile reads the formats that it supports (wav, flac, mp3, ogg, opus, NIST, ...), FFmpeg (PyAV) the others
+(m4a, webm). The format is detected from the content, not from the name: a wav named ``x.mp3`` is read as wav. Only
+raw G.722, which has no header, is recognized by its name (``.g722``).
 
-A file is refused as cut off when its header promises over 50 ms more than it holds; a shorter gap (two frames
-of mp3) is what sloppy writers leave behind and loses no speech. Lengths that mean "unknown" in streamed files
-(wav: 0, 0x7ffff000, 0xffffffff; flac: 0) are no promise.
+A file is refused as cut off if its header announces over 50 ms more than the file holds. Some encoders write headers
+with a smaller error (two frames of mp3), which loses no speech. Lengths that mean "unknown" in streamed files (wav: 0,
+0x7ffff000, 0xffffffff; flac: 0) are ignored.
 """
 
 from __future__ import annotations
@@ -32,47 +32,47 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 _G722_BYTES_PER_SECOND = 8_000
-_VALUES_PER_SECOND = 96_000  # 48 kHz stereo; what fills memory faster may be shorter
+_VALUES_PER_SECOND = 96_000  # 48 kHz stereo; audio with more values per second must be shorter
 _TOLERATED_CUT = 0.05  # seconds
-_UNKNOWN_BYTES = 0x7FFF0000  # from here up, a wav's data size is a streaming writer's placeholder
+_UNKNOWN_BYTES = 0x7FFF0000  # a data size in a wav's header from here on means "unknown"
 _UNKNOWN_FRAMES = 2**48
-_LOUDEST = 2.0**31  # times full scale: a 32-bit integer taken for a fraction; Whisper's powers stay finite below
-_LOWEST_RATE = 1000  # Hz; below, a header is wrong, and 16 kHz would be thousands of times as much
-_BLOCK = 1 << 22  # samples of all channels that are read at once
-# FFmpeg probes the content: playlists (HLS, concat) would make it open what they name, here or on the network.
+_LOUDEST = 2.0**31  # times full scale: 32-bit integers read as floats; below, the power spectrum stays finite
+_LOWEST_RATE = 1000  # Hz; a lower rate is an error in the header, and resampling to 16 kHz would multiply the samples
+_BLOCK = 1 << 22  # samples of all channels in one block
+# Without this, FFmpeg would open local files and addresses that a playlist (HLS, concat) names.
 _FFMPEG_OPTIONS = {"protocol_whitelist": "none"}
 _CONTAINER_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"caff")
 
 
 def load_audio(source: str, allow_pipes: bool = False) -> np.ndarray:
-    """Samples of an audio file or a ``command |`` as float32, shape (samples,), mono, 16 kHz, full scale 1.0.
+    """Return the samples of an audio file or a ``command |``: float32, shape (samples,), mono, 16 kHz, full scale 1.0.
 
-    Channels are averaged.
+    The channels are averaged.
 
     Args:
-        source: a wav.scp value: a path, or a shell command and ``|`` that writes an audio file to stdout.
+        source: a value of wav.scp: a path, or ``command |``, where the command writes an audio file to stdout.
         allow_pipes: whether such a command may be run.
 
     Raises:
-        UserError: missing, unreadable, empty, cut off or damaged audio, samples that are no numbers or too large,
-            a command that is not allowed or fails.
+        UserError: the audio is missing, unreadable, empty, cut off or damaged, has samples that are NaN or too large,
+            or the command is not allowed or fails.
     """
     with _open(source, allow_pipes) as stream:
         return read_audio(stream, source)
 
 
 def read_audio(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> np.ndarray:
-    """Samples of an audio file that is open, or in memory; as :func:`load_audio`, whose errors it raises.
+    """Return the samples of an open audio file, with the format and the errors of :func:`load_audio`.
 
     Args:
-        stream: can be sought in.
-        source: what messages call it; raw G.722, which has no header, is known by its ending ``.g722``.
-        max_seconds: longer audio is refused before it fills memory, a small file that unfolds into hours, too.
+        stream: the file; must be seekable.
+        source: its name, for messages and to recognize raw G.722 (``.g722``).
+        max_seconds: longer audio is refused before it fills the memory.
     """
     import soxr
 
     samples, rate = _decode(stream, source, max_seconds)
-    with np.errstate(over="ignore", invalid="ignore"):  # judged below
+    with np.errstate(over="ignore", invalid="ignore"):  # checked below
         mono = samples.mean(axis=1, dtype=np.float32)
     if len(mono) and not np.abs(mono).max() < _LOUDEST:
         raise UserError(f"{source}: has samples that are NaN, infinite or far beyond full scale. Write the file again "
@@ -85,9 +85,9 @@ def read_audio(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> 
 
 
 def audio_seconds(source: str, allow_pipes: bool = False) -> float:
-    """Duration in seconds from the header, or by decoding where no header tells it.
+    """Return the duration in seconds from the header, or by decoding if the header has none.
 
-    Arguments and errors are those of :func:`load_audio`, but damage inside the audio shows only there.
+    Arguments and errors are those of :func:`load_audio`, but damage after the header is not detected.
     """
     with _open(source, allow_pipes) as stream:
         seconds = _header_seconds(stream, source)
@@ -100,12 +100,12 @@ def audio_seconds(source: str, allow_pipes: bool = False) -> float:
 
 
 def is_pipe(source: str) -> bool:
-    """Whether a wav.scp value is a command to run (``command |``) and not a path."""
+    """Whether a value of wav.scp is a command (``command |``) and not a path."""
     return source.endswith("|")
 
 
 def _open(source: str, allow_pipes: bool) -> BinaryIO:
-    """The bytes of a file, or of what a command writes, ready to be read and sought in."""
+    """A seekable stream of a file or of the output of a command."""
     if is_pipe(source):
         if not allow_pipes:
             raise UserError(f"{source}: is a command. Give --allow-pipes true if you trust the list and want "
@@ -115,23 +115,23 @@ def _open(source: str, allow_pipes: bool) -> BinaryIO:
     try:
         if not path.exists():
             raise UserError(f"{source}: does not exist, seen from {Path.cwd()}. Correct the path")
-        if not path.is_file():  # a pipe would never end, /dev/zero neither
+        if not path.is_file():  # reading a pipe or /dev/zero might never end
             raise UserError(f"{source}: cannot be read: it is a directory, a pipe or a device, not a file. "
                             "Correct the path")
         if not path.stat().st_size:
             raise UserError(f"{source}: is empty (0 bytes). Copy it again or delete its lines from the lists")
         return path.open("rb")
-    except (OSError, ValueError) as error:  # the latter: a NUL in the name
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"{source}: cannot be read: {reason}. Correct the path or its permissions") from None
 
 
 def _run(source: str) -> bytes:
-    """What the command of a ``command |`` entry writes to stdout; any part of it that fails is an error."""
+    """The output of the command of a ``command |`` entry; a UserError if any part of a pipe fails."""
     done = subprocess.run(["bash", "-o", "pipefail", "-c", source.rstrip()[:-1]], stdin=subprocess.DEVNULL,
                           capture_output=True, check=False)
     if done.returncode or not done.stdout:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing on stderr"]
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message on stderr"]
         what = f"exit status {done.returncode}" if done.returncode else "no output"
         raise UserError(f"{source}: {what}: {last[0]}. Try the command in a shell")
     return done.stdout
@@ -150,9 +150,9 @@ def _size(stream: BinaryIO) -> int:
 
 
 def _refuse_cut(source: str, missing: float) -> None:
-    """Raise if more than the tolerated part of the promised audio is missing, in seconds."""
+    """Raise a UserError if more than the tolerated part of the audio is missing, in seconds."""
     if missing > _TOLERATED_CUT:
-        raise UserError(f"{source}: is cut off: its header promises {missing:.2f} s more than it holds. "
+        raise UserError(f"{source}: is cut off: its header announces {missing:.2f} s more than it holds. "
                         "Copy the file again")
 
 
@@ -162,9 +162,9 @@ def _refuse_rate(source: str, rate: int) -> None:
 
 
 def _missing_from_wav(stream: BinaryIO) -> float:
-    """Seconds of audio that a wav's header promises beyond the end of the file; 0 for other files.
+    """Seconds of audio that a wav's header announces beyond the end of the file; 0 for other files.
 
-    libsndfile and FFmpeg silently believe the file's size instead.
+    libsndfile and FFmpeg do not report this: they use the size of the file.
     """
     size, bytes_per_second, missing = _size(stream), 1, 0
     riff = stream.read(12)
@@ -176,13 +176,13 @@ def _missing_from_wav(stream: BinaryIO) -> float:
             break
         if name == b"fmt ":
             bytes_per_second = int.from_bytes(stream.read(12)[8:], "little") or 1
-        stream.seek(start + length + length % 2)  # chunks begin at even places
+        stream.seek(start + length + length % 2)  # chunks begin at even offsets
     stream.seek(0)
     return missing / bytes_per_second
 
 
 def _open_sndfile(stream: BinaryIO) -> soundfile.SoundFile | None:
-    """The file opened by libsndfile, or None if that does not know its format or its length."""
+    """The file opened by libsndfile, or None if libsndfile does not support its format or finds no length."""
     import soundfile
 
     try:
@@ -197,7 +197,7 @@ def _open_sndfile(stream: BinaryIO) -> soundfile.SoundFile | None:
 
 @contextmanager
 def _ffmpeg(stream: BinaryIO, source: str) -> Iterator[tuple[InputContainer, AudioStream]]:
-    """The file opened by FFmpeg and its first audio track; FFmpeg's errors in the block become UserErrors."""
+    """Yield the file opened by FFmpeg and its first audio track; FFmpeg's errors in the block become UserErrors."""
     import av
 
     format_name = "g722" if _is_raw_g722(stream, source) else None
@@ -206,7 +206,7 @@ def _ffmpeg(stream: BinaryIO, source: str) -> Iterator[tuple[InputContainer, Aud
             if not container.streams.audio:
                 raise UserError(f"{source}: has no audio track. Correct the path")
             if container.streams.audio[0].codec_context is None:  # PyAV would crash
-                raise UserError(f"{source}: its audio is in a code that FFmpeg does not know. Convert it to flac")
+                raise UserError(f"{source}: its audio is in a codec that FFmpeg does not support. Convert it to flac")
             _refuse_rate(source, container.streams.audio[0].rate)
             yield container, container.streams.audio[0]
     except av.FFmpegError as error:
@@ -215,7 +215,7 @@ def _ffmpeg(stream: BinaryIO, source: str) -> Iterator[tuple[InputContainer, Aud
 
 
 def _header_seconds(stream: BinaryIO, source: str) -> float | None:
-    """Duration in seconds as the header tells it; None or 0 if it does not."""
+    """Duration in seconds from the header; None or 0 if the header has none."""
     if _is_raw_g722(stream, source):
         return _size(stream) / _G722_BYTES_PER_SECOND
     _refuse_cut(source, _missing_from_wav(stream))
@@ -253,7 +253,7 @@ def _decode_sndfile(sound: soundfile.SoundFile, source: str) -> np.ndarray:
     import soundfile
 
     blocks = [np.zeros((0, sound.channels), np.float32)]
-    try:  # in blocks: memory is taken for what is there, not for what the header promises
+    try:  # in blocks, so that memory is allocated for the samples in the file, not for those in its header
         while len(block := sound.read(max(1, _BLOCK // sound.channels), dtype="float32", always_2d=True)):
             blocks.append(block)
     except soundfile.LibsndfileError as error:
@@ -274,7 +274,7 @@ def _decode_ffmpeg(container: InputContainer, track: AudioStream, source: str, m
 
 
 def frame_samples(frame: AudioFrame) -> np.ndarray:
-    """Samples of a decoded frame, float32, shape (samples, channels). (FFmpeg's own conversion is ten times slower.)"""
+    """Return the samples of a decoded frame: float32, (samples, channels). FFmpeg's own conversion is 10x slower."""
     block = frame.to_ndarray()
     samples = block.T if frame.format.is_planar else block.reshape(-1, frame.layout.nb_channels)
     if samples.dtype.kind == "f":

@@ -1,4 +1,4 @@
-"""Where in a recording somebody speaks: silero's voice activity detector, as faster-whisper brings it."""
+"""Voice activity detection with silero's detector, which faster-whisper includes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 
 from utils.audio.constants import SAMPLE_RATE, WINDOW_SECONDS
 
-_MIN_SILENCE_MS = 160  # shorter ones are inside a sentence; BatchedInferencePipeline has the same
-_MARGIN_MS = 200  # kept at both ends of speech, so that no consonant is cut
+_MIN_SILENCE_MS = 160  # a shorter silence is inside a sentence; as in BatchedInferencePipeline
+_MARGIN_MS = 200  # silence kept at both ends of speech, so that no consonant is cut
 
 
 class SpeechSpan(NamedTuple):
-    """A stretch of a recording, in samples; ``end`` is the first sample after it."""
+    """A section of a recording, in samples; ``end`` is the first sample after it."""
 
     start: int
     end: int
 
 
 def find_speech(audio: np.ndarray) -> list[SpeechSpan]:
-    """Stretches of speech with a little silence at both ends, each at most 30 s; none if nobody speaks.
+    """Return the spans of speech, each at most 30 s with 200 ms of silence at both ends; empty if there is no speech.
 
     Args:
         audio: (samples,) float32 at 16 kHz.
@@ -35,11 +35,11 @@ def find_speech(audio: np.ndarray) -> list[SpeechSpan]:
 
 
 def merge_spans(spans: list[SpeechSpan], max_seconds: float, max_gap_seconds: float) -> list[SpeechSpan]:
-    """Neighbours joined, with the silence between them, as long as none gets longer than ``max_seconds``.
+    """Join neighbouring spans, with the silence between them, into spans of at most ``max_seconds``.
 
     Args:
         spans: in order of time.
-        max_gap_seconds: a longer silence is never inside a span.
+        max_gap_seconds: spans with a longer silence between them are not joined.
     """
     merged: list[SpeechSpan] = []
     for span in spans:
@@ -52,7 +52,11 @@ def merge_spans(spans: list[SpeechSpan], max_seconds: float, max_gap_seconds: fl
 
 
 def speech_bounds(samples: np.ndarray) -> tuple[int, int] | None:
-    """First and last sample of speech by faster-whisper's voice activity detection (silero); None without any."""
+    """Return the first sample of speech and the first one after all speech; None if there is no speech.
+
+    Args:
+        samples: (samples,) float32 at 16 kHz.
+    """
     from faster_whisper.vad import VadOptions, get_speech_timestamps
 
     found = get_speech_timestamps(samples, VadOptions(speech_pad_ms=0, min_silence_duration_ms=100))

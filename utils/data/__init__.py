@@ -1,1 +1,1 @@
-"""Stage 1: languages, keys, lists, texts in tokens, data directories."""
+"""Stage 1: languages, keys, lists, tokenizers, data directories."""

@@ -1,4 +1,4 @@
-"""What the prepare_*.py of all corpora share: utterances, and the lists of each task that stage 1 merges."""
+"""Code that the prepare_*.py of all corpora share: utterances, and the lists of each task, which stage 1 merges."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from utils.data.lists import TASKS
 from utils.errors import UserError
 from utils.filesystem import atomic_directory, atomic_open
 
-SOURCE = "source"  # the file in data/SET/TASK that says which corpus its lists were made of
+SOURCE = "source"  # file in data/SET/TASK with the name of the lists' corpus
 
 
 @dataclass(frozen=True)
 class CorpusUtterance:
-    """A recording, and the text of each task that it serves.
+    """A recording and its text for each task.
 
     Attributes:
-        set: name of a data directory, ``train``.
-        id: without white space and ``|``; the speaker comes first where he is known, as Kaldi sorts.
-        language: name or code that Whisper knows.
+        set: name of the data directory, such as ``train``.
+        id: without white space and ``|``. If the speaker is known, the id begins with the speaker, as Kaldi requires.
+        language: a name or code that Whisper knows.
+        targets: texts by task.
         speaker: one word, or empty.
     """
 
@@ -40,17 +41,18 @@ class CorpusUtterance:
     speaker: str = ""
 
     def key(self, task: str) -> str:
+        """Return ``id|language|task``."""
         return f"{self.id}|{self.language}|{task}"
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Something that is not in the lists, and why.
+    """An utterance or line that is not in the lists, and the reason.
 
     Attributes:
         what: its key or id, or its file and line.
-        where: file and line, where they are not in ``what``.
-        text: what it says.
+        where: file and line, if ``what`` does not have them.
+        text: its text.
     """
 
     what: str
@@ -60,16 +62,16 @@ class LeftOut:
 
 
 def add_prepare_options(parser: argparse.ArgumentParser, languages: str) -> None:
-    """The options of every prepare_*.py; ``languages`` is the help of ``--languages``."""
+    """Add the options of every prepare_*.py; ``languages`` is the help text of ``--languages``."""
     parser.add_argument("--languages", default="", help=languages)
-    parser.add_argument("download_dir", type=Path, help="what download_*.py filled; begins every path in wav.scp")
-    parser.add_argument("data_dir", type=Path, help="where SET/TASK/{wav.scp,text} go")
+    parser.add_argument("download_dir", type=Path, help="directory that download_*.py filled; begins paths in wav.scp")
+    parser.add_argument("data_dir", type=Path, help="directory for SET/TASK/{wav.scp,text}")
 
 
 def without_long(utterances: Iterable[CorpusUtterance], left_out: list[LeftOut], nj: int = 0) -> list[CorpusUtterance]:
-    """The utterances that fit into Whisper's window; the others are added to ``left_out``.
+    """Return the utterances that fit into Whisper's window; the others are added to ``left_out``.
 
-    Audio that cannot be read stays, for the checks of stage 1 to name it. ``nj`` threads (0: a core each) open files.
+    Audio that cannot be read is kept: the checks of stage 1 report it. ``nj`` threads (0: one per core) open files.
     """
     def fits(utterance: CorpusUtterance) -> bool:
         try:
@@ -87,19 +89,19 @@ def without_long(utterances: Iterable[CorpusUtterance], left_out: list[LeftOut],
 
 def write_lists(corpus: str, utterances: Sequence[CorpusUtterance], left_out: Sequence[LeftOut], data_dir: Path,
                 sets: Sequence[str], *, allow_empty: bool = False) -> None:
-    """Write DATA_DIR/SET/TASK/{wav.scp,text[,utt2spk],source} and DATA_DIR/CORPUS_left_out.tsv, say what there is.
+    """Write DATA_DIR/SET/TASK/{wav.scp,text[,utt2spk],source} and DATA_DIR/CORPUS_left_out.tsv, and log the counts.
 
-    Tasks that have no targets now lose the lists that an earlier run left. Speakers are written for a set
-    whose utterances all have one.
+    Lists that an earlier run left are removed for a task without targets. utt2spk is written for a set whose
+    utterances all have a speaker.
 
     Args:
-        corpus: its name.
-        sets: names of all the sets it can have, ``train``, ``dev``, ...
-        allow_empty: a set may have no utterances; it then has no lists.
+        corpus: the corpus' name.
+        sets: names of all sets of the corpus: ``train``, ``dev``, ...
+        allow_empty: allow sets without utterances; they get no lists.
 
     Raises:
-        UserError: a set is empty, an id occurs twice or cannot be in a key, a file's name cannot be in a list, or lists
-            that are not ours are in the way.
+        UserError: a set is empty, an id occurs twice or cannot be part of a key, a file name cannot be in a list, or
+            ``data_dir`` has lists that no corpus was made into.
     """
     by_set: dict[str, list[CorpusUtterance]] = {name: [] for name in sets}
     for utterance in utterances:
@@ -126,17 +128,17 @@ def write_lists(corpus: str, utterances: Sequence[CorpusUtterance], left_out: Se
 
 def _check(corpus: str, name: str, utterances: Sequence[CorpusUtterance], left_out: Sequence[LeftOut],
            data_dir: Path) -> None:
-    """Refuse what would make bad lists, before the first of them is written."""
+    """Raise a UserError for utterances that would make invalid lists; called before any list is written."""
     if not utterances:
         example = f"; left out: {len(left_out)}, first {left_out[0].what} ({left_out[0].reason})" if left_out else ""
-        raise UserError(f"{corpus}: nothing for {data_dir / name}: is all of it there, in the right set?{example}")
+        raise UserError(f"{corpus}: no utterances for {data_dir / name}. Check the download and its sets{example}")
     ids = Counter((utterance.id, utterance.language) for utterance in utterances)
     for (id_, _), count in ids.items():
         if count > 1 or "|" in id_ or len(id_.split()) != 1:
             raise UserError(f"{corpus}: {name}: the id {id_!r} occurs {count} times or has white space or | in it")
     for utterance in utterances:
         if len(str(utterance.audio).splitlines()) > 1 or str(utterance.audio).endswith("|"):
-            raise UserError(f"{corpus}: the file name {str(utterance.audio)!r} cannot stand in a list: it has a line "
+            raise UserError(f"{corpus}: the file name {str(utterance.audio)!r} cannot be in a list: it has a line "
                             "end in it, or ends like a command. Rename the file")
     for task in TASKS:
         directory = data_dir / name / task

@@ -1,4 +1,4 @@
-"""A corpus that is a folder of audio and a table (csv, tsv, jsonl) with a line for each recording."""
+"""Reads a corpus that consists of audio files and tables (csv, tsv, jsonl) with a line for each recording."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SETS = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "v
 
 @dataclass(frozen=True)
 class TableRow:
-    """A line of the table: ``where`` it stands (file:line), and its columns, stripped; empty ones are absent."""
+    """A row of the table: its place ``where`` (file:line), and its columns that are not empty, stripped."""
 
     where: str
     columns: dict[str, str]
 
 
 def find_tables(directory: Path) -> list[Path]:
-    """The tables in a directory, sorted.
+    """Return the tables in a directory, sorted by name.
 
     Raises:
         UserError: there is none.
@@ -42,14 +42,14 @@ def find_tables(directory: Path) -> list[Path]:
 
 
 def read_table(path: Path) -> list[TableRow]:
-    """The rows of a table. Columns that are not in ``COLUMNS`` are passed over.
+    """Return the rows of a table. Columns that are not in ``COLUMNS`` are ignored.
 
-    Rows of a table named after a split (``dev.csv``) are of that split.
-    The csv module reads quotes, line ends and line breaks inside quotes; a byte order mark is dropped; a csv
-    file may have ``;`` or tabs between its columns, as some spreadsheets write it.
+    Rows of a table named after a split (``dev.csv``) belong to that split. The csv module reads quotes, and line breaks
+    inside quotes. A byte order mark is removed. A csv file may have ``;`` or tabs between its columns, as some
+    spreadsheets write it.
 
     Raises:
-        UserError: missing, not UTF-8, no such columns, or a line that is no JSON object.
+        UserError: the table is missing, empty, not UTF-8 or lacks columns, or a line is not a JSON object.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -100,14 +100,14 @@ def _json_lines(path: Path, stream: Iterator[str]) -> Iterator[tuple[int, dict[s
 
 def table_utterances(rows: Sequence[TableRow], audio_dir: Path, language: str,
                      left_out: list[LeftOut]) -> list[CorpusUtterance]:
-    """The utterances that a table names; what is not usable is added to ``left_out``.
+    """Return the utterances of a table; rows that cannot be used are added to ``left_out``.
 
     Args:
-        audio_dir: where paths in the table begin, unless they are absolute.
-        language: of rows without one: name or code; may be empty if all have one.
+        audio_dir: relative paths in the table start here.
+        language: name or code for rows without a language; may be empty if all rows have one.
 
     Raises:
-        UserError: a row has no language or one that Whisper does not know, or an unknown split.
+        UserError: a row has no language, a language that Whisper does not know, or an unknown split.
     """
     utterances = []
     for row in rows:
@@ -130,7 +130,7 @@ def table_utterances(rows: Sequence[TableRow], audio_dir: Path, language: str,
 
 
 def _find_audio(directory: Path, name: str) -> Path | None:
-    """The file a row names; one written on Windows is found, too."""
+    """The audio file of a row, or None; the path may have backslashes."""
     candidates = (directory / name, directory / name.replace("\\", "/"))
     return next((path for path in candidates if path.is_file()), None)
 
@@ -145,7 +145,7 @@ def _language(row: TableRow, default: str) -> str:
 
 
 def _set_of(row: TableRow) -> str:
-    """The row's split, or what a hash of its speaker, or without one of its path, decides: the same everywhere."""
+    """The row's split; without one, a hash of its speaker or else of its path decides, the same on every machine."""
     if split := row.columns.get("split"):
         if split.lower() not in _SETS:
             raise UserError(f"{row.where}: unknown split {split!r}. Use one of: {', '.join(_SETS)}")

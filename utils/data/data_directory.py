@@ -1,4 +1,4 @@
-"""All tasks' lists merged into one Kaldi data directory, data/SET/{wav.scp,text,utt2spk,spk2utt,utt2dur}."""
+"""Merges the lists of all tasks into one Kaldi data directory, data/SET/{wav.scp,text,utt2spk,spk2utt,utt2dur}."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from utils.data.task_lists import (
 from utils.errors import UserError
 
 _FILES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "left_out.tsv", machine_made.MACHINE_MADE_JSON,
-          "dropped.tsv")  # what earlier versions called left_out.tsv
+          "dropped.tsv")  # name of left_out.tsv in earlier versions
 
 
 @dataclass(frozen=True)
 class MergeOptions:
-    """What is merged and how strictly; merge_lists.py has an option for every field.
+    """Options of a merge; merge_lists.py has an option for every field.
 
     Raises:
-        UserError: a value is out of range, unknown, or names nothing.
+        UserError: a value is out of range, unknown or empty.
     """
 
     tasks: Sequence[str] = TASKS
@@ -45,7 +45,7 @@ class MergeOptions:
     skip_bad: bool = False
     allow_pipes: bool = False
     nj: int = 4
-    problem_limit: int = 20  # how many problems of one file are named
+    problem_limit: int = 20  # problems of one file that an error names
 
     def __post_init__(self) -> None:
         if not self.tasks:
@@ -62,7 +62,7 @@ class MergeOptions:
         self.language_codes()
 
     def language_codes(self) -> frozenset[str]:
-        """Whisper's codes of ``languages``."""
+        """Return Whisper's codes of ``languages``."""
         try:
             return frozenset(map(language_code, self.languages))
         except ValueError as error:
@@ -71,29 +71,29 @@ class MergeOptions:
 
 @dataclass(frozen=True)
 class MergedLists:
-    """The merged lists by key, in C order; every audio's seconds; what was dropped."""
+    """The merged lists by key, in C order, the duration of each audio file, and the lines dropped."""
 
     wav_scp: dict[str, str]
     text: dict[str, str]
     utt2spk: dict[str, str]
     seconds: dict[str, float]  # by audio source; empty if audio was not opened
-    problems: list[Problem]  # of the lines dropped
+    problems: list[Problem]  # problems of the lines dropped
     n_seen: int  # keys in the task lists, good or bad
-    n_other_languages: int = 0  # keys passed over
+    n_other_languages: int = 0  # keys ignored
 
     @property
     def n_dropped(self) -> int:
-        """Keys that were of a wanted language and are not in the lists."""
+        """The number of keys of the chosen languages that are not in the lists."""
         return self.n_seen - self.n_other_languages - len(self.text)
 
 
 def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
     """Read, check and merge the task lists under ``directory`` (data/SET); nothing is written.
 
-    Without utt2spk every key is its own speaker, Kaldi's convention where speakers are not known.
+    Without utt2spk every key is its own speaker, which is Kaldi's convention for unknown speakers.
 
     Raises:
-        UserError: a list is missing, any line has a problem (all in one error) unless ``skip_bad``, or no
+        UserError: a list is missing, a line has a problem (one error names all of them) unless ``skip_bad``, or no
             line is left.
     """
     all_lists = read_task_lists(directory, options.tasks, options.language_codes())
@@ -124,10 +124,10 @@ def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
 
 
 def _check_counts(directory: Path, read: set[str], merged: dict[str, dict[str, str]], problems: list[Problem]) -> None:
-    """Every key that was read is in all merged lists, or there is a reason in left_out.tsv.
+    """Check that every key that was read is in all merged lists, or in left_out.tsv with a reason.
 
     Raises:
-        RuntimeError: one got lost, which would be a mistake of this program.
+        RuntimeError: a key got lost, which is an error in this program.
     """
     kept = merged["text"].keys()
     unexplained = read - kept - {problem.key for problem in problems}
@@ -139,9 +139,9 @@ def _check_counts(directory: Path, read: set[str], merged: dict[str, dict[str, s
 def write_data_directory(directory: Path, merged: MergedLists) -> None:
     """Write Kaldi's files into ``directory``, sorted in C order, and left_out.tsv if lines were dropped.
 
-    utt2dur is written if audio was opened, machine_made.json if a machine wrote translations among them. The new
-    files are complete before the old ones go, so that an interruption leaves the old files, the new files, or too
-    few of either: never a mixture.
+    utt2dur is written if audio was opened, machine_made.json if the lists have machine-made translations. The new
+    files are complete before the old ones are removed. After an interruption there are old files or new files, perhaps
+    not all of them, but never a mixture.
     """
     beside = directory / f".merge.{os.getpid()}.partial"
     beside.mkdir()
@@ -176,13 +176,13 @@ def _spk2utt(utt2spk: dict[str, str]) -> dict[str, str]:
 
 
 def sorted_by_speaker(utt2spk: dict[str, str]) -> bool:
-    """Whether key order is speaker order too, as Kaldi's tools want it (this recipe does not need it)."""
+    """Whether keys in C order are also ordered by speaker, as Kaldi's tools require; this recipe does not."""
     speakers = [utt2spk[key] for key in sorted(utt2spk)]
     return speakers == sorted(speakers)
 
 
 def summary(merged: MergedLists) -> str:
-    """Targets and hours per language and task as a small table, and in all; no hours for unopened audio."""
+    """Return a table of targets and hours by language and task, and totals; hours are ``-`` if audio was not opened."""
     targets: defaultdict[tuple[str, str], int] = defaultdict(int)
     seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
     for key, source in merged.wav_scp.items():

@@ -13,14 +13,14 @@ _SPACELESS = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
 
 @cache
 def _codes() -> dict[str, str]:
-    """Every lower-case name and code mapped to its code."""
+    """Whisper's code by lower-case name and by code."""
     from transformers.models.whisper.tokenization_whisper import LANGUAGES, TO_LANGUAGE_CODE
 
     return {**TO_LANGUAGE_CODE, **{code: code for code in LANGUAGES}}
 
 
-@lru_cache(maxsize=4096)  # difflib is slow, and a list that has one unknown name has it on many lines
-def _complaint(name: str) -> str:
+@lru_cache(maxsize=4096)  # difflib is slow, and an unknown name is usually on many lines of a list
+def _unknown_language(name: str) -> str:
     nearest = difflib.get_close_matches(name.lower(), _codes(), n=3)
     remedy = f"Did you mean {' or '.join(nearest)}?" if nearest else \
         "Use a name or code that Whisper knows, such as english or en"
@@ -28,40 +28,40 @@ def _complaint(name: str) -> str:
 
 
 def language_code(name: str) -> str:
-    """Whisper's code (``zh``) of a language given as any name or code Whisper knows (``Mandarin``, ``zh``).
+    """Return Whisper's code (``zh``) of a language, given as a name or code that Whisper knows (``Mandarin``, ``zh``).
 
-    Case does not matter, and ``_`` may stand for the space of ``haitian creole``, which no list key can hold.
+    Case does not matter. ``_`` is read as a space, which a key cannot have in it: ``haitian_creole``.
 
     Raises:
         ValueError: the name is unknown; the message suggests the nearest ones.
     """
     code = _codes().get(name) or _codes().get(name.lower().replace("_", " "))
     if code is None:
-        raise ValueError(_complaint(name))
+        raise ValueError(_unknown_language(name))
     return code
 
 
 def language_name(code: str) -> str:
-    """Whisper's name (``chinese``) of a code that it knows."""
+    """Return Whisper's name (``chinese``) for a code. Raises KeyError for an unknown code."""
     from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
     return LANGUAGES[code]
 
 
 def all_codes() -> frozenset[str]:
-    """The codes of all languages that Whisper knows."""
+    """Return the codes of all languages that Whisper knows."""
     return frozenset(_codes().values())
 
 
 def chosen_languages(option: str, available: Collection[str]) -> list[str]:
-    """The languages that ``--languages`` names of those a corpus has; all of them where it names none.
+    """Return the codes that ``--languages`` names, each once; all of ``available`` if it names none.
 
     Args:
-        option: names or codes that Whisper knows, between them white space or commas.
-        available: Whisper codes.
+        option: value of ``--languages``: names or codes, separated by white space or commas.
+        available: Whisper's codes of the corpus' languages.
 
     Raises:
-        UserError: a name is unknown, or the corpus does not have the language.
+        UserError: a name is unknown, or the corpus lacks the language.
     """
     codes = []
     for name in option.replace(",", " ").split():
@@ -75,5 +75,5 @@ def chosen_languages(option: str, available: Collection[str]) -> list[str]:
 
 
 def is_spaceless(code: str) -> bool:
-    """Whether a language (Whisper code) is written without spaces, so that CER takes the place of WER."""
+    """Whether a language (Whisper code) is written without spaces, so that CER is used instead of WER."""
     return code in _SPACELESS

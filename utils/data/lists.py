@@ -1,4 +1,4 @@
-"""Kaldi-style lists whose lines are ``id|language|task value``: wav.scp, text, feats.scp, hypotheses."""
+"""Reads and writes Kaldi-style lists with lines ``id|language|task value``: wav.scp, text, feats.scp, hypotheses."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ TASKS = ("transcribe", "translate")
 
 # Both `id|language|task value` and the parent project's `id | language | task -> value`.
 _LINE = re.compile(r"\s*([^\s|]+)\s*\|\s*([^\s|]+)\s*\|\s*([^\s|]+?)(?:\s*->\s*|\s+|$)(.*)", re.DOTALL)
-# All but white space, and a carriage return inside a line: with old Macs' line ends a file would be one long line.
+# Control characters but white space, and a carriage return inside a line, from a file with old Macs' line ends.
 _CONTROL = re.compile(r"[\x00-\x08\r\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _FORM = "Write id|language|task value, with no space inside the three names"
 
 
 @dataclass(frozen=True, slots=True)
 class UtteranceKey:
-    """The parts of a key; ``language`` is Whisper's code, whatever name the key itself has."""
+    """The parts of a key; ``language`` is Whisper's code, even if the key has the language's name."""
 
     utterance: str
     language: str
@@ -37,7 +37,7 @@ class UtteranceKey:
 
 
 class Problem(NamedTuple):
-    """One line of a list that cannot be used. ``what`` says what is wrong and what to do."""
+    """A line of a list that cannot be used. ``what`` says what is wrong and what to do."""
 
     path: str
     line: int
@@ -50,7 +50,7 @@ class Problem(NamedTuple):
 
 @dataclass
 class ScannedList:
-    """A list's good lines (``items``, in file order) and its bad ones (``problems``)."""
+    """A list's valid lines (``items``, in file order) and its invalid ones (``problems``)."""
 
     path: str
     items: dict[str, str] = field(default_factory=dict)
@@ -59,15 +59,15 @@ class ScannedList:
 
     @cached_property
     def line_of(self) -> dict[str, int]:
-        """Line number of every key of ``items``; made when asked for, because few lists have problems."""
+        """Line number by key of ``items``; computed when needed, because few lists have problems."""
         return dict(zip(self.items, self.lines, strict=True))
 
 
 def parse_key(key: str) -> UtteranceKey:
-    """The parts of ``id|language|task``.
+    """Return the parts of a key ``id|language|task``.
 
     Raises:
-        ValueError: not three non-empty parts, an unknown language or task; the message has the remedy.
+        ValueError: the key has not three non-empty parts, or an unknown language or task; the message has the remedy.
     """
     parts = key.split("|")
     if len(parts) != 3 or not all(parts) or len(key.split()) != 1:
@@ -76,9 +76,9 @@ def parse_key(key: str) -> UtteranceKey:
     return UtteranceKey(utterance, _check_names(language, task), task)
 
 
-@cache  # a list of a million lines has a handful of these pairs
+@cache  # a list of a million lines has only a few such pairs
 def _check_names(language: str, task: str) -> str:
-    """Whisper's code of ``language``, or a ValueError if either name is unknown."""
+    """Whisper's code of ``language``; a ValueError if the language or the task is unknown."""
     if task not in TASKS:
         nearest = difflib.get_close_matches(task.lower(), TASKS, n=1)
         raise ValueError(f"unknown task {task!r}. "
@@ -87,7 +87,7 @@ def _check_names(language: str, task: str) -> str:
 
 
 def split_line(line: str) -> tuple[str, str]:
-    """Key and value of a line in either form; the key in its compact form, its names unchanged.
+    """Return key and value of a line in either form; the key as ``id|language|task``, its names unchanged.
 
     The value is stripped of white space at both ends. ``->`` after a key is never part of the value.
 
@@ -99,16 +99,16 @@ def split_line(line: str) -> tuple[str, str]:
 
 
 def _split(line: str) -> tuple[str, str, str, str]:
-    """Utterance, language, task and value, or a ValueError."""
+    """Utterance, language, task and value of a line; a ValueError for a malformed key."""
     match = _LINE.match(line)
     if match is None:
-        raise ValueError(f"malformed key {_best_key(line)!r}. {_FORM}")
+        raise ValueError(f"malformed key {_likely_key(line)!r}. {_FORM}")
     utterance, language, task, value = match.groups()
     return utterance, language, task, value.rstrip()
 
 
-def _best_key(line: str) -> str:
-    """The key of a line that cannot be used, or what is best called so where it has none."""
+def _likely_key(line: str) -> str:
+    """The key of an invalid line; for a malformed key, the text up to ``->`` or the first word."""
     if match := _LINE.match(line):
         return "|".join(match.groups()[:3])
     spaced, arrow, _ = line.partition("->")
@@ -116,7 +116,7 @@ def _best_key(line: str) -> str:
 
 
 def _parse_line(line: str, allow_empty: bool, verbatim: bool) -> tuple[str, str]:
-    """Key and value of a line that passes every check that needs no other line, or a ValueError."""
+    """Key and value of a line; a ValueError if it fails a check that needs no other line."""
     if not line.isprintable() and (control := _CONTROL.search(line)):
         place = f"U+{ord(control[0]):04X} at column {control.start() + 1}"
         raise ValueError(f"control character {place}. Delete it")
@@ -132,7 +132,7 @@ def _parse_line(line: str, allow_empty: bool, verbatim: bool) -> tuple[str, str]
 
 
 def _lines(path: str | Path) -> Iterator[tuple[int, str, str | None]]:
-    """Number, text and encoding error (or None) of every line that is not blank."""
+    """Yield number, text and encoding error (or None) of every line that is not blank."""
     try:
         with Path(path).open("rb") as stream:
             for number, raw in enumerate(stream, 1):
@@ -152,13 +152,13 @@ def _lines(path: str | Path) -> Iterator[tuple[int, str, str | None]]:
 
 
 def scan_list(path: str | Path, *, allow_empty: bool = False, verbatim: bool = False) -> ScannedList:
-    """Read a list, its good lines apart from its bad ones; of a key given twice the first line is good.
+    """Read a list and separate valid lines from invalid ones. If a key occurs twice, only its first line is valid.
 
-    UTF-8 with or without a byte order mark, any line ends; blank lines do not count. White space of any kind
-    inside a value becomes one space, as Kaldi's validate_text.pl wants it, unless ``verbatim`` (file names).
+    The file is UTF-8, with or without a byte order mark, with any line ends; blank lines are ignored. White space
+    inside a value becomes one space, as Kaldi's validate_text.pl requires, unless ``verbatim`` (file names).
 
     Raises:
-        UserError: the file is missing, unreadable, without a single line, or UTF-16.
+        UserError: the file is missing, unreadable, empty or UTF-16.
     """
     scanned = ScannedList(str(path))
     duplicates: list[tuple[int, str]] = []
@@ -168,7 +168,7 @@ def scan_list(path: str | Path, *, allow_empty: bool = False, verbatim: bool = F
                 raise ValueError(error)
             key, value = _parse_line(line, allow_empty, verbatim)
         except ValueError as bad:
-            scanned.problems.append(Problem(scanned.path, number, _best_key(line), str(bad)))
+            scanned.problems.append(Problem(scanned.path, number, _likely_key(line), str(bad)))
             continue
         if key in scanned.items:
             duplicates.append((number, key))
@@ -184,7 +184,7 @@ def scan_list(path: str | Path, *, allow_empty: bool = False, verbatim: bool = F
 
 
 def problem_report(problems: Iterable[Problem], limit: int = 20) -> str:
-    """Lines ``path:line: what. remedy``, at most ``limit`` of each file and a count of the rest."""
+    """Return lines ``path:line: what. remedy``, at most ``limit`` for each file, and the count of the others."""
     report: list[str] = []
     for path, group in groupby(sorted(problems, key=attrgetter("path", "line")), key=attrgetter("path")):
         of_file = list(group)
@@ -196,16 +196,16 @@ def problem_report(problems: Iterable[Problem], limit: int = 20) -> str:
 
 def read_list(path: str | Path, problem_limit: int = 20, *, allow_empty: bool = False,
               verbatim: bool = False) -> dict[str, str]:
-    """The values of a list by key, in file order; see :func:`scan_list` for what is read and how.
+    """Return the values of a list by key, in file order; :func:`scan_list` describes the format.
 
     Args:
         path: the list.
-        problem_limit: how many problems the error names one by one.
-        allow_empty: a key may stand alone on its line (hypothesis files: the decoder may hear nothing).
-        verbatim: leave white space inside values as it is (file names).
+        problem_limit: how many problems of a file the error names.
+        allow_empty: allow keys without a value (hypotheses can be empty).
+        verbatim: keep white space inside values (file names).
 
     Raises:
-        UserError: any line is unusable; the message lists all of them as ``path:line: what. remedy``.
+        UserError: a line is invalid; the message lists all such lines as ``path:line: what. remedy``.
     """
     scanned = scan_list(path, allow_empty=allow_empty, verbatim=verbatim)
     if scanned.problems:
@@ -214,7 +214,7 @@ def read_list(path: str | Path, problem_limit: int = 20, *, allow_empty: bool = 
 
 
 def keys_by_audio(wav_scp: Mapping[str, str]) -> dict[str, list[str]]:
-    """Audio file -> its keys, in the order of a wav.scp: the tasks of an utterance share a file."""
+    """Return the keys by audio file, in the order of a wav.scp: the tasks of an utterance share a file."""
     keys_of: dict[str, list[str]] = {}
     for key, source in wav_scp.items():
         keys_of.setdefault(source, []).append(key)
@@ -223,10 +223,10 @@ def keys_by_audio(wav_scp: Mapping[str, str]) -> dict[str, list[str]]:
 
 def join_lists(parts: Iterable[Path], remedy: str, *, allow_empty: bool = False,
                verbatim: bool = False) -> dict[str, str]:
-    """The lists that several jobs wrote, as one; a job that had nothing to do has left an empty file.
+    """Join the lists that several jobs wrote; the file of a job without utterances is empty.
 
     Args:
-        remedy: end of the message when a list is missing: what to do.
+        remedy: what to do if a list is missing; the end of the error message.
         allow_empty, verbatim: see :func:`read_list`.
 
     Raises:
@@ -242,17 +242,17 @@ def join_lists(parts: Iterable[Path], remedy: str, *, allow_empty: bool = False,
 
 
 def write_list(path: str | Path, items: Mapping[str, str], *, verbatim: bool = False) -> None:
-    """Write ``key value`` lines sorted on the whole key in C order; the file appears whole or not at all.
+    """Write lines ``key value``, sorted by key in C order, atomically.
 
-    White space inside values becomes single spaces unless ``verbatim``. An empty value leaves the key alone.
+    White space inside values becomes single spaces unless ``verbatim``. With an empty value, the line is only the key.
 
     Raises:
-        ValueError: a ``verbatim`` value has a line end in it.
+        ValueError: ``verbatim`` is set and a value has a line end in it.
     """
     with atomic_open(path) as stream:
         for key in sorted(items):  # code point order is the byte order of UTF-8
             value = items[key] if verbatim else " ".join(items[key].split())
             if "\n" in value:
                 raise ValueError(f"{path}: the value of {key} has a line end in it")
-            arrow = "-> " if value.startswith("->") else ""  # or it would be read as the other form's
+            arrow = "-> " if value.startswith("->") else ""  # otherwise the value's arrow would belong to the key
             stream.write(f"{key} {arrow}{value}\n" if value else f"{key}\n")

@@ -1,4 +1,4 @@
-"""The note that a set's translations are a machine's, ``machine_made.json``: read when lists are merged and reported.
+"""``machine_made.json`` records that a teacher model made translations of a set. Merging and reports read it.
 
 :mod:`utils.teacher.labels` writes it.
 """
@@ -15,13 +15,13 @@ MACHINE_MADE_JSON = "machine_made.json"  # in data/SET/translate and, once merge
 
 
 def read_machine_made(directory: Path) -> dict[str, Any] | None:
-    """machine_made.json of a data directory; None if humans wrote everything."""
+    """Return machine_made.json of a data directory; None if all its texts are by humans."""
     path = directory / MACHINE_MADE_JSON
     return read_json(path, "Label again: ./run.sh --stage 1 --teacher MODEL") if path.exists() else None
 
 
 def machine_made_note(set_name: str, record: Mapping[str, Any]) -> str:
-    """One line about a set for the head of a report."""
+    """Return one line about a set's machine-made translations, for the head of a report."""
     by_human = f", {record['human']} by humans" if record["human"] else ""
     return (f"translations of {set_name}: machine-made by {record['teacher']} "
             f"({record['kept']} of {record['decoded']} kept){by_human}")

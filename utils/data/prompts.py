@@ -1,4 +1,4 @@
-"""Whisper's decoder prompt for a key, and text as Whisper writes it in tokens."""
+"""Whisper's decoder prompt for a key, and the tokens of a text."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from utils.errors import UserError
 
 MAX_TARGET_TOKENS = 448
 PROMPT_TOKENS = 4
-MAX_TEXT_TOKENS = MAX_TARGET_TOKENS - PROMPT_TOKENS - 1  # the end token
-MAX_HOTWORD_TOKENS = MAX_TARGET_TOKENS // 2 - 1  # as much as Whisper was trained to look back
+MAX_TEXT_TOKENS = MAX_TARGET_TOKENS - PROMPT_TOKENS - 1  # 1 for the end token
+MAX_HOTWORD_TOKENS = MAX_TARGET_TOKENS // 2 - 1  # the longest previous text in Whisper's training
 
 
 def prompt_ids(tokenizer: WhisperTokenizerFast, key: str) -> list[int]:
-    """``<|startoftranscript|><|lang|><|task|><|notimestamps|>`` for a key ``id|language|task``.
+    """Return the ids of ``<|startoftranscript|><|lang|><|task|><|notimestamps|>`` for a key ``id|language|task``.
 
     Raises:
         UserError: this model has no token for the language (Cantonese came with large-v3).
@@ -30,12 +30,12 @@ def prompt_ids(tokenizer: WhisperTokenizerFast, key: str) -> list[int]:
 
 
 def hotword_ids(tokenizer: WhisperTokenizerFast, hotwords: str) -> list[int]:
-    """What makes words likelier that may be said: ``<|startofprev|>`` and the words, as if they had just been said.
+    """Return the ids of ``<|startofprev|>`` and the hotwords, which make these words likelier; empty for no hotwords.
 
-    It stands before a prompt, as in faster-whisper's ``hotwords``. Nothing for no hotwords.
+    They come before the prompt, like the text of a previous window, as faster-whisper's ``hotwords`` do.
 
     Raises:
-        UserError: the model has no such token, or the words leave too little room for what is said.
+        UserError: the model has no ``<|startofprev|>``, or the words have more than ``MAX_HOTWORD_TOKENS`` tokens.
     """
     if not hotwords.strip():
         return []
@@ -49,10 +49,10 @@ def hotword_ids(tokenizer: WhisperTokenizerFast, hotwords: str) -> list[int]:
 
 
 def text_ids(tokenizer: WhisperTokenizerFast, key: str, text: str) -> list[int]:
-    """Tokens of ``text`` as Whisper itself would write it: with a leading space where the language has spaces."""
+    """Return the token ids of ``text`` as Whisper writes it: with a leading space if the language has spaces."""
     return tokenizer(leading_space(parse_key(key)) + text.strip(), add_special_tokens=False).input_ids
 
 
 def leading_space(key: UtteranceKey) -> str:
-    """What stands before the first word: a space, but nothing in languages written without spaces."""
+    """Return what Whisper writes before the first word: a space, or nothing in a language written without spaces."""
     return "" if key.task == "transcribe" and is_spaceless(key.language) else " "

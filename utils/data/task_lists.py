@@ -1,4 +1,4 @@
-"""One task's lists, data/SET/TASK/{wav.scp,text[,utt2spk]}, and the checks they must pass to be merged."""
+"""The lists of one task, data/SET/TASK/{wav.scp,text[,utt2spk]}, and their checks before merging."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ _SHORTEST = 1 / FRAMES_PER_SECOND  # seconds, one frame of features
 
 @dataclass
 class TaskLists:
-    """The lists of one task by file name, and what is wrong with them."""
+    """The lists of one task by file name, and their problems."""
 
     directory: Path
     lists: dict[str, ScannedList]
     problems: list[Problem] = field(default_factory=list)
     bad_keys: set[str] = field(default_factory=set)
-    n_other_languages: int = 0  # keys passed over
-    keys_read: set[str] = field(default_factory=set)  # of all lines, good or bad, but for those passed over
+    n_other_languages: int = 0  # keys ignored
+    keys_read: set[str] = field(default_factory=set)  # of all lines, valid or not, except ignored ones
 
     @property
     def task(self) -> str:
-        """The task whose lists these are."""
+        """The task's name, which is that of the directory."""
         return self.directory.name
 
     def refuse(self, name: str, key: str, what: str) -> None:
-        """Note a problem of ``key``'s line in the list ``name``; the key will not be merged."""
+        """Add a problem of ``key``'s line in the list ``name``; the key will not be merged."""
         scanned = self.lists[name]
         self.problems.append(Problem(scanned.path, scanned.line_of[key], key, what))
         self.bad_keys.add(key)
 
     def good(self, name: str) -> Iterable[tuple[str, str]]:
-        """Keys and values of the list ``name`` that no check has refused so far."""
+        """Return keys and values of the list ``name`` that no check has refused so far."""
         items = self.lists[name].items.items()
         return ((key, value) for key, value in items if key not in self.bad_keys) if self.bad_keys else items
 
 
 def read_task_lists(directory: Path, tasks: Sequence[str],
                     languages: Collection[str] = ()) -> list[TaskLists]:
-    """The lists of those ``tasks`` that have a directory under ``directory`` (data/SET).
+    """Return the lists of those ``tasks`` that have a directory under ``directory`` (data/SET).
 
-    ``languages`` are Whisper codes; lines of others are passed over. Without any, all lines count.
+    ``languages`` are Whisper's codes; lines of other languages are ignored. If it is empty, all lines are read.
 
     Raises:
         UserError: no task has a directory, a list cannot be read, or only some tasks have an utt2spk.
@@ -78,13 +78,13 @@ def read_task_lists(directory: Path, tasks: Sequence[str],
 
 
 def _keys(scanned_lists: Mapping[str, ScannedList]) -> set[str]:
-    """What stands at the beginning of every line, good or bad."""
+    """The keys of all lines, valid or not."""
     return {key for scanned in scanned_lists.values()
             for key in chain(scanned.items, (problem.key for problem in scanned.problems))}
 
 
 def _of_languages(scanned: ScannedList, languages: Collection[str]) -> ScannedList:
-    """The lines of ``languages``, and the problems of lines whose language cannot be told."""
+    """The lines of ``languages``, and the problems of lines whose language is not known."""
     def wanted(key: str) -> bool:
         try:
             return parse_key(key).language in languages
@@ -100,23 +100,23 @@ def _of_languages(scanned: ScannedList, languages: Collection[str]) -> ScannedLi
 
 
 def check_keys(task_lists: TaskLists) -> None:
-    """Refuse keys that one of the lists lacks, and keys of another task."""
+    """Refuse keys that are not in all lists, and keys of another task."""
     ending = f"|{task_lists.task}"
     for name, scanned in task_lists.lists.items():
         for other in task_lists.lists.values():
             missing = scanned.items.keys() - other.items.keys()
             task_lists.bad_keys |= missing
-            # A line of the other list that is refused for itself is reported there, once.
+            # An invalid line of the other list is reported only once, there.
             for key in missing - {problem.key for problem in other.problems}:
                 task_lists.refuse(name, key, f"key {key} is not in {other.path}. Add it or delete it here")
         for key in scanned.items:
             if not key.endswith(ending):
-                task_lists.refuse(name, key, f"key {key} stands among those of the task {task_lists.task}. "
+                task_lists.refuse(name, key, f"key {key} is in a list of the task {task_lists.task}. "
                                              "Move it to its own task's list or correct it")
 
 
 def check_speakers(task_lists: TaskLists) -> None:
-    """Refuse speakers that are not one word: Kaldi could not read them back."""
+    """Refuse speakers with a space in them, which Kaldi cannot read."""
     if "utt2spk" in task_lists.lists:
         for key, speaker in list(task_lists.good("utt2spk")):
             if " " in speaker:
@@ -124,7 +124,7 @@ def check_speakers(task_lists: TaskLists) -> None:
 
 
 def check_decoder_sequences(task_lists: TaskLists, model_directory: Path) -> None:
-    """Refuse texts that Whisper's decoder has no room for, and languages that this model has no token for.
+    """Refuse texts with too many tokens for Whisper's decoder, and languages without a token in this model.
 
     Raises:
         UserError: no multilingual Whisper tokenizer can be loaded from ``model_directory``.
@@ -145,7 +145,7 @@ def check_decoder_sequences(task_lists: TaskLists, model_directory: Path) -> Non
     for key, text in list(task_lists.good("text")):
         if what := complaint(key.partition("|")[2]):
             task_lists.refuse("text", key, f"{key}: {what}")
-        # Byte-level BPE: a text and the space before it have no more tokens than UTF-8 bytes.
+        # With byte-level BPE, a text and the space before it have at most as many tokens as UTF-8 bytes.
         elif (len(text.encode()) >= MAX_TEXT_TOKENS
                 and (n_tokens := len(text_ids(tokenizer, key, text))) > MAX_TEXT_TOKENS):
             task_lists.refuse("text", key, f"text of {key} has {n_tokens} tokens, Whisper has room for "
@@ -153,9 +153,9 @@ def check_decoder_sequences(task_lists: TaskLists, model_directory: Path) -> Non
 
 
 def find_audio(task_lists: TaskLists) -> None:
-    """Prefix relative paths that are not there, seen from the working directory, but are beside the list.
+    """Resolve relative paths that exist beside the list but not in the working directory.
 
-    os.path, because it is quick enough for a million names and takes over-long ones for missing.
+    os.path is fast enough for a million names, and treats names that are too long as missing.
     """
     items = task_lists.lists["wav.scp"].items
     for key, source in items.items():
@@ -167,10 +167,12 @@ def find_audio(task_lists: TaskLists) -> None:
 
 def check_audio(all_lists: Sequence[TaskLists], max_seconds: float, allow_pipes: bool,
                 nj: int) -> dict[str, float]:
-    """Refuse keys whose audio cannot be opened or is longer than ``max_seconds``.
+    """Refuse keys whose audio cannot be opened, is shorter than a frame, or is longer than ``max_seconds``.
+
+    Each audio source is opened once, in one of ``nj`` threads.
 
     Returns:
-        Seconds of every good source. One that several keys name is opened once, in one of ``nj`` threads.
+        Seconds by valid audio source.
     """
     def probe(source: str) -> float | str:
         try:

@@ -1,7 +1,7 @@
-"""The ranks of Whisper's tokens: what the merges of a tokenizer must be, and putting back those that are missing.
+"""Computes a tokenizer's BPE merges from the ranks of its tokens, and restores merges that are missing.
 
-The ids below ``<|endoftext|>`` are ranks: 256 bytes, then one token a merge, in the order of the merges, then an empty
-one. So the vocabulary alone says what the merges are.
+The ids below ``<|endoftext|>`` are ranks: 256 bytes, then one token for each merge, in the order of the merges, then an
+empty token. So the vocabulary determines the merges.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from utils.errors import UserError
 
 REMEDY = "take the tokenizer.json of the original model"
 N_BYTES = 256
-_BLOCK = 256  # ids a checksum
+_BLOCK = 256  # ids per checksum
 # Checksums of Whisper's own vocabulary and merges; tests/openai_tokens.py makes the file from OpenAI's package.
 _RANKS = Path(__file__).with_name("whisper_ranks.json")
 
@@ -28,13 +28,16 @@ Merge = tuple[str, str]
 
 
 def repair_merges(tokenizer: WhisperTokenizerFast, where: str | Path) -> str:
-    """Make the merges those that the vocabulary says, in place.
+    """Replace the tokenizer's merges, in place, by those that its vocabulary determines.
+
+    Args:
+        where: the tokenizer's directory, for messages.
 
     Returns:
         What was wrong; empty if nothing.
 
     Raises:
-        UserError: the vocabulary is a damaged one.
+        UserError: the vocabulary is damaged.
     """
     backend = tokenizer.backend_tokenizer
     model = json.loads(backend.to_str())["model"]
@@ -52,13 +55,13 @@ def repair_merges(tokenizer: WhisperTokenizerFast, where: str | Path) -> str:
 
 
 def merges_of(tokens: Sequence[str], where: str | Path = "vocabulary") -> list[Merge]:
-    """The merges that make a vocabulary: each token after the bytes joins two parts of lower rank.
+    """Return the merges of a vocabulary, by rank: each token after the bytes joins two tokens of lower rank.
 
-    Which two, the earlier merges decide: they are applied to the token's bytes, the lowest rank first, until two parts
-    are left. This is how byte pair encoding with ranks works (OpenAI's tiktoken).
+    To find these two, the earlier merges are applied to the token's bytes, the lowest rank first, until two parts are
+    left, as in OpenAI's tiktoken.
 
     Raises:
-        UserError: a token is not made of two earlier ones.
+        UserError: a token does not consist of two earlier ones.
     """
     ranks = {token: rank for rank, token in enumerate(tokens)}
     merges = []
@@ -72,7 +75,7 @@ def merges_of(tokens: Sequence[str], where: str | Path = "vocabulary") -> list[M
 
 
 def _merged(token: str, ranks: dict[str, int], limit: int) -> list[str]:
-    """The parts of ``token`` when all merges of a rank below ``limit`` have been applied."""
+    """The parts of ``token`` after all merges of a rank below ``limit``."""
     parts = list(token)
     while len(parts) > 1:
         rank, place = min((ranks.get(left + right, limit), i) for i, (left, right) in enumerate(pairwise(parts)))
@@ -83,7 +86,7 @@ def _merged(token: str, ranks: dict[str, int], limit: int) -> list[str]:
 
 
 def _ranked_tokens(vocabulary: dict[str, int], end: int, where: str | Path) -> list[str]:
-    """The tokens below the end token, by id; the empty one, which no merge makes, is left out."""
+    """The tokens before the end token, by id, without the empty token, which no merge makes."""
     by_id = {index: token for token, index in vocabulary.items() if index < end and token}
     missing = next((index for index in range(len(by_id)) if index not in by_id), None)
     if missing is not None or len(by_id) not in (end, end - 1):
@@ -95,10 +98,10 @@ def _ranked_tokens(vocabulary: dict[str, int], end: int, where: str | Path) -> l
 
 
 def is_whispers_vocabulary(tokens: Sequence[str], where: str | Path) -> bool:
-    """Whether the tokens are those of OpenAI's multilingual models; another model may have a vocabulary of its own.
+    """Whether the tokens are those of OpenAI's multilingual models; other models may have other vocabularies.
 
     Raises:
-        UserError: part of them are.
+        UserError: only a part of them are.
     """
     known = _whispers_ranks()["blocks"]
     blocks = checksums(tokens)
@@ -117,40 +120,40 @@ def _whispers_ranks() -> dict[str, Any]:
 
 
 def checksums(tokens: Sequence[str]) -> list[str]:
-    """Short checksums of the tokens, one for 256 ids."""
+    """Return short checksums of the tokens, one for every 256 ids."""
     return [sha256_of_lines(tokens[start:start + _BLOCK])[:8] for start in range(0, len(tokens), _BLOCK)]
 
 
 def merges_checksum(merges: Sequence[Merge]) -> str:
-    """SHA-256 of merges, as in a merges.txt without its first line."""
+    """Return the SHA-256 of merges, as of a merges.txt without its first line."""
     return sha256_of_lines([" ".join(merge) for merge in merges])
 
 
 def _fits(merges: Sequence[Merge], tokens: Sequence[str], is_whispers: bool) -> bool:
-    """Whether these are the merges of the vocabulary; exact for Whisper's own, whose checksum is known."""
+    """Whether these are the merges of the vocabulary; for Whisper's own, their checksum is compared."""
     if is_whispers:
         return merges_checksum(merges) == _whispers_ranks()["merges_sha256"]
     return [left + right for left, right in merges] == list(tokens[N_BYTES:])
 
 
 def require_whispers_words(tokenizer: Mapping[str, Any], where: str | Path) -> None:
-    """Check what a tokenizer.json does before bytes are merged; transformers ignores it, other programs do not.
+    """Check the normalizer and pre-tokenizer of a tokenizer.json. transformers ignores them, other programs do not.
 
     Raises:
-        UserError: it changes the text, or cuts it otherwise than Whisper: at spaces, letters, numbers and other signs.
+        UserError: it normalizes text, or does not split it as Whisper does: at spaces, letters, numbers, other signs.
     """
     cuts = tokenizer.get("pre_tokenizer") or {}
     as_whisper = (cuts.get("type") == "ByteLevel" and not cuts.get("add_prefix_space") and cuts.get("use_regex", True))
     if tokenizer.get("normalizer") or not as_whisper:
-        raise UserError(f"{where}: the tokenizer cuts text into words otherwise than Whisper's; {REMEDY}")
+        raise UserError(f"{where}: the tokenizer does not split text as Whisper's does; {REMEDY}")
 
 
 def as_pair(merge: str | Sequence[str]) -> Merge:
-    """Files write a merge as two words or, older ones, with a space between them."""
+    """Return a merge as a pair. Files have a pair or, older ones, two words with a space between them."""
     left, right = merge.split(" ") if isinstance(merge, str) else merge
     return left, right
 
 
 def sha256_of_lines(lines: Sequence[str]) -> str:
-    """SHA-256 of lines of UTF-8 text."""
+    """Return the SHA-256 of lines, joined with line ends, in UTF-8."""
     return hashlib.sha256("\n".join(lines).encode("utf-8")).hexdigest()

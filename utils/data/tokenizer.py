@@ -1,7 +1,7 @@
-"""Whisper's tokenizer: loaded, compared with Whisper's own ranks, and repaired where merges are missing.
+"""Loads Whisper's tokenizer, compares it with Whisper's own ranks, and restores missing merges.
 
-Tokenizer files of before March 2024 lack the first merge, ``Ġ t`` (huggingface/transformers#29368): with them
-`` test`` becomes two tokens that Whisper never saw. Every place that takes a model's directory loads it here.
+Tokenizer files from before March 2024 lack the first merge, ``Ġ t`` (huggingface/transformers#29368): with them
+`` test`` becomes two tokens that never occur in Whisper's training. All code that needs a tokenizer loads it here.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from utils.data.token_ranks import REMEDY, as_pair, repair_merges, require_whisp
 from utils.errors import UserError
 from utils.filesystem import atomic_open
 
-REPAIRED = ".tokenizer_repaired"  # in a model's directory: its tokenizer.json is not the one that it came with
+REPAIRED = ".tokenizer_repaired"  # file in a model's directory whose tokenizer.json was repaired
 _ENGLISH_ONLY_END = 50256
 
 
 def load_tokenizer(model_dir: str | Path) -> WhisperTokenizerFast:
-    """The tokenizer of a local Whisper directory; missing merges are put back in memory, with a line in the log.
+    """Return the tokenizer of a local Whisper directory; missing merges are restored in memory and logged.
 
     Raises:
-        UserError: there is none, it knows no tasks (an English-only ``.en`` model), or its tokens are not Whisper's.
+        UserError: there is no tokenizer, it has no tokens for tasks (an English-only ``.en`` model), or it is damaged.
     """
     tokenizer, fault = read_tokenizer(model_dir)
     if fault:
@@ -34,7 +34,7 @@ def load_tokenizer(model_dir: str | Path) -> WhisperTokenizerFast:
 
 
 def read_tokenizer(model_dir: str | Path) -> tuple[WhisperTokenizerFast, str]:
-    """The tokenizer of a local Whisper directory, and what had to be repaired in it; empty if nothing.
+    """Return the tokenizer of a local Whisper directory, and what was repaired in it; empty if nothing.
 
     Raises:
         UserError: as load_tokenizer.
@@ -45,7 +45,7 @@ def read_tokenizer(model_dir: str | Path) -> tuple[WhisperTokenizerFast, str]:
         content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{model_dir}: no Whisper tokenizer there: {error}") from None
-    # English-only vocabularies have the tasks' names, too, but GPT-2's own end token, one id earlier.
+    # English-only vocabularies have the tokens of tasks, too, but the end token of GPT-2, one id earlier.
     if tokenizer.eos_token_id == _ENGLISH_ONLY_END or token_id(tokenizer, "<|translate|>") is None:
         raise UserError(f"{model_dir}: the tokenizer knows no tasks; multitask tuning needs a multilingual Whisper")
     if content is not None:
@@ -54,13 +54,13 @@ def read_tokenizer(model_dir: str | Path) -> tuple[WhisperTokenizerFast, str]:
 
 
 def token_id(tokenizer: WhisperTokenizerFast, token: str) -> int | None:
-    """The id of a token, or None where the vocabulary lacks it."""
+    """Return the id of a token, or None if the vocabulary lacks it."""
     index = tokenizer.convert_tokens_to_ids(token)
     return None if index is None or (index == tokenizer.unk_token_id and token != tokenizer.unk_token) else index
 
 
 def tokens_checksum(tokenizer: WhisperTokenizerFast) -> str:
-    """SHA-256 of what decides how text becomes ids: two tokenizers with the same one agree on every text."""
+    """Return the SHA-256 of vocabulary, merges and added tokens: with the same one, tokenizers agree on every text."""
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     added = [[token["id"], token["content"]] for token in backend["added_tokens"]]
     model = backend["model"]
@@ -68,9 +68,9 @@ def tokens_checksum(tokenizer: WhisperTokenizerFast) -> str:
 
 
 def repair_files(directory: Path) -> None:
-    """Put missing merges back into the files of a directory of ours, with a line in the log.
+    """Restore missing merges in the tokenizer files of a directory that stage 0 made, and log it.
 
-    ``.tokenizer_repaired`` then says what was wrong.
+    The new file ``.tokenizer_repaired`` then says what was wrong.
 
     Raises:
         UserError: as load_tokenizer.
@@ -92,6 +92,6 @@ def repair_files(directory: Path) -> None:
 
 
 def wrong_tokens(model_dir: str | Path) -> str:
-    """What was wrong with the tokenizer of a directory before it was repaired; empty if nothing is known."""
+    """Return what was wrong with the tokenizer of a directory before any repair; empty if nothing was."""
     mark = Path(model_dir) / REPAIRED
     return mark.read_text(encoding="utf-8").strip() if mark.is_file() else read_tokenizer(model_dir)[1]

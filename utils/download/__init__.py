@@ -1,1 +1,1 @@
-"""Stage 0: the base model and archives from the network."""
+"""Stage 0: downloads the base model and the archives of a corpus."""

@@ -1,4 +1,4 @@
-"""Archives unpacked without trusting them: what lies outside, links, devices and explosions are refused."""
+"""Unpacks archives that are not trusted: links, devices, paths outside the directory and huge contents are refused."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from utils.errors import UserError
 from utils.filesystem import atomic_directory, free_bytes
 
 MARKER = ".complete"
-MAX_MEMBERS = 4_000_000  # Common Voice has 2 million clips in a language
-_SPARE_BYTES = 1 << 30  # left free: other programs write to the same disk
+MAX_MEMBERS = 4_000_000  # a language of Common Voice has up to 2 million clips
+_SPARE_BYTES = 1 << 30  # left free for other programs on the same disk
 _CHUNK = 1 << 20
-_MAX_XZ_MEMORY = 1 << 28  # xz -9 takes 65 MB to unpack; a dictionary may ask for 4 GB
-_MAX_HEADER = 1 << 20  # bytes of a name or of a pax header, which are read into memory
-_MAX_PADDING = 1 << 26  # zeros after a tar's end; GNU tar writes 10 kB
+_MAX_XZ_MEMORY = 1 << 28  # unpacking xz -9 needs 65 MB; a header may ask for 4 GB
+_MAX_HEADER = 1 << 20  # bytes of a long name or pax header, which tarfile reads into memory
+_MAX_PADDING = 1 << 26  # bytes of zeros after a tar's end; GNU tar writes 10 kB
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError, RuntimeError,
            ValueError, struct.error, OverflowError)
 
 
 def unpack(archive: Path, directory: Path, max_bytes: int | None = None, max_members: int = MAX_MEMBERS) -> Path:
-    """Unpack a tar or zip archive as ``directory``, which appears when all is there, its ``MARKER`` last.
+    """Unpack a tar or zip archive as ``directory``, atomically; the file ``MARKER`` in it is written last.
 
-    A directory with the marker is left as it is; one without is no work of ours, or half of it, and is replaced.
+    A directory with the marker is not unpacked again. One without the marker is incomplete, and is replaced.
     Arguments and errors are those of :func:`safe_extract`.
 
     Returns:
@@ -51,18 +51,18 @@ def unpack(archive: Path, directory: Path, max_bytes: int | None = None, max_mem
 
 def safe_extract(archive: Path, directory: Path, max_bytes: int | None = None,
                  max_members: int = MAX_MEMBERS) -> None:
-    """Unpack a tar (plain, gz, bz2, xz) or zip archive into ``directory``; only files and directories come out.
+    """Unpack the files and directories of a tar (plain, gz, bz2, xz) or zip archive into ``directory``.
 
-    Owners and modes are not taken over. A bad member ends it: unpack into a directory that can be thrown away,
-    as :func:`unpack` does.
+    Owners and modes of members are ignored. An invalid member stops the unpacking, so unpack into a directory that
+    can be deleted, as :func:`unpack` does.
 
     Args:
-        max_bytes: of all unpacked files; what the disk has free, less a reserve, is a limit, too.
-        max_members: files and directories in the archive.
+        max_bytes: limit of all unpacked files; the free space of the disk, less a reserve, is another limit.
+        max_members: limit of files and directories in the archive.
 
     Raises:
-        UserError: no such archive, damaged or cut off, too large, or a member that is a link, a device, or
-            would lie outside ``directory``.
+        UserError: the archive is missing, damaged, cut off or too large, or a member is a link, a device, or lies
+            outside ``directory``.
     """
     room = max(0, free_bytes(directory) - _SPARE_BYTES)
     max_bytes = room if max_bytes is None else min(max_bytes, room)
@@ -80,7 +80,7 @@ def safe_extract(archive: Path, directory: Path, max_bytes: int | None = None,
 
 
 class _BoundedHeader(tarfile.TarInfo):
-    """A member whose long name or pax header does not fill the memory."""
+    """A member of a tar; a long name or pax header that would fill the memory is refused."""
 
     @classmethod
     def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
@@ -91,22 +91,22 @@ class _BoundedHeader(tarfile.TarInfo):
 
 
 class _BoundedXz(io.RawIOBase):
-    """The bytes of an xz file, as ``lzma.open`` reads them, which knows no limit of memory."""
+    """The decompressed bytes of an xz file, as of ``lzma.open``, but with a limit of memory."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self._source = source
         self._decompressor: lzma.LZMADecompressor | None = None
 
     def readable(self) -> bool:
-        """Reading is all it supports."""
+        """True: only reading is supported."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """As many bytes as there are, up to the buffer's length; 0 at the end."""
+        """Read at most ``len(buffer)`` bytes and return their number; 0 at the end."""
         data = b""
         while not data:
             read = b""
-            if self._decompressor is None or self._decompressor.eof:  # the first or the next of several streams
+            if self._decompressor is None or self._decompressor.eof:  # the first stream, or the next one
                 read = (self._decompressor.unused_data if self._decompressor else b"").lstrip(b"\0")
                 read = read or self._source.read(_CHUNK).lstrip(b"\0")  # padding between streams
                 if not read:
@@ -129,7 +129,7 @@ _OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2
 
 
 def _extract_tar(archive: Path, directory: Path, max_bytes: int, max_members: int) -> None:
-    """Read a tar once, front to back, for large ones take long to decompress."""
+    """Unpack a tar in one pass, because a second pass would decompress it again."""
     n_bytes = 0
     with _decompressed(archive) as stream:
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_BoundedHeader) as opened:
@@ -137,11 +137,11 @@ def _extract_tar(archive: Path, directory: Path, max_bytes: int, max_members: in
                 n_bytes += member.size if member.isfile() else 0
                 _check_size(archive, n_bytes, max_bytes, number, max_members)
                 _check_member(archive, member.name, member.isfile() or member.isdir())
-                if hasattr(tarfile, "data_filter"):  # Python's own judgement, where it has one
+                if hasattr(tarfile, "data_filter"):  # Python's own check, in newer versions
                     tarfile.data_filter(member, str(directory))
                 _write_tar_member(opened, member, directory)
         n_padding = 0
-        while rest := stream.read(_CHUNK):  # tarfile takes a damaged header for the end; the checksum comes last
+        while rest := stream.read(_CHUNK):  # tarfile stops at a damaged header; the checksum comes last
             n_padding += len(rest)
             if rest.strip(b"\0") or n_padding > _MAX_PADDING:
                 raise tarfile.ReadError("data after its end, or a damaged header")
@@ -149,7 +149,7 @@ def _extract_tar(archive: Path, directory: Path, max_bytes: int, max_members: in
 
 @contextmanager
 def _decompressed(archive: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a tar, with a bar that shows how much of the archive is read."""
+    """Yield the decompressed bytes of a tar; a progress bar shows how much of the archive is read."""
     with archive.open("rb") as raw:
         magic = raw.read(6)
         raw.seek(0)
@@ -166,7 +166,7 @@ def _decompressed(archive: Path) -> Iterator[IO[bytes]]:
 def _extract_zip(archive: Path, stream: IO[bytes], directory: Path, max_bytes: int, max_members: int) -> None:
     with zipfile.ZipFile(stream) as opened:
         members = opened.infolist()
-        # zipfile stops reading a member at the size that its entry gives, so these sizes can be relied upon.
+        # zipfile reads no more of a member than the size in its entry, so these sizes are reliable.
         _check_size(archive, sum(info.file_size for info in members), max_bytes, len(members), max_members)
         for info in members:
             kind = stat.S_IFMT(info.external_attr >> 16)
@@ -194,6 +194,6 @@ def _write_tar_member(opened: tarfile.TarFile, member: tarfile.TarInfo, director
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     source = opened.extractfile(member)
-    assert source is not None  # only plain files come here
+    assert source is not None  # only regular files get here
     with source, path.open("wb") as stream:
         shutil.copyfileobj(source, stream, _CHUNK)

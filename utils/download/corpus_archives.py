@@ -1,4 +1,4 @@
-"""What the download_*.py of all corpora share: their options, and archives that become directories."""
+"""Code that the download_*.py of all corpora share: their options, and downloading and unpacking archives."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from utils.errors import UserError
 from utils.filesystem import checksum_of, require_free_bytes
 
 _SUFFIX = re.compile(r"\.(tar(\.(gz|bz2|xz))?|tgz|zip)$")
-_SLACK = 2  # an archive may unpack to so many times what it is known to; sizes here are rounded
+_SLACK = 2  # limit of unpacked bytes, as a multiple of Archive.unpacked_bytes, which is rounded
 
 
 @dataclass(frozen=True)
 class Archive:
-    """One archive of a corpus.
+    """An archive of a corpus.
 
     Attributes:
-        name: its path under the download directory, where users put it by hand, too: ``fr_fr/train.tar.gz``.
-        remote: its path under each mirror.
-        n_bytes: its size; roughly will do.
-        unpacked_bytes: of all that is in it; roughly.
-        checksum: MD5 or SHA-256 in hex as its publisher gives it; None where none is published: then the
-            archive's own checksum says whether it is whole.
-        unpacked_as: the directory that it becomes, if that is not its name without ``.tar.gz``.
+        name: path under the download directory, ``fr_fr/train.tar.gz``; users may put the file there by hand.
+        remote: path under the address of each mirror.
+        n_bytes: approximate size of the archive.
+        unpacked_bytes: approximate size of its contents.
+        checksum: MD5 or SHA-256 in hex, as published; None if there is none. Then the archive's own checksum
+            shows whether it is complete.
+        unpacked_as: directory for its contents; empty: its name without ``.tar.gz``.
     """
 
     name: str
@@ -41,18 +41,18 @@ class Archive:
 
     @property
     def directory(self) -> str:
-        """What it becomes, under the download directory."""
+        """The directory for its contents, under the download directory."""
         return self.unpacked_as or _SUFFIX.sub("", self.name)
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where archives come from.
+    """Sources of archives.
 
     Attributes:
         urls: mirrors, tried in this order.
-        own: archives that the user has, or directories with them; they are read there and left there.
-        remove_archives: delete what was downloaded once it is unpacked.
+        own: the user's archives, or directories with them; they are read in place and kept.
+        remove_archives: delete downloaded archives after unpacking.
     """
 
     urls: Sequence[str]
@@ -61,31 +61,31 @@ class Places:
 
 
 def add_download_options(parser: argparse.ArgumentParser, languages: str) -> None:
-    """The options of every download_*.py; ``languages`` is the help of ``--languages``. See ``places_of``."""
+    """Add the options of every download_*.py; ``languages`` is the help text of ``--languages``. See ``places_of``."""
     add = parser.add_argument
     add("--languages", default="", help=languages)
-    add("--url", action="append", metavar="URL", help="download from here instead; may be repeated: in this order")
+    add("--url", action="append", metavar="URL", help="mirror to download from; may be repeated, tried in this order")
     add("--archive", action="append", type=Path, default=[], metavar="PATH",
         help="an archive that you have, or a directory with them; may be repeated")
     add("--remove-archives", type=boolean, default="false", metavar="true|false",
-        help="delete downloaded archives once they are unpacked")
+        help="delete downloaded archives after unpacking")
     add("download_dir", type=Path, help="gets a directory for each archive")
 
 
 def places_of(args: argparse.Namespace, mirrors: Sequence[str]) -> Places:
-    """The parsed options of ``add_download_options``; without ``--url`` the known ``mirrors``."""
+    """Return the sources that options of ``add_download_options`` name; ``mirrors`` are the default of ``--url``."""
     return Places(args.url or mirrors, args.archive, args.remove_archives)
 
 
 def get_archives(archives: Sequence[Archive], download_dir: Path, places: Places) -> list[Path]:
-    """Download, check and unpack those that are not unpacked yet.
+    """Download, check and unpack the archives that are not unpacked yet.
 
     Returns:
         The directory of each archive, ``download_dir / archive.directory``.
 
     Raises:
-        UserError: too little room, an archive that no place has or that is damaged, or one of ``places.own``
-            that is none of ``archives``.
+        UserError: the disk is too small, an archive is damaged or no source has it, or one of ``places.own`` is none of
+            ``archives``.
     """
     directories = [download_dir / archive.directory for archive in archives]
     missing = [archive for archive, directory in zip(archives, directories, strict=True)
@@ -101,7 +101,7 @@ def get_archives(archives: Sequence[Archive], download_dir: Path, places: Places
 
 def _get(archive: Archive, download_dir: Path, places: Places, found: Path | None) -> None:
     target = download_dir / archive.name
-    if found is None or found == target:  # what lies there is checked, and if damaged fetched again
+    if found is None or found == target:  # a file there is checked, and downloaded again if it is damaged
         if found is None or archive.checksum:
             fetch([f"{url.rstrip('/')}/{archive.remote}" for url in places.urls], target, archive.checksum)
     elif archive.checksum and checksum_of(found, archive.checksum) != archive.checksum:
@@ -113,7 +113,7 @@ def _get(archive: Archive, download_dir: Path, places: Places, found: Path | Non
 
 
 def _local_copy(archive: Archive, places: Iterable[Path]) -> Path | None:
-    """The archive's file in the first of the directories that has it, or among the files."""
+    """The archive's file: the first of ``places`` that is it, or a directory that has it; None if there is none."""
     for place in places:
         path = place / archive.name if place.is_dir() else place
         if path.is_file() and f"/{path.absolute().as_posix()}".endswith(f"/{archive.name}"):
@@ -125,4 +125,4 @@ def _reject_unknown_archives(archives: Sequence[Archive], own: Sequence[Path]) -
     for place in own:
         if not any(_local_copy(archive, [place]) for archive in archives):
             names = ", ".join(archive.name for archive in archives)
-            raise UserError(f"--archive {place}: is and has none of: {names}")
+            raise UserError(f"--archive {place}: neither one of these archives nor a directory with one: {names}")

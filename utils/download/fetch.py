@@ -1,4 +1,4 @@
-"""Files from the network, whole and verified."""
+"""Downloads files completely and verifies their checksums."""
 
 from __future__ import annotations
 
@@ -6,39 +6,38 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpx2 as httpx  # what huggingface_hub itself uses
+import httpx2 as httpx  # the client of huggingface_hub
 from tqdm import tqdm
 
 from utils.cli import log
 from utils.errors import UserError
 from utils.filesystem import checksum_of
 
-CONNECT_SECONDS = 5.0  # a host that is there answers sooner
+CONNECT_SECONDS = 5.0  # a host that is up answers sooner
 READ_SECONDS = 30.0
 ATTEMPTS = 5
 MAX_WAIT_SECONDS = 60.0
-BUSY = (429, 502, 503, 504)  # answers of a server that may well answer better in a moment
+BUSY = (429, 502, 503, 504)  # answers after which a second request may succeed
 UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
 
 def fetch(urls: str | Sequence[str], target: Path, checksum: str | None = None, *, attempts: int = ATTEMPTS) -> Path:
-    """Download the file at ``urls`` to ``target``; one of the right checksum already there is left as it is.
+    """Download the file at ``urls`` to ``target``, unless it is there with the right checksum; return ``target``.
 
-    What has arrived waits in ``target.part``, so that an interrupted download continues where it was, in the
-    same run or the next, from the same mirror or another. ``target`` appears only when it is whole and its
-    checksum is right.
+    The data are written to ``target.part`` first, so that an interrupted download resumes, in the same run or the
+    next, from the same mirror or another. ``target`` appears only when it is complete and its checksum is right.
 
     Args:
-        urls: http or https, of the same file, tried in this order; proxies come from the environment.
-        target: where the file goes; its directory is made.
-        checksum: the expected SHA-256 or MD5 in hex, or None to take the file as it comes.
-        attempts: how often in a row the connection may break, or the server be busy, without anything new
-            arriving; the pauses between them grow. A host that cannot be reached from the start, and a
-            server that refuses, are not asked twice.
+        urls: http or https addresses of the file, tried in this order; proxies come from the environment.
+        target: path for the file; its directory is created.
+        checksum: the expected SHA-256 or MD5 in hex; None: no check.
+        attempts: limit of requests in a row that bring no new data, because the connection breaks or the server is
+            busy; the pauses between them grow. There is only one request to a host that cannot be reached from the
+            start, and to a server that refuses.
 
     Raises:
-        UserError: none of them could be reached, answered, kept the connection and had the right content; the
-            message says what was tried and where the file can be put by hand.
+        UserError: no address could be downloaded with the right checksum; the message says what was tried and where the
+            file can be put by hand.
     """
     if target.is_file() and (checksum is None or checksum_of(target, checksum) == checksum):
         return target
@@ -49,7 +48,7 @@ def fetch(urls: str | Sequence[str], target: Path, checksum: str | None = None, 
         if failures:
             log(f"{failures[-1]}; trying {url}")
         try:
-            _receive_patiently(url, part, attempts)
+            _receive_with_retries(url, part, attempts)
             _check_content(url, part, checksum)
         except UserError as error:
             failures.append(str(error))
@@ -67,8 +66,8 @@ def _check_content(url: str, part: Path, checksum: str | None) -> None:
         raise UserError(f"{url}: its {name} is {found}, not {checksum}: not the file that is meant")
 
 
-def _receive_patiently(url: str, part: Path, attempts: int) -> None:
-    """Fill ``part``, taking up a broken connection again as long as something new arrives."""
+def _receive_with_retries(url: str, part: Path, attempts: int) -> None:
+    """Complete ``part``; after a broken connection, try again as long as new data arrive."""
     most, failures = 0, 0
     while True:
         try:
@@ -92,12 +91,12 @@ def _receive_patiently(url: str, part: Path, attempts: int) -> None:
 
 
 def _receive(url: str, part: Path) -> None:
-    """Append to ``part`` what it still lacks of ``url``; start over with a server that cannot continue."""
+    """Append the missing data of ``url`` to ``part``; start over if the server cannot resume."""
     have = part.stat().st_size if part.exists() else 0
     timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with httpx.stream("GET", url, headers=headers, timeout=timeout, follow_redirects=True) as response:
-        if response.status_code == 416:  # nothing after what we have: it is whole, or it is another file
+        if response.status_code == 416:  # no data after ours: the file is complete, or another one
             if response.headers.get("Content-Range") == f"bytes */{have}":
                 return
             part.unlink()
@@ -110,7 +109,7 @@ def _receive(url: str, part: Path) -> None:
         total = have + int(length) if length else None
         with part.open("ab" if continues else "wb") as stream, tqdm(
                 desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, mininterval=1.0) as bar:
-            for chunk in response.iter_raw():  # as it comes: a chunk size would keep the last part back
+            for chunk in response.iter_raw():  # without a chunk size, which would hold back the last part
                 stream.write(chunk)
                 bar.update(len(chunk))
 

@@ -1,1 +1,1 @@
-"""Stage 2: log-mel features, arks, a set's utterances."""
+"""Stage 2: log-mel features, Kaldi arks, the utterances of a set."""

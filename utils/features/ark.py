@@ -1,4 +1,4 @@
-"""Feature matrices from Kaldi arks, of which nothing is believed that was not checked."""
+"""Reads feature matrices from Kaldi arks, and checks their headers first."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from kaldiio.matio import read_matrix_or_vector
 from utils.audio.constants import FULL_WINDOW
 from utils.errors import UserError
 
-_BINARY = b"\0B"  # what every binary object of Kaldi's begins with
-_HEAD_BYTES = 22  # of the longest header, CM2's and CM3's
-# By type: where rows and columns stand after the type's name, and bytes for each column and each value behind them.
+_BINARY = b"\0B"  # the first bytes of every binary object of Kaldi
+_HEAD_BYTES = 22  # length of the longest headers, CM2 and CM3
+# By type: the format of rows and columns after the type's name, bytes for each column, and bytes for each value.
 _LAYOUT = {b"FM": ("<xixi", 0, 4), b"DM": ("<xixi", 0, 8),
            b"CM": ("<8xii", 8, 1), b"CM2": ("<8xii", 0, 2), b"CM3": ("<8xii", 0, 1)}
 
 
 def read_ark(source: str, num_mels: int) -> np.ndarray:
-    """One (frames, num_mels) float32 matrix from ``file.ark:offset``; the rest of the ark is not read.
+    """Return one float32 matrix (frames, num_mels) from ``file.ark:offset``; the rest of the ark is not read.
 
-    Only Kaldi's binary matrices, plain or compressed, and only as much as 30 s of features can be: kaldiio itself
-    would take any memory that a header asks for, run a command or load a pickle that an scp names.
+    Only binary matrices of Kaldi, plain or compressed, of at most 30 s are read. kaldiio itself would allocate any
+    memory that a header asks for, and run commands or load pickles that an scp names.
 
     Raises:
-        UserError: there is no matrix with ``num_mels`` columns and 1 to 3000 rows of numbers at that place.
+        UserError: there is no matrix of 1 to 3000 rows and ``num_mels`` columns of finite numbers at that offset.
     """
     path, _, offset = source.rpartition(":")
     try:
@@ -39,13 +39,13 @@ def read_ark(source: str, num_mels: int) -> np.ndarray:
             feats = np.asarray(read_matrix_or_vector(io.BytesIO(stream.read(size))), dtype=np.float32)
         if not np.isfinite(feats).all():
             raise ValueError("it has NaN or infinite values")
-    except Exception as error:  # kaldiio raises whatever a broken header leads to
+    except Exception as error:  # a damaged header can lead kaldiio to any exception
         raise UserError(f"{source}: no feature matrix there ({str(error) or 'damaged'}); run stage 2 again") from None
     return feats
 
 
 def _object_size(head: bytes, num_mels: int) -> int:
-    """Bytes of the matrix that begins with ``head``, or a ValueError if it cannot be one of ours."""
+    """Bytes of the matrix that begins with ``head``; a ValueError if it is not a matrix of this model's features."""
     if not head.startswith(_BINARY):
         raise ValueError("not Kaldi's binary form")
     kind, space, sizes = head[len(_BINARY):].partition(b" ")

@@ -1,4 +1,4 @@
-"""Stage 2: features of a data directory to Kaldi ark files, one matrix per audio file, by numbered jobs."""
+"""Stage 2: writes the features of a data directory to Kaldi arks, one matrix per audio file, in numbered jobs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from utils.errors import UserError
 from utils.filesystem import atomic_open
 
 if TYPE_CHECKING:
-    from utils.features.log_mel import LogMel  # brings torch, which joining lists does not need
+    from utils.features.log_mel import LogMel  # imports torch, which joining lists does not need
 
 # Kaldi's compression methods by name (copy-feats --compression-method).
 COMPRESSION = {"none": None, "auto": 1, "two-byte": 3, "one-byte": 5}
-# Lists of a dump directory and of its parts. The last one of a part appears last: a job that has it is complete.
+# Lists of a dump directory and of its jobs. feats.scp is written last: a job that has it is complete.
 _LISTS = {"utt2num_frames": "utt2num_frames.{}", "utt2digest": "utt2digest.{}", "feats.scp": "feats.{}.scp"}
 
 
 def audio_of_job(sources: dict[str, str], job: int, num_jobs: int) -> dict[str, list[str]]:
-    """Audio file -> its keys, for job ``job`` (from 1) of ``num_jobs``; files are dealt out in blocks, in order."""
+    """Return keys by audio file for job ``job`` (from 1) of ``num_jobs``; each job gets a block of files, in order."""
     keys_of = keys_by_audio(sources)
     files = list(keys_of)
     first, last = len(files) * (job - 1) // num_jobs, len(files) * job // num_jobs
@@ -36,11 +36,14 @@ def dump_feats(data_dir: Path, dump_dir: Path, log_mel: LogMel, job: int, num_jo
                compression: str = "none", allow_pipes: bool = False, resume: bool = False) -> None:
     """Write feats.JOB.ark, feats.JOB.scp, utt2num_frames.JOB and utt2digest.JOB in ``dump_dir``.
 
-    Matrices are (frames, num_mels), unpadded. Two keys of one audio file point at the same matrix. A digest is one of
-    the matrix: it tells whether features are the same, in whatever ark and place.
+    Matrices are (frames, num_mels), without padding. Keys with the same audio file share a matrix. utt2digest has a
+    digest of each matrix, which shows whether features are the same, whatever their ark and offset.
 
     Args:
-        resume: leave a job that is complete as it is; what it was made from must not have changed.
+        job: number of this job, from 1 to ``num_jobs``.
+        compression: a key of ``COMPRESSION``.
+        allow_pipes: whether ``command |`` entries of wav.scp may run.
+        resume: skip a job that is complete; its inputs must not have changed.
 
     Raises:
         UserError: an audio file cannot be read or is longer than 30 s.
@@ -76,7 +79,7 @@ def dump_feats(data_dir: Path, dump_dir: Path, log_mel: LogMel, job: int, num_jo
 
 
 def _is_complete(dump_dir: Path, job: int, work: Mapping[str, list[str]]) -> bool:
-    """Whether all parts of a job are there, with the keys that the job has now."""
+    """Whether all files of a job exist and have the keys that the job has now."""
     keys = {key for keys in work.values() for key in keys}
     return (all((dump_dir / part.format(job)).is_file() and _join(dump_dir, part, [job]).keys() == keys
                 for part in _LISTS.values()) and (dump_dir / f"feats.{job}.ark").is_file())
@@ -90,13 +93,13 @@ def _remove_parts(dump_dir: Path, job: int) -> None:
 def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> tuple[int, int]:
     """Join the jobs' lists into feats.scp, utt2num_frames and utt2digest.
 
-    The parts are removed, and what more jobs left at an earlier time.
+    The jobs' lists are removed, and all files that an earlier run with more jobs left.
 
     Returns:
-        The number of keys, which is that of data_dir/wav.scp, and the number of matrices that they share.
+        The number of keys, as in data_dir/wav.scp, and the number of matrices.
 
     Raises:
-        UserError: a job's list is missing, or the keys are not those of data_dir/wav.scp.
+        UserError: a job's list is missing, or the keys differ from those of data_dir/wav.scp.
     """
     expected = read_list(data_dir / "wav.scp", verbatim=True)
     for name, part in _LISTS.items():

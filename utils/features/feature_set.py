@@ -1,4 +1,4 @@
-"""The utterances of a set: their keys, their features and batches of these; for training and decoding alike."""
+"""The utterances of a set, their keys, features and batches, for training and for decoding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from utils.audio.loading import audio_seconds, load_audio
+from utils.audio.loading import audio_seconds, is_pipe, load_audio
 from utils.config import Lists, require_file
 from utils.data.lists import keys_by_audio, read_list
 from utils.errors import UserError
@@ -20,7 +20,7 @@ from utils.features.log_mel import LogMel, pad_frames
 
 @dataclass
 class Utterance:
-    """One audio file and the keys that name it. ``source`` is a place in an ark, or an audio file."""
+    """An audio file and its keys. ``source`` is an offset in an ark (``file.ark:offset``) or an audio file."""
 
     source: str
     num_frames: int
@@ -28,16 +28,16 @@ class Utterance:
 
 
 def open_set(lists: Lists, section: str, log_mel: LogMel) -> tuple[list[Utterance], Callable[[str], np.ndarray]]:
-    """Utterances of a set, in order of their first key, and the function that reads an utterance's features.
+    """Return the utterances of a set, in order of their first key, and the function that reads an utterance's features.
 
-    Features come from ``feats_scp`` (with ``utt2num_frames`` beside it) if that is given, else they are computed
-    from ``wav_scp`` when they are asked for.
+    The function takes an utterance's ``source`` and returns (frames, num_mels) float32: from ``feats_scp`` (with
+    ``utt2num_frames`` beside it) if that is given, else computed from ``wav_scp`` when it is called.
 
     Args:
-        section: the lists' place in the configuration, for messages.
+        section: the lists' section of the configuration, for messages.
 
     Raises:
-        UserError: a list is missing or wrong, or the lists' keys differ.
+        UserError: a list is missing or wrong, or an utterance has no length or is longer than 30 s.
     """
     if lists.feats_scp:
         scp = require_file(lists.feats_scp, f"{section}.feats_scp")
@@ -56,6 +56,9 @@ def _frames_of(frames: dict[str, str], key: str, scp: Path) -> int:
 
 
 def _frames_of_audio(log_mel: LogMel, source: str, scp: Path) -> int:
+    if is_pipe(source):
+        raise UserError(f"{scp}: {source}: is a command, which only stage 2 runs. Dump features with "
+                        "pyscripts/dump_feats.py --allow-pipes true, and give their feats_scp instead of wav_scp")
     samples = round(audio_seconds(source) * log_mel.sampling_rate)
     if samples > log_mel.max_samples:
         raise UserError(f"{scp}: {source}: {samples / log_mel.sampling_rate:.2f} s; Whisper takes at most "
@@ -68,9 +71,9 @@ def _group(sources: dict[str, str], num_frames: Callable[[str, str], int]) -> li
 
 
 def stack_feats(feats: Sequence[np.ndarray], num_frames: int) -> torch.Tensor:
-    """(frames, num_mels) matrices, each padded with its own silence, as the encoder's (batch, num_mels, num_frames).
+    """Stack matrices (frames, num_mels), each padded with its own silence, to (batch, num_mels, num_frames).
 
-    The result is longer than ``num_frames`` if a matrix is: audio headers promise a frame more or less than they hold.
+    The result is longer than ``num_frames`` if a matrix is: the length in an audio header can be off by a frame.
     """
     num_frames = max(num_frames, *(len(matrix) for matrix in feats))
     return torch.from_numpy(np.stack([pad_frames(matrix, num_frames).T for matrix in feats]))
@@ -78,12 +81,15 @@ def stack_feats(feats: Sequence[np.ndarray], num_frames: int) -> torch.Tensor:
 
 def pack(order: Sequence[int], num_frames: Sequence[float], max_frames: int, max_utterances: int = 0,
          min_fill: float = 0.0) -> list[list[int]]:
-    """Cut ``order`` into batches of at most ``max_frames`` frames, counting padding to the batch's longest.
+    """Cut ``order`` into batches of at most ``max_frames`` frames, with padding to the longest utterance.
 
-    An utterance longer than ``max_frames`` is a batch of its own. ``max_utterances`` 0 means no limit on the count.
+    An utterance longer than ``max_frames`` is a batch of its own.
 
     Args:
-        min_fill: how much of the batch's longest utterance each of the others must fill, at least.
+        order: utterance indices.
+        num_frames: length of each utterance.
+        max_utterances: limit of the utterances in a batch; 0: no limit.
+        min_fill: the shortest utterance of a batch has at least this share of the longest one's frames.
     """
     batches: list[list[int]] = []
     longest = shortest = 0.0

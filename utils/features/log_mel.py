@@ -1,4 +1,4 @@
-"""Log-mel features as Whisper's own extractor defines them, but without its padding to 30 s.
+"""Log-mel features as Whisper's feature extractor defines them, but without padding to 30 s.
 
 Whisper computes ``f = (max(log10 mel, M - 8) + 4) / 4`` over a clip padded with zeros to 30 s, where ``M`` is the
 clip's maximum (Radford et al. 2022, arXiv:2212.04356, section 2.2; `whisper/audio.py`). Frames that see only padding
@@ -16,19 +16,19 @@ from transformers import WhisperFeatureExtractor
 
 from utils.errors import UserError
 
-_FLOOR = (-10.0 + 4.0) / 4.0  # log10(1e-10), normalised: a clip with no sound at all
+_FLOOR = (-10.0 + 4.0) / 4.0  # log10(1e-10), normalised: the value of digital silence
 _DYNAMIC_RANGE = 8.0 / 4.0  # Whisper's clamp at 8 decades below the maximum, normalised
 
 
 class LogMel:
-    """Samples to log-mel frames.
+    """Computes log-mel features from samples.
 
     Args:
         model_dir: a Whisper directory, whose preprocessor_config.json gives 80 or 128 mels.
-        num_mels: what to take where there is none, as in the first CTranslate2 directories; None: refuse.
+        num_mels: used if that file is missing, as in early CTranslate2 directories; None: the file is required.
 
     Raises:
-        UserError: the directory has no feature extractor.
+        UserError: the directory has no preprocessor_config.json.
     """
 
     def __init__(self, model_dir: str | Path, num_mels: int | None = None) -> None:
@@ -48,7 +48,7 @@ class LogMel:
         self._window = torch.hann_window(self._n_fft)
 
     def num_frames(self, num_samples: int) -> int:
-        """Frames (10 ms) whose analysis window, centred on them, sees one of ``num_samples`` samples."""
+        """Return how many frames (10 ms) have one of ``num_samples`` samples in their centred analysis window."""
         seen = -(-(num_samples + self._n_fft // 2) // self._hop)
         return min(seen, self.max_samples // self._hop)
 
@@ -66,7 +66,7 @@ class LogMel:
         """
         if not 0 < len(samples) <= self.max_samples:
             raise ValueError(f"{len(samples)} samples; Whisper takes 1 to {self.max_samples}")
-        # One window of zeros stands for the rest of the 30 s: the frames kept cannot see further.
+        # One window of zeros replaces the rest of the 30 s: the windows of the frames kept reach no further.
         length = min(len(samples) + self._n_fft, self.max_samples)
         signal = torch.zeros(max(length, self._n_fft))
         signal[: len(samples)] = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
@@ -78,11 +78,11 @@ class LogMel:
 
 
 def silence_level(feats: np.ndarray) -> float:
-    """The value that Whisper's features of this clip have in padding."""
+    """Return the value of padding frames in Whisper's features of the clip ``feats`` (frames, num_mels)."""
     return max(float(feats.max()) - _DYNAMIC_RANGE, _FLOOR)
 
 
 def pad_frames(feats: np.ndarray, num_frames: int) -> np.ndarray:
-    """Append silence to ``feats`` (frames, num_mels) up to ``num_frames``."""
+    """Append silence to ``feats`` (frames, num_mels) up to ``num_frames``; a longer matrix is returned unchanged."""
     missing = num_frames - len(feats)
     return np.pad(feats, ((0, missing), (0, 0)), constant_values=silence_level(feats)) if missing > 0 else feats

@@ -1,1 +1,1 @@
-"""Where jobs run: this machine, Slurm, Grid Engine."""
+"""Job drivers: run jobs on this machine, through Slurm or through Grid Engine."""

@@ -1,8 +1,8 @@
-"""What the cluster drivers (cmd_slurm.py, cmd_sge.py) share: submit a request, wait for all its jobs, cancel them.
+"""Code that the cluster drivers (cmd_slurm.py, cmd_sge.py) share: submit a request, wait for its jobs, cancel them.
 
-A job reports its exit code by a file (see run_job.py). The scheduler is asked now and then which jobs it still
-knows; one that it does not know, and that has not reported within a time of grace, is lost and counts as failed.
-Standard library only.
+A job reports its exit code in a file (see run_job.py). The driver regularly asks the scheduler which jobs are still
+unfinished. A job that the scheduler does not list and that has not reported within a grace period is lost, and counts
+as failed. Standard library only.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from utils.jobs.job_request import Request, SignalNote, parse_request
 from utils.jobs.scheduler import JobState, Scheduler, SchedulerUnavailableError, ask
 from utils.jobs.scheduler_conf import find_conf, read_conf
 
-# Seconds that a report may take from a node to this machine: NFS shows new files late.
+# Seconds that a report may take from a node to this machine, because NFS shows new files late.
 _GRACE = float(os.environ.get("CMD_GRACE_SECONDS", "30"))
-_SILENCE = 1800.0  # seconds without an answer of the scheduler after which waiting ends
-_END_SECONDS = 120.0  # that jobs may take to end when they are cancelled
-_PATIENCE = 60.0  # seconds after which a waiting job's reason is shown
-# What path.sh sets, Kaldi's too: a job script says its whole environment, whatever the scheduler hands over.
+_MAX_SILENCE = 1800.0  # seconds without an answer of the scheduler after which the driver gives up
+_END_SECONDS = 120.0  # within which cancelled jobs must end
+_EXPLAIN_SECONDS = 60.0  # after these, the driver prints why its jobs wait
+# Variables of path.sh, Kaldi's included. A job script sets them itself, whatever the scheduler passes on.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONUTF8", "LC_ALL", "LD_LIBRARY_PATH", "KALDI_ROOT")
 
 
 class ClusterRunner:
-    """One request on a cluster. Job scripts go to q/ beside the logs and stay there."""
+    """Runs one request on a cluster. Job scripts are written to q/ beside the logs and stay there."""
 
     def __init__(self, scheduler: Scheduler, request: Request, arguments: Sequence[str]) -> None:
         self.scheduler = scheduler
@@ -45,7 +45,7 @@ class ClusterRunner:
         self.queue_dir = base.parent / "q"
         self.script = (self.queue_dir / f"{self.name}.sh").absolute()
         self.queue_log = (self.queue_dir / f"{self.name}.log").absolute()
-        self.id_file = self.queue_dir / f"{self.name}.id"  # what is submitted and not yet over
+        self.id_file = self.queue_dir / f"{self.name}.id"  # the id of the submitted, unfinished job
         self.cluster_id = ""
         self.codes: dict[int, int] = {}
         self._explained = False
@@ -53,7 +53,7 @@ class ClusterRunner:
         self._known: dict[int, JobState] = {}
 
     def submit_command(self) -> list[str]:
-        """The scheduler's command line for this request. Raises UserError for an option that its conf lacks."""
+        """Return the scheduler's command line for this request. Raises UserError for an option that its conf lacks."""
         request = self.request
         conf = read_conf(find_conf(self.scheduler.conf_name, request.options.get("config")))
         ours = {"config", "dry-run", "shell"}
@@ -69,7 +69,7 @@ class ClusterRunner:
         return [*words, str(self.script)]
 
     def job_script(self, reports: str) -> str:
-        """The script that the cluster runs for each job; it can be run by hand, too."""
+        """Return the script that the cluster runs for each job; it can be run by hand, too."""
         variable = self.scheduler.task_variable
         job = f'"${{{variable}:-{self.request.jobs[0]}}}"' if self.request.variable else "1"
         submitted = shlex.join(self.submit_command()).replace("\n", "\n#   ")
@@ -81,7 +81,7 @@ class ClusterRunner:
         return "\n".join(lines) + "\n"
 
     def run(self, stop: SignalNote) -> dict[int, int]:
-        """Submit, wait until every job has ended, and return exit codes by job id; a signal cancels them all."""
+        """Submit the jobs, wait for all of them, and return exit codes by job id; a signal cancels all jobs."""
         command = self.submit_command()
         self._end_orphan()
         self._prepare_files()
@@ -92,14 +92,14 @@ class ClusterRunner:
             self.id_file.write_text(self.cluster_id, encoding="utf-8")
             self._wait(reports, stop)
         finally:
-            if self.cluster_id and (len(self.codes) < len(self.request.jobs) or self._hopeless()):
+            if self.cluster_id and (len(self.codes) < len(self.request.jobs) or self._any_hopeless()):
                 self._cancel(self.cluster_id)
             self.id_file.unlink(missing_ok=True)
             shutil.rmtree(reports, ignore_errors=True)
         return self.codes
 
     def _end_orphan(self) -> None:
-        """Cancel what a driver that was killed had submitted under this name: it writes what is to be written now."""
+        """Cancel the jobs of a killed driver under this name: they write the same files as the new ones."""
         try:
             orphan = self.id_file.read_text(encoding="utf-8").strip()
             if not self.scheduler.unfinished(orphan, self.request.jobs):
@@ -117,7 +117,7 @@ class ClusterRunner:
             raise UserError(f"cannot ask about the job of a killed run, {self.id_file}: {error}") from None
 
     def _prepare_files(self) -> None:
-        """Make directories; remove logs of an earlier run, which would be taken for this one's."""
+        """Create directories; remove the logs of an earlier run, so that they are not mistaken for this run's."""
         try:
             self.queue_dir.mkdir(parents=True, exist_ok=True)
             for path in (self.queue_log, *map(self.request.log_path, self.request.jobs)):
@@ -148,13 +148,13 @@ class ClusterRunner:
                 answered = time.monotonic()
                 self._note_lost(reports)
             except SchedulerUnavailableError as error:
-                if time.monotonic() - answered > _SILENCE:
-                    raise UserError(f"the scheduler has not answered for {_SILENCE / 60:.0f} minutes ({error}); "
+                if time.monotonic() - answered > _MAX_SILENCE:
+                    raise UserError(f"the scheduler has not answered for {_MAX_SILENCE / 60:.0f} minutes ({error}); "
                                     f"job {self.cluster_id} may still be there") from None
             line.show(len(self.codes), sum(state.running for state in self._known.values()))
-            if time.monotonic() - began > _PATIENCE:
+            if time.monotonic() - began > _EXPLAIN_SECONDS:
                 self._explain_waiting()
-            # A short job is noticed at once, and a long one does not cost the scheduler a thing.
+            # The interval grows, so that a short job is noticed soon and a long one causes few requests.
             until = time.monotonic() + min(15.0, max(0.5, (time.monotonic() - began) / 10))
             while not stop.received and time.monotonic() < until:
                 time.sleep(0.05)
@@ -177,10 +177,10 @@ class ClusterRunner:
                 self._collect(reports)
                 if job not in self.codes:
                     self.codes[job] = 1
-                    self._add_to_log(job, f"ended without a word{f' ({state.reason})' if state else ''}")
+                    self._add_to_log(job, f"ended without an exit code{f' ({state.reason})' if state else ''}")
 
     def _add_to_log(self, job: int, what: str) -> None:
-        """Say in a dead job's log what the scheduler knows, and what its own log of it says."""
+        """Append to a failed job's log the scheduler's exit report and the end of the scheduler's own log."""
         end = self.scheduler.exit_report(self.cluster_id, job if self.request.variable else None)
         lines = [f"# {self.scheduler.driver}: job {self.cluster_id}: " + "; ".join(filter(None, (what, end)))]
         if self.queue_log.is_file():
@@ -191,13 +191,13 @@ class ClusterRunner:
                 log.write("\n".join(lines) + "\n")
 
     def _explain_waiting(self) -> None:
-        """Say once why nothing runs: a request that the cluster can never meet looks like a busy cluster."""
+        """Print once why no job runs: otherwise a request that the cluster can never meet looks like a busy cluster."""
         reasons = sorted({state.reason for state in self._known.values()} - {""})
         if reasons and not self._explained and not any(state.running for state in self._known.values()):
             self._explained = True
             print(f"{self.scheduler.driver}: job {self.cluster_id} waits: {', '.join(reasons)}", file=sys.stderr)
 
-    def _hopeless(self) -> bool:
+    def _any_hopeless(self) -> bool:
         return any(state.hopeless for state in self._known.values())
 
     def _cancel(self, cluster_id: str) -> None:
@@ -212,7 +212,7 @@ class ClusterRunner:
 
 
 def run_driver(scheduler: Scheduler, doc: str | None, arguments: list[str]) -> int:
-    """A cluster driver's main: run what the command line asks for; returns the exit code."""
+    """The main function of a cluster driver: run the request in ``arguments`` and return the exit code."""
     if arguments[:1] in (["--help"], ["-h"]):
         print(doc)
         return 0

@@ -4,20 +4,20 @@
     cmd_local.py [options] [JOB=first:last] dir/log/name.JOB.log command argument ...
 
 JOB (any name before the "=") is replaced by the job id in the log's name and in every argument. Arguments
-reach the command exactly as given and no shell sees them; only a command given as one argument with spaces
-in it ("a | b") is run by bash. Every job's output goes to its log. Exit 0 if all jobs ended with 0, else 1
-with the end of the first failed log.
+are passed to the command exactly as given, without a shell; only a command given as one argument with spaces
+in it ("a | b") is run by bash. Every job's output goes to its log. The exit code is 0 if all jobs ended with
+0, else 1; then the end of the first failed log is printed.
 
     utils/jobs/cmd_local.py JOB=1:8 exp/log/dump.JOB.log \\
       pyscripts/dump_feats.py --job JOB --num-jobs 8 data/train dump/train
 
-Options (others, such as --mem, --time and -q, are for clusters and ignored here):
-    --max-jobs-run N   run at most so many jobs at once (default: CPU cores / num-threads)
-    --num-threads N    threads of one job, as OMP_NUM_THREADS (default: 1 for an array, else left alone)
-    --gpu N            GPUs of one job, as CUDA_VISIBLE_DEVICES (default: left alone); jobs wait until so
-                       many are free. A machine without a GPU runs them without.
-    --shell true       a shell reads the arguments (| && > $x), as in Kaldi's recipes; it leaves alone only
-                       those with white space in them
+Options (others, such as --mem, --time and -q, are for clusters and are ignored here):
+    --max-jobs-run N   run at most N jobs at once (default: CPU cores / num-threads)
+    --num-threads N    threads of one job, as OMP_NUM_THREADS (default: 1 for an array, else unchanged)
+    --gpu N            GPUs of one job, as CUDA_VISIBLE_DEVICES (default: unchanged); a job waits until N
+                       GPUs are free. On a machine without a GPU, jobs run without one.
+    --shell true       a shell interprets the arguments (| && > $x), as in Kaldi's recipes, except those
+                       with white space in them
     --dry-run          print the commands of the jobs instead of running them
 """
 
@@ -42,7 +42,7 @@ from utils.errors import UserError
 from utils.jobs.job_log import ProgressLine, failure_report, start_failure, write_footer, write_header
 from utils.jobs.job_request import Request, SignalNote, parse_request, shell_code
 
-_GRACE_SECONDS = 5.0  # between asking jobs to stop and killing them
+_GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 
 
 @dataclass
@@ -55,16 +55,16 @@ class _Running:
 
 @dataclass
 class _Machine:
-    """What one machine can give to jobs at the same time."""
+    """Resources of this machine for jobs that run at the same time."""
 
     slots: int  # jobs at once
-    threads: int | None  # OMP_NUM_THREADS of a job; None: as it is
+    threads: int | None  # OMP_NUM_THREADS of a job; None: unchanged
     gpus_per_job: int = 0
     free_gpus: list[str] = field(default_factory=list)
 
     @classmethod
     def serving(cls, request: Request) -> _Machine:
-        """The machine as a request may use it. Raises UserError if a job wants more GPUs than there are."""
+        """Return the resources for a request. Raises UserError if a job needs more GPUs than there are."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         threads = request.threads or (1 if len(request.jobs) > 1 else None)
         slots = request.count("max-jobs-run", max(1, cores // (threads or 1)), minimum=1)
@@ -79,7 +79,7 @@ class _Machine:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that jobs may use, as CUDA_VISIBLE_DEVICES names them; empty on a machine without any."""
+    """Return the GPUs that jobs may use, as CUDA_VISIBLE_DEVICES names them; empty on a machine without a GPU."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [device for device in visible.replace(" ", "").split(",") if device not in ("", "-1")]
@@ -91,10 +91,10 @@ def visible_gpus() -> list[str]:
     return [str(index) for index in range(len(gpus))]
 
 
-def _die_with(driver: int) -> Callable[[], None] | None:
-    """What a job does before it starts: have the kernel kill it when its driver is killed, in whatever way (Linux).
+def _killed_with(driver: int) -> Callable[[], None] | None:
+    """Return a job's ``preexec_fn``: it has the kernel kill the job when process ``driver`` ends (Linux only).
 
-    A job that outlived its driver would write beside the one that the same command starts again.
+    A job that outlives its driver would write the same files as the job that the same command starts again.
     """
     if sys.platform != "linux":
         return None
@@ -102,7 +102,7 @@ def _die_with(driver: int) -> Callable[[], None] | None:
 
     def before_start() -> None:
         set_death_signal(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != driver:  # it was quicker
+        if os.getppid() != driver:  # the driver ended before the call above
             os._exit(137)
 
     return before_start
@@ -120,7 +120,7 @@ class LocalRunner:
         self._progress = ProgressLine(request)
 
     def run(self) -> dict[int, int]:
-        """Run all jobs to their end and return their exit codes by job id; what stops this stops them too."""
+        """Run all jobs and return their exit codes by job id; a signal or an exception stops all jobs."""
         waiting = list(self.request.jobs)
         try:
             while (waiting or self.running) and not self.stop.received:
@@ -150,9 +150,9 @@ class LocalRunner:
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         try:
-            # A session of its own: the whole job, with whatever it starts, can be stopped at once.
+            # A session of its own, so that the job can be stopped with all the processes it started.
             process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                       env=environment, start_new_session=True, preexec_fn=_die_with(os.getpid()))
+                                       env=environment, start_new_session=True, preexec_fn=_killed_with(os.getpid()))
         except OSError as error:
             self._end(job, log, start_failure(log, arguments, error), 0.0, gpus)
             return
@@ -163,7 +163,7 @@ class LocalRunner:
             log.seek(0, os.SEEK_END)
             with log:
                 write_footer(log, code, seconds, self.machine.threads or 1)
-        except OSError as error:  # the disk is full: what the job has written is not to be relied upon
+        except OSError as error:  # the disk is full: the job's output may be incomplete
             print(f"cmd_local.py: error: {self.request.log_path(job)}: cannot write this log: {error.strerror}",
                   file=sys.stderr)
             code = code or 1
@@ -178,7 +178,7 @@ class LocalRunner:
                 self._end(job, running.log, shell_code(code), time.monotonic() - running.started, running.gpus)
 
     def _stop(self) -> None:
-        """Stop what still runs, with all that it started: politely, then for good."""
+        """Stop the running jobs and all the processes they started: first with SIGTERM, then with SIGKILL."""
         groups = [running.process.pid for running in self.running.values()]
         for number in (signal.SIGTERM, signal.SIGKILL):
             for group in groups:
@@ -191,7 +191,7 @@ class LocalRunner:
 
 
 def main(arguments: list[str]) -> int:
-    """Run what a command line asks for; return the exit code."""
+    """Run the request in ``arguments`` (without the program's name) and return the exit code."""
     if arguments[:1] in (["--help"], ["-h"]):
         print(__doc__)
         return 0

@@ -3,18 +3,18 @@
 
     cmd_sge.py [options] [JOB=first:last] dir/log/name.JOB.log command argument ...
 
-The contract is cmd_local.py's. What an option means to qsub stands in conf/queue.conf; one that is not there is
-refused. The job script stays in dir/log/q/name.sh. Ctrl-C cancels the jobs.
+The contract is that of cmd_local.py. conf/queue.conf defines what an option means to qsub; an option that it does
+not define is refused. The job script stays in dir/log/q/name.sh. Ctrl-C cancels the jobs.
 
     utils/jobs/cmd_sge.py --mem 4G --max-jobs-run 20 JOB=1:100 exp/log/dump.JOB.log \\
       pyscripts/dump_feats.py --job JOB --num-jobs 100 data/train dump/train
 
 Options known here (the others are those of conf/queue.conf):
-    --max-jobs-run N   run at most so many jobs at once
+    --max-jobs-run N   run at most N jobs at once
     --num-threads N    threads of one job, also as OMP_NUM_THREADS (default: 1)
-    --config FILE      instead of conf/queue.conf, which is looked for where you are, then beside this recipe
-    --shell true       a shell reads the arguments (| && > $x), as in Kaldi's recipes
-    --dry-run          print what would be submitted
+    --config FILE      instead of conf/queue.conf of the working directory or of this recipe
+    --shell true       a shell interprets the arguments (| && > $x), as in Kaldi's recipes
+    --dry-run          print the submit command and the job script; submit nothing
     -q gpu.q           and any other option with one dash: passed on to qsub
 """
 
@@ -33,14 +33,14 @@ from utils.jobs.scheduler import JobState, Scheduler, SchedulerUnavailableError,
 
 
 class GridEngine(Scheduler):
-    """qsub, qstat, qacct, qdel."""
+    """Grid Engine's commands: qsub, qstat, qacct, qdel."""
 
     driver = "cmd_sge.py"
     conf_name = "queue.conf"
     task_variable = "SGE_TASK_ID"
 
     def job_flags(self, name: str, output: Path) -> list[str]:
-        """See :class:`Scheduler`. Names of jobs may not begin with a digit; -o takes ``host:path``."""
+        """See :class:`Scheduler`. A job's name must not begin with a digit; -o takes ``host:path``."""
         safe = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
         return ["-terse", "-N", safe if safe[0].isalpha() else f"j{safe}", "-j", "y", "-o", f":{output}"]
 
@@ -49,7 +49,7 @@ class GridEngine(Scheduler):
         return ["-t", f"{jobs[0]}-{jobs[-1]}", *(["-tc", str(limit)] if limit else [])]
 
     def read_id(self, output: str) -> str:
-        """``4711``, or ``4711.1-8:1`` for an array."""
+        """Return the id from ``4711``, or from ``4711.1-8:1`` for an array."""
         return output.strip().splitlines()[-1].split(".")[0]
 
     def unfinished(self, cluster_id: str, jobs: range) -> dict[int, JobState]:
@@ -58,7 +58,7 @@ class GridEngine(Scheduler):
         try:
             tree = ElementTree.fromstring(listing.stdout)
         except ElementTree.ParseError:
-            raise SchedulerUnavailableError(" ".join(listing.stderr.split()) or "qstat said nothing") from None
+            raise SchedulerUnavailableError(" ".join(listing.stderr.split()) or "qstat printed nothing") from None
         known = {}
         for place in [*tree.iter("Queue-List"), *tree.findall("job_info")]:
             host_is_gone = "u" in place.findtext("state", "")
@@ -73,7 +73,7 @@ class GridEngine(Scheduler):
         return ["qdel", cluster_id]
 
     def exit_report(self, cluster_id: str, job: int | None) -> str:
-        """What qstat says about a job in error, or the accounting file about one that is gone."""
+        """Return qstat's reason for a job in the error state, or the accounting record of a job that has ended."""
         try:
             reasons = re.findall(r"^error reason.*?: +(.*)", ask("qstat", "-j", cluster_id).stdout, re.MULTILINE)
             if reasons:
@@ -95,7 +95,7 @@ def _state(letters: str, host_is_gone: bool) -> JobState:
 
 
 def _tasks(text: str, jobs: range) -> list[int]:
-    """Job ids of ``3``, ``4-8:1`` or ``4,6``; a job that is no array has none."""
+    """Job ids in ``3``, ``4-8:1`` or ``4,6``; the only id of ``jobs`` for a job that is not an array."""
     tasks: list[int] = []
     for first, last in re.findall(r"(\d+)(?:-(\d+))?(?::\d+)?", text):
         tasks += range(int(first), int(last or first) + 1)

@@ -3,18 +3,18 @@
 
     cmd_slurm.py [options] [JOB=first:last] dir/log/name.JOB.log command argument ...
 
-The contract is cmd_local.py's. What an option means to sbatch stands in conf/slurm.conf; one that is not there is
-refused. The job script stays in dir/log/q/name.sh. Ctrl-C cancels the jobs.
+The contract is that of cmd_local.py. conf/slurm.conf defines what an option means to sbatch; an option that it does
+not define is refused. The job script stays in dir/log/q/name.sh. Ctrl-C cancels the jobs.
 
     utils/jobs/cmd_slurm.py --mem 4G --max-jobs-run 20 JOB=1:100 exp/log/dump.JOB.log \\
       pyscripts/dump_feats.py --job JOB --num-jobs 100 data/train dump/train
 
 Options known here (the others are those of conf/slurm.conf):
-    --max-jobs-run N   run at most so many jobs at once
+    --max-jobs-run N   run at most N jobs at once
     --num-threads N    threads of one job, also as OMP_NUM_THREADS (default: 1)
-    --config FILE      instead of conf/slurm.conf, which is looked for where you are, then beside this recipe
-    --shell true       a shell reads the arguments (| && > $x), as in Kaldi's recipes
-    --dry-run          print what would be submitted
+    --config FILE      instead of conf/slurm.conf of the working directory or of this recipe
+    --shell true       a shell interprets the arguments (| && > $x), as in Kaldi's recipes
+    --dry-run          print the submit command and the job script; submit nothing
     -p gpu             and any other option with one dash: passed on to sbatch
 """
 
@@ -29,12 +29,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from utils.jobs.cluster import run_driver
 from utils.jobs.scheduler import JobState, Scheduler, SchedulerUnavailableError, ask
 
-# Reasons of a waiting job that nothing but a person's hand will change.
+# Reasons for which a job waits until a person intervenes.
 _HOPELESS = re.compile(r"launch failed|JobHoldMaxRequeue|DependencyNeverSatisfied|RequeueHold|BadConstraints")
 
 
 class Slurm(Scheduler):
-    """sbatch, squeue, scontrol, scancel."""
+    """Slurm's commands: sbatch, squeue, scontrol, scancel."""
 
     driver = "cmd_slurm.py"
     conf_name = "slurm.conf"
@@ -50,14 +50,14 @@ class Slurm(Scheduler):
         return [f"--array={jobs[0]}-{jobs[-1]}" + (f"%{limit}" if limit else "")]
 
     def read_id(self, output: str) -> str:
-        """``4711`` or ``4711;cluster``."""
+        """Return the id from ``4711`` or ``4711;cluster``."""
         return output.strip().splitlines()[-1].split(";")[0]
 
     def unfinished(self, cluster_id: str, jobs: range) -> dict[int, JobState]:
         """See :class:`Scheduler`. ``squeue -r`` has a line for every job of an array."""
         listing = ask("squeue", "--noheader", "--array", f"--jobs={cluster_id}", "--format=%K|%T|%r")
         if listing.returncode:
-            if "Invalid job id" in listing.stderr:  # ended so long ago that Slurm forgot it
+            if "Invalid job id" in listing.stderr:  # it ended so long ago that Slurm no longer knows it
                 return {}
             raise SchedulerUnavailableError(" ".join(listing.stderr.split()))
         known = {}
@@ -73,7 +73,7 @@ class Slurm(Scheduler):
         return ["scancel", cluster_id]
 
     def exit_report(self, cluster_id: str, job: int | None) -> str:
-        """From the controller's memory (five minutes, by default), which needs no accounting database."""
+        """See :class:`Scheduler`. The controller keeps ended jobs for five minutes by default, without a database."""
         try:
             shown = ask("scontrol", "--oneliner", "show", "job", cluster_id if job is None else f"{cluster_id}_{job}")
         except SchedulerUnavailableError:

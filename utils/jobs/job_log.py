@@ -1,4 +1,4 @@
-"""A job's log: its head and foot as Kaldi writes them, its end in a failure report, and the line on a terminal."""
+"""Logs of jobs: header and footer as in Kaldi, failure reports, and a progress line on the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from utils.masking import mask_secrets
 
 
 class ProgressLine:
-    """Jobs done and running; of a single job what its log said last, which may be a progress bar."""
+    """A line that counts jobs done and running; for a single job the last line of its log, such as a progress bar."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -26,7 +26,7 @@ class ProgressLine:
         self._shown = ""
 
     def show(self, done: int, running: int, end: str = "") -> None:
-        """Rewrite the line, if there is a terminal to show it on."""
+        """Rewrite the line if stderr is a terminal; ``end`` is printed after it."""
         if not sys.stderr.isatty():
             return
         total = len(self._request.jobs)
@@ -42,7 +42,7 @@ class ProgressLine:
 
 
 def last_words(log: Path) -> str:
-    """The last thing that a log says, control characters left out; nothing if it cannot be read."""
+    """Return the last line of a log without control characters; empty if the log cannot be read."""
     try:
         with log.open("rb") as stream:
             stream.seek(max(0, log.stat().st_size - 4096))
@@ -54,13 +54,13 @@ def last_words(log: Path) -> str:
 
 
 def start_failure(log: IO[bytes], arguments: Sequence[str], error: OSError) -> int:
-    """Write into the log that a command cannot be run; returns a shell's exit code for that."""
+    """Write to the log that a command cannot be run; return the exit code that a shell has for this: 126 or 127."""
     log.write(os.fsencode(f"{arguments[0]}: cannot be run: {error.strerror}\n"))
     return 127 if isinstance(error, FileNotFoundError) else 126
 
 
 def write_header(log: IO[bytes], arguments: Sequence[str]) -> None:
-    """Begin a job's log as Kaldi does: the command (ready to be pasted, but for secrets), the host, the time."""
+    """Write the head of a job's log as Kaldi does: the command, with secrets masked, the host, the time."""
     command = mask_secrets(shlex.join(arguments)).replace("\n", "\n# ")
     host = socket.gethostname()
     log.write(os.fsencode(f"# {command}\n# Running on host {host}\n# Started at {time.ctime()}\n#\n"))
@@ -68,24 +68,24 @@ def write_header(log: IO[bytes], arguments: Sequence[str]) -> None:
 
 
 def write_footer(log: IO[bytes], code: int, seconds: float, threads: int = 1) -> None:
-    """End a job's log as Kaldi does: seconds and threads used, exit code, time."""
+    """Write the end of a job's log as Kaldi does: seconds and threads used, exit code, time."""
     log.write(f"# Accounting: time={seconds:.0f} threads={threads}\n"
               f"# Ended (code {code}) at {time.ctime()}, elapsed time {seconds:.0f} seconds\n".encode())
 
 
 def failure_report(request: Request, codes: dict[int, int], lines: int = 20) -> str:
-    """Say how many jobs failed, with the end of the first failed log and its path.
+    """Return a report: how many jobs failed, the end of the first failed job's log, and the log's path.
 
     Args:
-        request: what was run.
-        codes: exit code by job id; those that are not 0 failed.
-        lines: how much of the log to show.
+        request: the request that was run.
+        codes: exit code by job id; a job failed if its code is missing or not 0.
+        lines: how many lines of the log are shown.
     """
     failed = [job for job in request.jobs if codes.get(job) != 0]
     log = request.log_path(failed[0])
     named = ", ".join(str(job) for job in failed[:10]) + (", ..." if len(failed) > 10 else "")
     which = f" ({request.variable}={named})" if request.variable else ""
-    hint = ["(Its arguments went to the program as they are. If a shell shall read |, && and >, as in Kaldi's recipes, "
+    hint = ["(No shell read its arguments. If a shell must interpret |, && and >, as in Kaldi's recipes, "
             "put --shell true beside this driver's name in cmd.sh.)"] if request.lacks_shell else []
     return "\n".join([f"{len(failed)} of {len(request.jobs)} jobs failed{which}; the first one's log ends:",
                       *(f"  {line}" for line in _last_lines(log, lines)), *hint, f"The whole log: {log}"])
@@ -98,5 +98,5 @@ def _last_lines(path: Path, number: int) -> list[str]:
             text = stream.read().decode("utf-8", "replace").removesuffix("\n")
     except OSError as error:
         return [f"({path}: {error.strerror})"]
-    # Of a progress bar, which rewrites its line, the last state is enough.
+    # A progress bar rewrites its line: only its last state is kept.
     return [line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n")[-number:]]

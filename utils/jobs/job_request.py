@@ -1,4 +1,4 @@
-"""What the job drivers (cmd_local.py, ...) share: Kaldi's command line and how a job ends.
+"""Code that the job drivers (cmd_local.py, ...) share: Kaldi's command line, signals and exit codes.
 
 The contract is that of Kaldi's ``run.pl``::
 
@@ -18,9 +18,9 @@ from pathlib import Path
 
 from utils.errors import UserError
 
-# What the recipe itself uses. A driver ignores what it has no use for, so that one cmd.sh serves several.
+# Options of the recipe. A driver ignores those that do not apply to it, so that one cmd.sh works for several drivers.
 RESOURCES = ("mem", "gpu", "num-threads", "num-nodes", "max-jobs-run", "time", "config", "dry-run", "shell")
-FLAGS = ("dry-run", "shell")  # may stand without a value
+FLAGS = ("dry-run", "shell")  # may be given without a value
 _OPERATORS = {"|", "||", "&&", ";", ">", ">>", "<", "2>&1"}
 
 
@@ -28,32 +28,32 @@ _OPERATORS = {"|", "||", "&&", ";", ">", ">>", "<", "2>&1"}
 class Request:
     """One call of a driver: a command to run once for every job id, each with its own log."""
 
-    options: dict[str, str]  # as given, names without the dashes: {"num-threads": "4"}
-    variable: str | None  # the word that stands for the job id, "JOB" by custom; None: one job without an id
+    options: dict[str, str]  # as given; names without dashes: {"num-threads": "4"}
+    variable: str | None  # the placeholder of the job id, usually "JOB"; None: one job without an id
     jobs: range
     log: str
     command: tuple[str, ...]
-    native: tuple[str, ...] = ()  # options with one dash, ("-q", "all.q"): the scheduler's own, passed on as they are
+    native: tuple[str, ...] = ()  # the scheduler's own options, with one dash, ("-q", "all.q"); passed on unchanged
 
     def count(self, option: str, default: int, minimum: int = 0) -> int:
-        """The value of an option that counts something.
+        """Return the value of an option that is a number.
 
         Raises:
-            UserError: it is not a whole number, or below ``minimum``.
+            UserError: the value is not a whole number, or is below ``minimum``.
         """
         text = self.options.get(option, str(default))
         if not re.fullmatch(r"[0-9]+", text) or int(text) < minimum:
-            raise UserError(f"--{option} wants a whole number of at least {minimum}, not {text!r}")
+            raise UserError(f"--{option} must be a whole number of at least {minimum}, not {text!r}")
         return int(text)
 
     @property
     def dry_run(self) -> bool:
-        """Whether to show what would run, and run nothing."""
+        """Whether to print the commands instead of running them."""
         return self.options.get("dry-run") == "true"
 
     @property
     def threads(self) -> int | None:
-        """Threads of a job, if the request says: by --num-threads, or by Grid Engine's -pe NAME N."""
+        """Threads of a job, from --num-threads or Grid Engine's -pe NAME N; None if neither is given."""
         if "num-threads" not in self.options and "-pe" not in self.native:
             return None
         given = self.native[self.native.index("-pe") + 2] if "-pe" in self.native else "1"
@@ -61,19 +61,19 @@ class Request:
 
     @property
     def lacks_shell(self) -> bool:
-        """Whether an argument looks as if a shell should have read it, and none does."""
+        """Whether an argument is a shell operator, but no shell interprets the arguments."""
         return self.options.get("shell") != "true" and len(self.command) > 1 and not _OPERATORS.isdisjoint(self.command)
 
     def log_path(self, job: int) -> Path:
-        """The log file of one job."""
+        """Return the log file of one job."""
         return Path(self._fill(self.log, job))
 
     def arguments(self, job: int) -> list[str]:
-        """The command of one job as an argument vector.
+        """Return the command of one job as an argument vector.
 
-        Arguments go to the program as they are. Only a command given as ONE argument with white space in it
-        (``"a | b"``) is a shell's business, and all of them with ``--shell``, as Kaldi's recipes expect: bash
-        runs them, and any part of a pipe that fails fails the job.
+        Arguments are passed to the program unchanged. bash runs only a command given as ONE argument with white
+        space in it (``"a | b"``), and every command with ``--shell``, as Kaldi's recipes expect. With bash, the
+        job fails if any part of a pipe fails.
         """
         command = [self._fill(argument, job) for argument in self.command]
         if self.options.get("shell") == "true":
@@ -87,7 +87,7 @@ class Request:
 
 
 def parse_request(arguments: Sequence[str]) -> Request:
-    """Read a driver's command line (without the program's name).
+    """Parse a driver's command line (without the program's name).
 
     Raises:
         UserError: an option without a value or misspelt, a bad job range, no log file or no command, or a
@@ -108,7 +108,7 @@ def parse_request(arguments: Sequence[str]) -> Request:
         else:
             break
     if len(rest) < 2:
-        raise UserError("a log file and a command are wanted: [JOB=1:8] dir/log/name.JOB.log command ...")
+        raise UserError("a log file and a command are needed: [JOB=1:8] dir/log/name.JOB.log command ...")
     log, *command = rest
     if len(jobs) > 1 and variable not in log:
         raise UserError(f"{log}: {len(jobs)} jobs cannot write one log; put {variable} into its name")
@@ -116,14 +116,14 @@ def parse_request(arguments: Sequence[str]) -> Request:
 
 
 def _shell_word(argument: str) -> str:
-    """An argument as Kaldi's run.pl, slurm.pl and queue.pl write it: what has no white space is the shell's to read."""
+    """Quote an argument as Kaldi's run.pl, slurm.pl and queue.pl do: only if it has white space in it."""
     if re.fullmatch(r"\S+", argument):
         return argument
     return f"'{argument}'" if '"' in argument else f'"{argument}"'
 
 
 def _take_native_option(rest: list[str], options: dict[str, str], native: list[str]) -> None:
-    """``-q all.q``, ``-pe smp 4``, ``-V``; ``-tc 4`` is --max-jobs-run, ``-sync y`` what a driver does anyway."""
+    """Move ``-q all.q``, ``-pe smp 4`` or ``-V`` to ``native``. ``-tc 4`` is --max-jobs-run, ``-sync y`` is ignored."""
     option = rest[0]
     values = rest[1:1 + {"-V": 0, "-pe": 2}.get(option, 1)]
     del rest[:1 + len(values)]
@@ -162,7 +162,7 @@ def _job_range(word: str, text: str) -> range:
 
 
 class SignalNote:
-    """Takes note of the first of some signals instead of dying from it."""
+    """Records the first of some signals instead of ending the process."""
 
     def __init__(self, *signals: signal.Signals) -> None:
         self.received: signal.Signals | None = None
@@ -174,5 +174,5 @@ class SignalNote:
 
 
 def shell_code(code: int) -> int:
-    """An exit code as a shell counts it: 128 + N for a death by signal N, which Python calls -N."""
+    """Convert a return code of ``subprocess`` to a shell's: 128 + N for signal N, which is -N in Python."""
     return code if code >= 0 else 128 - code

@@ -1,4 +1,4 @@
-"""What differs between cluster engines: the interface that cmd_slurm.py and cmd_sge.py fill in.
+"""The interface to a cluster's scheduler, which cmd_slurm.py and cmd_sge.py implement.
 
 Standard library only.
 """
@@ -12,59 +12,59 @@ from pathlib import Path
 
 
 class SchedulerUnavailableError(Exception):
-    """The scheduler cannot be asked at the moment."""
+    """The scheduler does not answer."""
 
 
 @dataclass(frozen=True)
 class JobState:
-    """What the scheduler says about a job that has not ended."""
+    """The scheduler's state of a job that has not ended."""
 
     running: bool
-    reason: str = ""  # why it waits
-    hopeless: bool = False  # the scheduler keeps it but it will not end: it could not start, its node is gone
+    reason: str = ""  # why the job waits
+    hopeless: bool = False  # the job will never end: it could not start, or its node does not answer
 
 
 class Scheduler(ABC):
-    """What differs between cluster engines."""
+    """A cluster engine: the commands and flags of its scheduler."""
 
-    driver: str  # the driver's name, for messages
-    conf_name: str  # its file under conf/
-    task_variable: str  # environment variable with the id of an array's job
+    driver: str  # file name of the driver, for messages
+    conf_name: str  # name of its file in conf/
+    task_variable: str  # environment variable with the job id in an array
 
     @abstractmethod
     def job_flags(self, name: str, output: Path) -> list[str]:
-        """Flags that name the job and say where what it prints goes (errors before its own log is open)."""
+        """Return flags for the job's name and for its output, which has errors from before its own log is open."""
 
     @abstractmethod
     def array_flags(self, jobs: range, limit: int | None) -> list[str]:
-        """Flags for an array of jobs, at most ``limit`` of them running at once."""
+        """Return flags for an array of jobs, of which at most ``limit`` run at once."""
 
     @abstractmethod
     def read_id(self, output: str) -> str:
-        """The cluster's id of a job, from what the submit command printed."""
+        """Return the cluster's id of a job, from the output of the submit command."""
 
     @abstractmethod
     def unfinished(self, cluster_id: str, jobs: range) -> dict[int, JobState]:
-        """The jobs that the scheduler still holds.
+        """Return the jobs that the scheduler still lists, with their states.
 
         Raises:
-            SchedulerUnavailableError: it does not answer.
+            SchedulerUnavailableError: the scheduler does not answer.
         """
 
     @abstractmethod
     def cancel(self, cluster_id: str) -> list[str]:
-        """The command that cancels all jobs of a submission."""
+        """Return the command that cancels all jobs of a submission."""
 
     @abstractmethod
     def exit_report(self, cluster_id: str, job: int | None) -> str:
-        """What the scheduler remembers about the end of a job; empty if nothing. ``None``: it was no array."""
+        """Return what the scheduler knows about a job's end; empty if nothing. ``job``: None if it is no array."""
 
 
 def ask(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a scheduler's command, shielded from the terminal's Ctrl-C.
+    """Run a scheduler's command, which the terminal's Ctrl-C does not reach.
 
     Raises:
-        SchedulerUnavailableError: it is not there or hangs.
+        SchedulerUnavailableError: the command does not exist, or does not end within 120 s.
     """
     try:
         return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=120,

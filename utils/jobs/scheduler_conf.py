@@ -1,14 +1,14 @@
-"""conf/slurm.conf and conf/queue.conf: what a driver's options mean to a cluster's scheduler, in Kaldi's syntax.
+"""Reads conf/slurm.conf and conf/queue.conf: a driver's options as flags of a cluster's scheduler, in Kaldi's syntax.
 
 ::
 
-    command sbatch --no-requeue        # how a job is submitted; wanted
+    command sbatch --no-requeue        # how a job is submitted; required
     option mem=* --mem=$0              # --mem 8G becomes --mem=8G
     option gpu=0                       # --gpu 0 adds nothing
     option gpu=* --gres=gpu:$0         # any other value
-    default gpu=0                      # what holds where the option is not given
+    default gpu=0                      # used if the option is not given
 
-``$NAME`` of the environment is filled in; ``#`` starts a comment. Standard library only: drivers use this.
+``$NAME`` is replaced by the environment variable; ``#`` starts a comment. Standard library only: drivers use this.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ class SchedulerConf:
         return _name(option) in self.flags
 
     def submit_words(self, options: Mapping[str, str]) -> list[str]:
-        """The submit command with the flags that ``options`` ask for.
+        """Return the submit command with the flags for ``options``.
 
         Raises:
-            UserError: the file does not describe an option, or not this value of it.
+            UserError: the file does not define an option, or does not allow this value of it.
         """
         words = list(self.command)
         for option, value in {**self.defaults, **{_name(key): value for key, value in options.items()}}.items():
             choices = self.flags.get(option)
             given = "--" + option.replace("_", "-")
             if choices is None:
-                raise UserError(f"{given}: {self.path} does not say what it means here; "
+                raise UserError(f"{given}: {self.path} does not define this option; "
                                 f"add a line 'option {option}=* ...' there, with $0 for the value")
             if value not in choices and "*" not in choices:
                 raise UserError(f"{given} {value}: {self.path} allows only {', '.join(choices)}; "
@@ -62,10 +62,10 @@ def _name(option: str) -> str:
 
 
 def find_conf(name: str, given: str | None) -> Path:
-    """The file that ``--config`` names, else conf/NAME where the recipe runs, else the one beside these modules.
+    """Return the file ``given`` by ``--config``, else conf/NAME in the working directory, else conf/NAME of the recipe.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such file.
     """
     if given is not None:
         if not Path(given).is_file():
@@ -82,7 +82,7 @@ def read_conf(path: Path) -> SchedulerConf:
     """Read a conf file.
 
     Raises:
-        UserError: a line that means nothing, a default that no line describes, or no ``command`` line.
+        UserError: a line cannot be parsed, or there is no ``command`` line.
     """
     conf = SchedulerConf(path)
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):

@@ -1,1 +1,1 @@
-"""The network, LoRA, and checkpoints of all kinds."""
+"""The network, LoRA, and Hugging Face and CTranslate2 checkpoints."""

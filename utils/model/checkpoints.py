@@ -1,4 +1,4 @@
-"""Checkpoints: whole models and adapters, loaded and saved; never a pickle."""
+"""Loads and saves checkpoints: whole models and adapters, never pickles."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from utils.model.modeling import MultitaskWhisper
 
 
 def save_whole_model(model: MultitaskWhisper, base_dir: Path, tokenizer: WhisperTokenizerFast, directory: Path) -> None:
-    """Write weights, generation settings, tokenizer and feature extractor; ``base_dir`` gives the last."""
+    """Write weights, generation settings, tokenizer and feature extractor (that of ``base_dir``) to ``directory``."""
     to_stock(model).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
-    # Tokenizers do not write it, and without it faster-whisper assumes 80 mels.
+    # Without preprocessor_config.json, faster-whisper assumes 80 mels.
     WhisperFeatureExtractor.from_pretrained(base_dir, local_files_only=True).save_pretrained(directory)
 
 
 def load_base_model(model_dir: str | Path, dtype: torch.dtype = torch.float32) -> MultitaskWhisper:
-    """A Whisper checkpoint from a local directory (safetensors only).
+    """Load a Whisper checkpoint from a local directory (safetensors only).
 
     Raises:
-        UserError: there is no such checkpoint, or it is damaged or not complete.
+        UserError: there is no Whisper checkpoint, or it is damaged or incomplete.
     """
     try:
         model, info = MultitaskWhisper.from_pretrained(
@@ -35,7 +35,7 @@ def load_base_model(model_dir: str | Path, dtype: torch.dtype = torch.float32) -
         raise UserError(f"{model_dir}: no Whisper checkpoint could be read there: {error}") from None
     if model.config.model_type != "whisper":
         raise UserError(f"{model_dir}: a {model.config.model_type} model, not Whisper")
-    if info["missing_keys"]:  # transformers would go on with random numbers
+    if info["missing_keys"]:  # transformers would initialise these at random
         raise UserError(f"{model_dir}: the checkpoint lacks {min(info['missing_keys'])} and "
                         f"{len(info['missing_keys']) - 1} other weights that its config.json asks for")
     return model
@@ -47,20 +47,21 @@ def is_adapter(path: str | Path) -> bool:
 
 
 def load_tuned_model(path: str | Path, base_dir: str | Path, dtype: torch.dtype = torch.float32) -> MultitaskWhisper:
-    """A whole model, or an adapter merged into its base: a plain Whisper either way.
+    """Load a whole model, or merge an adapter into its base; a model without adapters in both cases.
 
     Args:
-        base_dir: the model the adapter was trained on; not used for a whole model.
+        path: directory of the model or the adapter.
+        base_dir: the base model of the adapter; not used for a whole model.
 
     Raises:
-        UserError: a part is missing or does not fit.
+        UserError: a file is missing or damaged, or the adapter does not fit the base model.
     """
     if not is_adapter(path):
         return load_base_model(path, dtype)
     from peft import PeftModel, get_peft_model_state_dict
 
     _require_plain_lora(Path(path) / "adapter_config.json")
-    base = load_base_model(base_dir, torch.float32)  # merging in less precision would lose the update's small parts
+    base = load_base_model(base_dir, torch.float32)  # merging in lower precision would lose small updates
     try:
         with safe_open(Path(path) / "adapter_model.safetensors", "pt") as stored:
             names = set(stored.keys())
@@ -68,13 +69,13 @@ def load_tuned_model(path: str | Path, base_dir: str | Path, dtype: torch.dtype 
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{path}: no adapter there that fits {base_dir}: {str(error).splitlines()[0]}") from None
     different = names ^ get_peft_model_state_dict(tuned).keys()
-    if different:  # PEFT leaves out what does not fit, and what is missing
+    if different:  # PEFT ignores weights that do not fit or are missing
         raise UserError(f"{path}: the adapter is of another model than {base_dir}: {min(different)} is in one only")
     return tuned.merge_and_unload().to(dtype)
 
 
 def _require_plain_lora(config_file: Path) -> None:
-    """Refuse what PEFT would load by importing a module that the file names (``megatron_core``)."""
+    """Refuse other adapters: for some, PEFT imports a module that the file names (``megatron_core``)."""
     try:
         config = json.loads(config_file.read_text(encoding="utf-8"))
         plain = config["peft_type"] == "LORA" and not config.get("megatron_config")
@@ -85,7 +86,7 @@ def _require_plain_lora(config_file: Path) -> None:
 
 
 def to_stock(model: MultitaskWhisper) -> WhisperForConditionalGeneration:
-    """The same weights as transformers' own class, which is what others shall load."""
+    """Return the same weights in transformers' own class, which other programs can load."""
     with torch.device("meta"):
         stock = WhisperForConditionalGeneration(model.config)
     stock.load_state_dict(model.state_dict(), assign=True)

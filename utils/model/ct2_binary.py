@@ -1,4 +1,4 @@
-"""The binary format of CTranslate2's ``model.bin``, as ``ctranslate2.specs.ModelSpec`` writes it."""
+"""Reads the binary format of CTranslate2's ``model.bin``, which ``ctranslate2.specs.ModelSpec`` writes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ DTYPES = {0: torch.float32, 1: torch.int8, 2: torch.int16, 3: torch.int32, 4: to
 
 
 def read_ct2_variables(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a CTranslate2 ``model.bin`` by name, in their stored types.
+    """Return the tensors of a CTranslate2 ``model.bin`` by name, in their stored types.
 
-    Every size is compared with its limits, and with what is left of the file, before memory is taken.
+    Every size is compared with its limit and with the rest of the file before memory is allocated.
 
     Raises:
-        UserError: not a Whisper model, another binary version, damaged, or cut off.
+        UserError: the file is not a Whisper model, of another binary version, damaged or cut off.
     """
     with path.open("rb") as stream:
         reader = _Reader(stream, path)
@@ -38,14 +38,14 @@ def read_ct2_variables(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_ct2_shapes(path: Path) -> dict[str, list[int]]:
-    """Names and shapes of a ``model.bin``'s tensors, which are passed over; errors are those of read_ct2_variables."""
+    """Return shapes of the tensors of a ``model.bin`` by name, without their data; errors as in read_ct2_variables."""
     with path.open("rb") as stream:
         reader = _Reader(stream, path)
         return dict(reader.shape_only() for _ in range(reader.head()))
 
 
 class _Reader:
-    """The primitives of the format: little-endian numbers, strings, tensors."""
+    """Reads the elements of the format: little-endian numbers, strings, tensors."""
 
     def __init__(self, stream: IO[bytes], path: Path) -> None:
         self.stream, self.path = stream, path
@@ -70,7 +70,7 @@ class _Reader:
             self.damaged("a name that is not ASCII")
 
     def head(self) -> int:
-        """What comes before the tensors; returns their number."""
+        """Read the part before the tensors and return their number."""
         version = self.unpack("I")
         if version != BINARY_VERSION:
             raise UserError(f"{self.path}: not a CTranslate2 model of binary version {BINARY_VERSION} "
@@ -83,7 +83,7 @@ class _Reader:
         return count
 
     def shape_only(self) -> tuple[str, list[int]]:
-        """A tensor's name and shape; its data are passed over."""
+        """Read a tensor's name and shape, and skip its data."""
         name, rank = self.string(), self.unpack("B")
         shape = [self.unpack("I") for _ in range(rank)]
         self.unpack("B")

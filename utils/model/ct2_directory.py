@@ -1,4 +1,4 @@
-"""CTranslate2's directories: what is one, and which window its model was tuned for.
+"""CTranslate2 directories, and the window for which a model was tuned.
 
 The window is a key in config.json, which other runtimes ignore.
 """
@@ -12,16 +12,16 @@ from utils.errors import UserError
 
 
 def write_window(model_dir: Path, window: str) -> None:
-    """Note ``short`` or ``full`` in a CTranslate2 directory."""
+    """Write ``short`` or ``full`` to config.json of a CTranslate2 directory."""
     path = model_dir / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "window": window}, indent=2) + "\n", "utf-8")
 
 
 def read_window(model_dir: Path) -> str:
-    """``short`` if the directory says that its model was tuned for short windows, else ``full``.
+    """Return ``short`` if config.json says that the model was tuned for short windows, else ``full``.
 
     Raises:
-        UserError: its config.json cannot be read.
+        UserError: config.json cannot be read.
     """
     try:
         config = json.loads((model_dir / "config.json").read_text("utf-8"))
@@ -31,5 +31,5 @@ def read_window(model_dir: Path) -> str:
 
 
 def is_ct2_directory(path: Path) -> bool:
-    """Whether ``path`` looks like a directory written by a CTranslate2 converter."""
+    """Whether ``path`` has a CTranslate2 model: model.bin and a vocabulary."""
     return (path / "model.bin").is_file() and any(path.glob("vocabulary.*"))

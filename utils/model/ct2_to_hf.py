@@ -1,7 +1,7 @@
-"""CTranslate2 Whisper directories, as faster-whisper uses them, read back into Hugging Face checkpoints.
+"""Converts CTranslate2 Whisper directories, as for faster-whisper, to Hugging Face checkpoints.
 
-LoRA needs a Hugging Face checkpoint, but a CTranslate2 one may be all that a machine can get. Its float
-weights are the original ones under other names, so nothing is lost.
+LoRA needs a Hugging Face checkpoint, but some machines can only get a CTranslate2 one. Its float weights are the
+original ones under other names, so the conversion is exact.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from transformers import GenerationConfig, WhisperConfig, WhisperTokenizer
 
 TIMESTAMPS = [f"<|{i * TIMESTAMP_SECONDS:.2f}|>" for i in range(NUM_TIMESTAMPS)]
-END_OF_TEXT = 50257  # of every multilingual Whisper; 50256 in the English-only ones
+END_OF_TEXT = 50257  # in every multilingual Whisper; 50256 in English-only ones
 
-# Kinds of CTranslate2 layers, left, and of the Hugging Face layers they hold, stacked, right.
+# CTranslate2's name of a layer, and the Hugging Face names of the layers stacked in it.
 ENCODER_LAYER = {
     "self_attention/layer_norm": ("self_attn_layer_norm",),
     "self_attention/linear_0": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -52,14 +52,14 @@ TABLES = {
     "decoder/position_encodings/encodings": "decoder.embed_positions.weight",
     "decoder/embeddings/weight": "decoder.embed_tokens.weight",
 }
-# Scalars that say how the runtime computes; a value other than Whisper's is another architecture.
+# Scalars that configure the runtime; a value other than Whisper's means another architecture.
 FIXED = {"activation": 3, "pre_norm": 1}  # GELU; the others (alibi, scale_embeddings, ...) are 0, for "no"
-IGNORED = {"decoder/alignment_heads", "decoder/alignment_layer"}  # defaults; the real ones are in config.json
+IGNORED = {"decoder/alignment_heads", "decoder/alignment_layer"}  # defaults; the model's own are in config.json
 
 
 @dataclass(frozen=True)
 class Ct2Model:
-    """What ``model.bin`` and ``config.json`` of a CTranslate2 directory hold."""
+    """The contents of a CTranslate2 directory: ``model.bin``, ``config.json`` and the tokens by id."""
 
     variables: dict[str, torch.Tensor]
     config: dict[str, Any]
@@ -67,7 +67,7 @@ class Ct2Model:
 
 
 def convert_ct2_to_hf(source: Path, target: Path) -> None:
-    """Write the Whisper model of a CTranslate2 directory as a Hugging Face checkpoint in float32.
+    """Convert the Whisper model of a CTranslate2 directory to a Hugging Face checkpoint in float32.
 
     Args:
         source: directory with model.bin, config.json, vocabulary.txt or .json, tokenizer.json.
@@ -75,7 +75,7 @@ def convert_ct2_to_hf(source: Path, target: Path) -> None:
             the tokenizer's files and preprocessor_config.json.
 
     Raises:
-        UserError: a file is missing or damaged; the weights are quantised to integers; an English-only model.
+        UserError: a file is missing or damaged, the weights are quantised to integers, or the model is English-only.
     """
     from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
@@ -107,7 +107,7 @@ def read_ct2_directory(path: Path) -> Ct2Model:
     """Read a CTranslate2 directory: tensors as stored, config.json, tokens by id.
 
     Raises:
-        UserError: a file is missing, is not what its name says, or is cut off.
+        UserError: a file is missing, damaged or cut off.
     """
     vocabulary_file = next((file for name in ("vocabulary.json", "vocabulary.txt")
                             if (file := path / name).is_file()), path / "vocabulary.json")
@@ -125,7 +125,7 @@ def read_ct2_directory(path: Path) -> Ct2Model:
 
 
 def _model_config(variables: dict[str, torch.Tensor]) -> WhisperConfig:
-    """Sizes from the tensors; what no tensor tells is the same in every Whisper."""
+    """The model's configuration: sizes from the tensors, the rest as in every multilingual Whisper."""
     from transformers import WhisperConfig
 
     vocab_size, d_model = variables["decoder/embeddings/weight"].shape
@@ -152,7 +152,7 @@ def _count_layers(variables: dict[str, torch.Tensor], part: str) -> int:
 
 def _state_dict(variables: dict[str, torch.Tensor], config: WhisperConfig,
                 source: Path) -> dict[str, torch.Tensor]:
-    """The tensors under their Hugging Face names, in float32; every variable must find its place."""
+    """The tensors under their Hugging Face names, in float32; a ValueError for an unknown variable."""
     left = {name: value for name, value in variables.items() if name not in IGNORED}
     integers = [name for name, value in left.items() if value.dim() > 1 and not value.is_floating_point()]
     if integers:
@@ -166,7 +166,7 @@ def _state_dict(variables: dict[str, torch.Tensor], config: WhisperConfig,
                 for hf_name, part in zip(hf_names, stacked.chunk(len(hf_names)), strict=True):
                     state[f"model.{hf_name}.{hf_kind}"] = part
     for name in [name for name in state if name.endswith("k_proj.bias")]:
-        if state.pop(name).any():  # Whisper's keys have no bias; CTranslate2 stacks zeros in its place
+        if state.pop(name).any():  # Whisper's k_proj has no bias; CTranslate2 stacks zeros for it
             raise ValueError(f"{name} is not zero")
     for name in [name for name, value in left.items() if value.dim() == 0]:
         value, kind = int(left.pop(name)), name.split("/")[-1]
@@ -178,7 +178,7 @@ def _state_dict(variables: dict[str, torch.Tensor], config: WhisperConfig,
 
 
 def _layers(config: WhisperConfig) -> dict[str, tuple[str, ...]]:
-    """Every CTranslate2 layer with the Hugging Face layers stacked in it."""
+    """The names of the Hugging Face layers stacked in each CTranslate2 layer."""
     layers = dict(TOP_LEVEL)
     for part, count, kinds in (("encoder", config.encoder_layers, ENCODER_LAYER),
                                ("decoder", config.decoder_layers, DECODER_LAYER)):
@@ -189,7 +189,7 @@ def _layers(config: WhisperConfig) -> dict[str, tuple[str, ...]]:
 
 
 def _special_ids(vocabulary: list[str], source: Path) -> dict[str, int]:
-    """The special tokens' ids, once their order is found to be that of a multilingual Whisper."""
+    """The ids of the special tokens; a UserError if their order is not that of a multilingual Whisper."""
     from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
     n_languages = max(len(vocabulary) - END_OF_TEXT - 8 - len(TIMESTAMPS), 0)  # 99, or 100 from large-v3 on
@@ -216,7 +216,7 @@ def _tokenizer(source: Path, vocabulary: list[str]) -> WhisperTokenizer:
         raise UserError(f"{path} is missing: put the tokenizer.json of the same Whisper model there")
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
+    except Exception as error:  # the library raises plain Exceptions
         raise UserError(f"{path}: not a tokenizer: {error}") from None
     known = tokenizer.get_vocab_size()
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in vocabulary[known:]])

@@ -1,8 +1,8 @@
-"""LoRA: adapters on the model's projections, and PEFT's layer without its element-wise passes.
+"""LoRA: adapters on the model's projections, and a variant of PEFT's layer without element-wise passes.
 
-PEFT computes ``W x + b`` and ``s * B(A x)`` apart, then scales and adds: three more passes over the activations, kept
-for the backward pass. Here both directions are matrix products that accumulate in place, ``y += s * (x A^T) B^T``.
-Parameters, their names and the saved adapter are PEFT's own.
+PEFT computes ``W x + b`` and ``s * B(A x)`` separately, then scales and adds them. This takes three more passes over
+the activations, which are kept for the backward pass. Here forward and backward pass are matrix products that
+accumulate in place, ``y += s * (x A^T) B^T``. Parameters, their names and the saved adapter are those of PEFT.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from utils.errors import UserError
 
 
 class _LowRankUpdate(torch.autograd.Function):
-    """``y = x W^T + bias + scale * (x A^T) B^T`` for a frozen W (out, in); A (rank, in) and B (out, rank) train."""
+    """``y = x W^T + bias + scale * (x A^T) B^T`` with frozen W (out, in), trainable A (rank, in) and B (out, rank)."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, a: torch.Tensor,
@@ -51,10 +51,10 @@ class _LowRankUpdate(torch.autograd.Function):
 
 
 class FusedLoraLinear(LoraLinear):
-    """PEFT's layer, for the one case that training needs: one active adapter, no dropout; PEFT's own way otherwise."""
+    """PEFT's layer with a fused update for one active adapter without dropout; in other cases PEFT's forward pass."""
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """(..., in) to (..., out)."""
+        """Map ``x`` (..., in) to (..., out)."""
         if self.disable_adapters or self.merged or len(self.active_adapters) != 1 or args or kwargs:
             return super().forward(x, *args, **kwargs)
         name = self.active_adapters[0]
@@ -64,7 +64,7 @@ class FusedLoraLinear(LoraLinear):
 
 
 def fuse_lora(model: nn.Module) -> int:
-    """Turn every plain LoRA layer of a PEFT model into a :class:`FusedLoraLinear`; returns how many there are."""
+    """Turn every plain LoRA layer of a PEFT model into a :class:`FusedLoraLinear`; return their number."""
     count = 0
     for module in model.modules():
         plain = type(module) is LoraLinear and isinstance(module.get_base_layer(), nn.Linear)
@@ -75,10 +75,10 @@ def fuse_lora(model: nn.Module) -> int:
 
 
 def add_lora(model: WhisperForConditionalGeneration, options: LoraOptions) -> nn.Module:
-    """Freeze ``model`` and put trainable low-rank adapters on the named projections.
+    """Freeze ``model``, add trainable adapters to ``options.target_modules``, and return the PEFT model.
 
     Raises:
-        UserError: a name fits no layer.
+        UserError: ``target_modules`` is empty, or a name in it matches no layer.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -96,6 +96,6 @@ def add_lora(model: WhisperForConditionalGeneration, options: LoraOptions) -> nn
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """Trainable parameters and all parameters."""
+    """Return the numbers of trainable parameters and of all parameters."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)

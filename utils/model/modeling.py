@@ -12,11 +12,11 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from utils.model.sampled_silence import SampledSilence
 
-IGNORED = -100  # labels that do not count, as everywhere in PyTorch
+IGNORED = -100  # label that the loss ignores, as in PyTorch
 
 
 class ShortContextEncoder(WhisperEncoder):
-    """Whisper's encoder for as many frames as there are: position embeddings are sliced, nothing else changes."""
+    """Whisper's encoder for any number of frames up to 3000: position embeddings are sliced, nothing else changes."""
 
     def forward(self, input_features: torch.Tensor, attention_mask: None = None,
                 silence: SampledSilence | None = None, **_: Any) -> BaseModelOutput:
@@ -24,10 +24,10 @@ class ShortContextEncoder(WhisperEncoder):
 
         Args:
             input_features: (batch, num_mels, frames), frames at most 3000.
-            silence: what follows the features in their window; they end in its first ``EDGE_FRAMES`` frames.
+            silence: the silence after the features; its first ``EDGE_FRAMES`` frames are part of ``input_features``.
 
         Returns:
-            last_hidden_state of shape (batch, ceil(frames / 2), d_model); with ``silence``, its sample comes last, see
+            last_hidden_state of shape (batch, ceil(frames / 2), d_model); with ``silence``, its sample comes last: see
             :meth:`SampledSilence.append`.
         """
         hidden = nn.functional.gelu(self.conv1(input_features))
@@ -57,19 +57,19 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
                 labels: torch.Tensor | None = None, encoder_outputs: BaseModelOutput | None = None,
                 encoder_hidden_states: torch.Tensor | None = None, silence: SampledSilence | None = None,
                 **kwargs: Any) -> ModelOutput:
-        """Without ``decoder_segments``: the stock forward pass. With them: loss of packed targets.
+        """Without ``decoder_segments``: the stock forward pass. With them: the loss of packed targets.
 
         Args:
             input_features: (batch, num_mels, frames).
-            decoder_segments: (batch, length): which target of the utterance a token belongs to; -1 is padding.
-            labels: (batch, length): the next token, or -100 where it does not count.
-            encoder_hidden_states: (batch, positions, d_model): what the encoder would make of ``input_features``.
-            silence: what follows ``input_features`` in their window, for packed targets only.
-            encoder_outputs: for the stock pass only; ``generate`` refuses what the signature does not name.
+            decoder_segments: (batch, length), the number of each token's target in its utterance; -1 is padding.
+            labels: (batch, length), the next token, or -100 where the loss ignores it.
+            encoder_hidden_states: (batch, positions, d_model), the encoder's output for ``input_features``.
+            silence: the silence after ``input_features`` in their window, for packed targets only.
+            encoder_outputs: for the stock pass only; named because ``generate`` refuses names outside the signature.
             kwargs: ``decoder_input_ids`` and ``decoder_position_ids``, both (batch, length).
 
         Returns:
-            ``loss``: cross entropy summed over the labels that count; ``num_labels``: how many they are;
+            ``loss``: cross entropy summed over the labels that are not ignored; ``num_labels``: their number;
             with ``return_logits=True`` also ``logits`` (num_labels, vocabulary).
         """
         if decoder_segments is None:
@@ -87,7 +87,7 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
 
     def _decode(self, token_ids: torch.Tensor, position_ids: torch.Tensor, mask: torch.Tensor, encoded: torch.Tensor,
                 silence: SampledSilence | None) -> torch.Tensor:
-        """The stock decoder's training pass, whose cross-attention may weigh its keys: (batch, length, d_model)."""
+        """The stock decoder's training pass, with a bias of the cross-attention: (batch, length, d_model)."""
         decoder = self.model.decoder
         hidden = decoder.embed_tokens(token_ids) + decoder.embed_positions.weight[position_ids]
         hidden = nn.functional.dropout(hidden, p=decoder.dropout, training=self.training)

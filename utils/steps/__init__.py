@@ -1,1 +1,1 @@
-"""Which steps are up to date, and who is writing."""
+"""Markers that record which steps are up to date, and locks against simultaneous runs."""

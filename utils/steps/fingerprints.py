@@ -1,4 +1,4 @@
-"""Whether a file, a directory, the files of a list or a script is still what it was. Standard library only."""
+"""Fingerprints of files, directories, the files that a list names, and scripts. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from utils import ROOT
 
 ABSENT = "absent"
-_SMALL_BYTES = 64 << 20  # what is larger is known by its size and time; reading it would take longer than it is worth
+_SMALL_BYTES = 64 << 20  # a larger file is identified by size and time, because reading it would take too long
 _IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]+)(?:[ \t]+import[ \t]+\(?([\w, \t]+))?", re.MULTILINE)
 
 
 def of_path(path: Path) -> str:
-    """A file's contents, or size and time if it is large; of a directory names, sizes and times of all its files."""
+    """Fingerprint of a file: SHA-256, or size and time if large. Of a directory: names, sizes, times of its files."""
     try:
         if path.is_dir():
             return _of_directory(path)
@@ -41,7 +41,7 @@ def _of_directory(path: Path) -> str:
 
 
 def of_section(path: Path, section: str) -> str:
-    """The lines of one top-level section of a YAML file; of the whole file if it has no such lines."""
+    """Fingerprint of a top-level section of a YAML file; of the whole file if it has no such section."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -51,7 +51,7 @@ def of_section(path: Path, section: str) -> str:
 
 
 def of_named_files(scp: Path) -> str:
-    """Names, sizes and times of the files that a wav.scp (in either form of its lines) or a feats.scp names."""
+    """Fingerprint of names, sizes and times of the files in a wav.scp (either form of its lines) or a feats.scp."""
     try:
         lines = scp.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError:
@@ -61,7 +61,7 @@ def of_named_files(scp: Path) -> str:
 
 
 def _file_name(line: str) -> str:
-    """What follows ``id|language|task`` or ``id | language | task ->``, without the place in an ark."""
+    """The value after ``id|language|task`` or ``id | language | task ->``, without the offset in an ark."""
     value = re.sub(r"^\s*\S+?\s*(?:->\s*|\s|$)", "", line.split("|", 2)[-1])
     return re.sub(r":\d+$", "", value.strip())
 
@@ -73,7 +73,7 @@ def _size_and_time(path: Path, beside: Path) -> str:
             return f"{stat.st_size} {stat.st_mtime_ns}"
         except (OSError, ValueError):
             continue
-    return ABSENT  # a command, or a file that the step itself will complain about
+    return ABSENT  # a command, or a missing file, which the step itself reports
 
 
 def _digest(lines: Iterable[str]) -> str:
@@ -81,9 +81,9 @@ def _digest(lines: Iterable[str]) -> str:
 
 
 def of_code(scripts: Iterable[Path]) -> dict[str, str]:
-    """Contents by path: scripts, all modules of this repository that they import, the list of packages.
+    """Return SHA-256 by path of the scripts, all modules of this repository that they import, and requirements.txt.
 
-    An import runs the ``__init__.py`` of each package on its way, so these count, too.
+    An import runs the ``__init__.py`` of each parent package, so these are included.
     """
     waiting = [ROOT / "tools/requirements.txt", *(path.resolve() for path in scripts)]
     found: dict[str, str] = {}
@@ -109,5 +109,5 @@ def _imported(source: bytes, directory: Path) -> Iterator[Path]:
 
 
 def short(word: str) -> str:
-    """A word without the place of this repository, which may move."""
+    """Return ``word`` without the path of this repository, which may be moved."""
     return word.replace(f"{ROOT}/", "")

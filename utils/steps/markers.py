@@ -1,8 +1,8 @@
-"""Markers: what each step of a recipe was made from, so that the same command again does only what is left to do.
+"""Markers record the inputs and outputs of a recipe's steps, so that a repeated command skips complete steps.
 
-A marker is a JSON file. It is written when its step begins, with what the step is made from at that moment, and again
-when it has ended, with what it made; whatever kills the step between leaves a marker that says so. Standard library
-only: a step that is up to date should cost milliseconds.
+A marker is a JSON file. It is written when its step begins, with fingerprints of the inputs, and again when the step
+has ended, with fingerprints of the outputs. The marker of a step that was killed says that it has begun. Standard
+library only, because checking a step should take milliseconds.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Step:
-    """What a step is made from and makes.
+    """A step of a recipe: its command, inputs and outputs.
 
     Attributes:
-        marker: the JSON file.
-        command: words that the result depends on; how jobs are run is not among them.
-        inputs: files and directories; a name.scp counts with the files that it names.
-        sections: (YAML file, top-level section) pairs, inputs, too.
+        marker: path of the JSON file.
+        command: the words that change the result; the number of jobs and where they run do not belong here.
+        inputs: files and directories; of a name.scp also the files that it names.
+        sections: more inputs, as pairs (YAML file, top-level section).
         outputs: files and directories, as inputs.
-        parts: what jobs leave for each other; not worth keeping when the step begins anew.
-        code: scripts that do the work.
-        costly: hours of work, which another version of the code alone does not throw away.
+        parts: intermediate files of jobs; they are removed when the step does not resume.
+        code: scripts that the command runs.
+        costly: the step takes hours, so that a change of the code alone does not make it run again.
     """
 
     marker: Path
@@ -49,7 +49,7 @@ class Step:
     costly: bool = False
 
     def made_from(self) -> dict[str, Any]:
-        """What of a marker is known before the step runs."""
+        """Return what the marker has before the step runs: the command, and fingerprints of inputs and code."""
         inputs = _fingerprints(self.inputs)
         inputs |= {f"{name}: {section}": fingerprints.of_section(Path(name), section)
                    for name, section in self.sections}
@@ -67,38 +67,45 @@ def _fingerprints(names: Sequence[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class State:
-    """Whether a step is to run (``reason``, one line) or what is to be said of one that is up to date."""
+    """The state of a step.
+
+    Attributes:
+        reason: why the step must run, on one line; empty if it is up to date.
+        remark: what the log says about a step that is up to date.
+        made: when the step last ended; empty if never.
+        resumable: it was interrupted, and its inputs have not changed since.
+    """
 
     reason: str = ""
     remark: str = ""
     made: str = ""
-    resumable: bool = False  # it was interrupted, and nothing that it is made from has changed since
+    resumable: bool = False
 
 
 def state_of(step: Step, made_from: Mapping[str, Any]) -> State:
-    """Compare a step's marker with what the step would be made from now."""
+    """Return the state of a step: its marker compared with ``made_from``, its present inputs."""
     marker = _read(step.marker)
     if not marker:
         return State("never made")
     changes = _changes(marker, made_from)
     if marker["state"] != "made":
-        changed = f"; since then {_in_short(changes, '; ')}" if changes else ""
+        changed = f"; since then {_first_items(changes, '; ')}" if changes else ""
         return State(f"begun {marker['begun']}, not finished{changed}", resumable=not changes)
     for name, found in _fingerprints(step.outputs).items():
         if found != marker["outputs"].get(name, found):
             changes.append(f"its output {name} {'is gone' if found == fingerprints.ABSENT else 'was changed'}")
     code = ""
     if newer := _different(marker["code"], made_from["code"]):
-        code = f"other code now: {_in_short(newer, ', ')}"
+        code = f"other code now: {_first_items(newer, ', ')}"
     if code and not step.costly:
         changes.append(code)
     if changes:
-        return State(_in_short(changes, "; "), made=marker["made"])
+        return State(_first_items(changes, "; "), made=marker["made"])
     remark = f" ({code}; --force true makes it again)" if code else ""
     return State(remark=f"up to date{remark}", made=marker["made"])
 
 
-def _in_short(items: Sequence[str], comma: str, most: int = 2) -> str:
+def _first_items(items: Sequence[str], comma: str, most: int = 2) -> str:
     return comma.join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
 
 
@@ -117,7 +124,7 @@ def _different(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
 
 
 def _changed_words(old: Sequence[str], new: Sequence[str]) -> list[str]:
-    """Differences of two command lines, in the terms of their options."""
+    """Differences of two command lines, as a text for each option or argument."""
     before, now = _options(old), _options(new)
     changes = []
     for name in _different(before, now):
@@ -130,7 +137,7 @@ def _changed_words(old: Sequence[str], new: Sequence[str]) -> list[str]:
 
 
 def _options(words: Sequence[str]) -> dict[str, str]:
-    """Options of a command line and their values, ``--set key=value`` by key; other words by their number."""
+    """Values of a command line by option, of ``--set key=value`` by key, of other words by ``argument N``."""
     options: dict[str, str] = {}
     number = 0
     pairs = zip_longest(words, words[1:], fillvalue="")
@@ -150,26 +157,26 @@ def _options(words: Sequence[str]) -> dict[str, str]:
 
 
 def begin(step: Step, made_from: Mapping[str, Any], state: State) -> None:
-    """Note that the step runs from now on; remove what was left half-written by one that was killed.
+    """Write the marker of a step that begins; remove temporary files that a killed run left.
 
     Raises:
         UserError: the marker cannot be written.
     """
     places = {Path(name).parent for name in step.outputs} | {Path(name) for name in step.outputs}
-    # A download directory may be shared with recipes that this one's lock does not hold off.
+    # Outside the working directory, other recipes may be writing, which this run's lock does not keep out.
     remove_leftovers(place for place in places if place.is_dir() and place.resolve().is_relative_to(Path.cwd()))
     if not state.resumable:
-        for part in step.parts:  # before the marker says that it was made from other things
+        for part in step.parts:  # before the marker names the new inputs
             Path(part).unlink(missing_ok=True)
     _write(step.marker, {**made_from, "state": "begun", "reason": state.reason, "begun": _now(),
                          "host": socket.gethostname()})
 
 
 def finish(step: Step) -> None:
-    """Note that the step has ended well, and what it made.
+    """Write the marker of a step that has ended without an error, with fingerprints of its outputs.
 
     Raises:
-        UserError: it had not begun, or the marker cannot be written.
+        UserError: the marker of ``begin`` is gone, or the marker cannot be written.
     """
     marker = _read(step.marker)
     if not marker:
@@ -178,7 +185,7 @@ def finish(step: Step) -> None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A marker, or None if there is none that can be used."""
+    """The marker, or None if it is missing, damaged or of another version."""
     try:
         marker = json.loads(path.read_text(encoding="utf-8"))
         return marker if marker["version"] == VERSION and marker["state"] in ("begun", "made") else None

@@ -1,7 +1,7 @@
-"""Two runs in one directory: who writes there is alone, who only reads does not mind others who read.
+"""Locks of a directory against simultaneous runs: either one run that writes, or any number of runs that read.
 
-The lock is the kernel's (flock) on a file descriptor that the run's shell keeps open, so it ends with the run, however
-that ends; what the run has started holds it, too, until it is gone. Standard library only.
+The lock is the kernel's (flock) on a file descriptor that the run's shell keeps open, so it ends with the run, even if
+that is killed. Processes that the run has started hold the lock, too, until they end. Standard library only.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from typing import Any
 
 from utils.errors import UserError
 
-_DYING_SECONDS = 5.0  # what was killed a moment ago may still have to let go
+_RELEASE_SECONDS = 5.0  # within which a run that was just killed releases its lock
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 
 
 def lock_run(file: Path, descriptor: int, mode: str, pid: int, command: str) -> str:
-    """Lock ``file``, which ``descriptor`` is open on, and note there who has it.
+    """Lock ``file``, on which ``descriptor`` is open, and write the owner of the lock into it.
 
     Args:
-        mode: "write": alone; "read": beside others who read; "any": alone if possible, or else to read.
-        pid: of the run's shell, and ``command`` what it was called with.
+        mode: "write": exclusive; "read": shared with other readers; "any": exclusive if possible, else shared.
+        pid: process id of the run's shell.
+        command: the run's command line.
 
     Returns:
-        "write" or "read"; "none" on a disk that knows no locks.
+        "write" or "read"; "none" on a disk that does not support locks.
 
     Raises:
-        UserError: another run is in the way; the message names it.
+        UserError: another run holds the lock; the message names it.
     """
-    deadline = time.monotonic() + _DYING_SECONDS
+    deadline = time.monotonic() + _RELEASE_SECONDS
     while (kind := _try_lock(descriptor, mode)) is None:
         if any(map(_alive, _owners(file))) or time.monotonic() > deadline:
             raise UserError(in_use(file, pid))
@@ -46,7 +47,7 @@ def lock_run(file: Path, descriptor: int, mode: str, pid: int, command: str) -> 
 
 
 def _try_lock(descriptor: int, mode: str) -> str | None:
-    """One of "write", "read" or "none" as :func:`lock_run`, or None if somebody else is there."""
+    """Return "write", "read" or "none" as in :func:`lock_run`, or None if another run holds the lock."""
     for kind in {"write": ["write"], "read": ["read"], "any": ["write", "read"]}[mode]:
         operation = fcntl.LOCK_EX if kind == "write" else fcntl.LOCK_SH
         try:
@@ -62,7 +63,7 @@ def _try_lock(descriptor: int, mode: str) -> str | None:
 
 
 def in_use(file: Path, pid: int) -> str:
-    """One line about who has a lock, other than the run ``pid``, and what to do."""
+    """Return one line that names the holders of a lock other than the run ``pid``, and says what to do."""
     directory = file.parent.parent
     owners = [owner for owner in _owners(file) if _alive(owner) and owner["pid"] != pid]
     if owners:
@@ -72,13 +73,13 @@ def in_use(file: Path, pid: int) -> str:
     left = [holder for holder in _holders(file) if holder != pid]
     if left:
         pids = " ".join(map(str, left))
-        return (f"{directory}/ is in use: what an earlier run has started is still at work (process {pids}). Wait for "
-                f"it, or stop it: kill {pids}")
+        return (f"{directory}/ is in use: processes of an earlier run are still running (process {pids}). Wait for "
+                f"them, or stop them: kill {pids}")
     return f"{directory}/ is in use by a run on another machine. Wait for it, or stop it"
 
 
 def is_writing(file: Path) -> str:
-    """Who writes in a directory just now, in a few words; empty if nobody does."""
+    """Return a short text that names the process that holds a write lock; empty if there is none."""
     try:
         with file.open("rb") as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -94,7 +95,7 @@ def _note(file: Path, kind: str, pid: int, command: str) -> None:
     owner = {"pid": pid, "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S"), "mode": kind,
              "command": command}
     others = [] if kind == "write" else [other for other in _owners(file) if other["pid"] != pid and _alive(other)]
-    with contextlib.suppress(OSError):  # somebody else's directory, a full disk: the lock holds without a name
+    with contextlib.suppress(OSError):  # no permission or a full disk: the lock works without the owner's name
         file.write_text("".join(json.dumps(record) + "\n" for record in [*others, owner]), encoding="utf-8")
 
 
@@ -104,13 +105,13 @@ def _owners(file: Path) -> list[dict[str, Any]]:
         try:
             record = json.loads(line)
             owners.append({name: record[name] for name in ("pid", "host", "since", "mode", "command")})
-        except (ValueError, KeyError, TypeError):  # being written at this moment
+        except (ValueError, KeyError, TypeError):  # another process is writing this line
             continue
     return owners
 
 
 def _alive(owner: dict[str, Any]) -> bool:
-    """Whether a process lives; those of other machines are believed to."""
+    """Whether the owner's process exists; assumed for processes of other machines."""
     if owner["host"] != socket.gethostname():
         return True
     try:
@@ -123,7 +124,7 @@ def _alive(owner: dict[str, Any]) -> bool:
 
 
 def _holders(file: Path) -> list[int]:
-    """Processes of this machine that have the file open, as far as /proc shows them."""
+    """Ids of the processes of this machine that have the file open, as far as /proc shows them."""
     inode = file.stat()
     found = set()
     for link in Path("/proc").glob("[0-9]*/fd/*"):

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Is a step of a recipe up to date, and if not, why? utils/steps/steps.sh asks; nobody else needs to.
+"""Check and update the marker of a step of a recipe, and lock directories. For utils/steps/steps.sh only.
 
     utils/steps/step.py check data/.steps/dump_test.json --from data/test/wav.scp --to dump/test/feats.scp \\
         --code pyscripts/dump_feats.py -- dump test --compression none
-    utils/steps/step.py begin ...    # the same, and note that it runs now
-    utils/steps/step.py finish ...   # note that it has ended well, and what it made
+    utils/steps/step.py begin ...    # the same, and record in the marker that the step runs
+    utils/steps/step.py finish ...   # record that the step has ended without an error, and its outputs
 
-check and begin print a line: why the step is to run, or that it is up to date. Exit 0: up to date, 10: it is to run,
-11: it was interrupted, and nothing that it is made from has changed since. `status` prints a row of a table.
-lock keeps two runs out of one directory, blocked says who is in the way there.
+check and begin print a line: why the step must run, or that it is up to date. Exit code 0: the step is up to date;
+10: it must run; 11: it was interrupted and can resume, because its inputs have not changed since. status prints a row
+of the table of ./run.sh --status. lock locks a directory against other runs; blocked names the run that holds a lock.
 """
 
 import argparse
@@ -27,6 +27,7 @@ TO_RUN, TO_RESUME = 10, 11
 
 
 def parse_args(words: list[str]) -> argparse.Namespace:
+    """Parse ``words``; those after ``--`` become ``command``."""
     end = words.index("--") if "--" in words else len(words)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      allow_abbrev=False)
@@ -34,24 +35,24 @@ def parse_args(words: list[str]) -> argparse.Namespace:
     add("action", choices=["check", "begin", "finish", "status", "lock", "blocked"])
     add("marker", type=Path, help="the step's marker, or the file to lock")
     add("--from", nargs="+", action="extend", default=[], dest="inputs",
-        help="files and directories that are read; an .scp with the files that it names")
+        help="files and directories that the step reads; of an .scp also the files that it names")
     add("--section", nargs=2, action="append", default=[], metavar=("YAML", "NAME"), dest="sections",
-        help="a top-level section of a YAML file that is read")
-    add("--to", nargs="+", action="extend", default=[], dest="outputs", help="files and directories that are written")
-    add("--parts", nargs="+", action="extend", default=[], help="files to remove when it does not go on but begins")
-    add("--code", nargs="+", action="extend", default=[], help="scripts that do it")
-    add("--costly", action="store_true", help="newer code alone does not make it run again")
-    add("--force", action="store_true", help="run it whatever the marker says")
-    add("--fd", type=int, help="lock: file descriptor that is open on the file")
-    add("--mode", choices=["write", "read", "any"], help="lock: alone, beside others who read, or what is possible")
-    add("--pid", type=int, help="lock, blocked: of the run")
+        help="a top-level section of a YAML file that the step reads")
+    add("--to", nargs="+", action="extend", default=[], dest="outputs", help="files and directories that it writes")
+    add("--parts", nargs="+", action="extend", default=[], help="files to remove unless the step resumes")
+    add("--code", nargs="+", action="extend", default=[], help="scripts that the step runs")
+    add("--costly", action="store_true", help="do not run the step again only because the code changed")
+    add("--force", action="store_true", help="run the step even if it is up to date")
+    add("--fd", type=int, help="lock: a file descriptor on which the file is open")
+    add("--mode", choices=["write", "read", "any"], help="lock: exclusive, shared, or exclusive if possible")
+    add("--pid", type=int, help="lock, blocked: process id of the run")
     args = parser.parse_args(words[:end])
     args.command = words[end + 1:]
     return args
 
 
 def main() -> int:
-    """Do what the command line asks for; returns the exit code."""
+    """Do the action that the command line names and return the exit code."""
     args = parse_args(sys.argv[1:])
     if args.action == "lock":
         print(lock_run(args.marker, args.fd, args.mode, args.pid, mask_secrets(" ".join(args.command))))
@@ -77,7 +78,7 @@ def main() -> int:
 
 
 def row(marker: Path, state: State) -> str:
-    """A line of the table that ./run.sh --status shows."""
+    """Return a row of the table that ./run.sh --status prints."""
     words = state.remark or (f"out of date: {state.reason}" if state.made else state.reason)
     if not state.made and state.reason != "never made" and (who := is_writing(marker.parent / "lock")):
         words = f"running, {who}: {state.reason}"

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# Source me after path.sh: steps that are passed over while they are up to date, and locks against a second run.
+# Source this file after path.sh: steps that are skipped while they are up to date, and locks against a second run.
 #
 #   lock_steps data write
 #   step data dump_test --code pyscripts/dump_feats.py --from data/test/wav.scp --to dump/test/feats.scp -- \
 #     dump test --compression none
 #
-# runs `dump test --compression none` (a command or a function) unless data/.steps/dump_test.json says that it has been
-# done: with the same words after --, with what --from names unchanged, and what --to names still as it was made.
-# utils/steps/step.py --help has the other options. What cannot change the result (the number of jobs, where they run)
-# should not be among the words. $force and $status are options of the script that sources me.
+# runs `dump test --compression none` (a command or a function) unless its marker, data/.steps/dump_test.json, says that
+# this has been done with the same words after --, and neither the files after --from nor those after --to have changed
+# since. utils/steps/step.py --help explains the other options. Settings that cannot change the result (the number of
+# jobs, where they run) do not belong among the words. $force and $status are options of the script that sources this.
 
 # shellcheck source=utils/log.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/../log.sh"
@@ -16,18 +16,18 @@
 _step_py=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)/step.py
 : "${force:=false}" "${status:=false}"
 declare -A _step_fd=() _step_mode=() _step_shown=()
-resumed=false  # for a step's command: it was interrupted, and nothing that it is made from has changed since
+resumed=false  # for a step's command: whether the step was interrupted and its inputs have not changed since
 
-# lock_steps DIRECTORY write|read|any: keep others from writing in DIRECTORY until this script ends, however it ends.
-# write: be alone there. read: others may read. any: alone if nobody else is there, else read. Given again it changes.
+# lock_steps DIRECTORY write|read|any: lock DIRECTORY against runs that write, until this script ends or is killed.
+# write: exclusive. read: shared with other readers. any: exclusive if possible, else shared. A second call changes it.
 lock_steps() {
   local file=$1/.steps/lock said fd=${_step_fd["$1"]:-}
-  if [[ -z $fd && $2 == read && -d $1 && ! -w $1 ]]; then  # somebody else's, to read
+  if [[ -z $fd && $2 == read && -d $1 && ! -w $1 ]]; then  # no permission to write: lock for reading
     [[ -r $file ]] || return 0
     exec {fd}<"$file"
   elif [[ -z $fd ]]; then
     said=$(mkdir -p -- "$1/.steps" 2>&1 && : 2>&1 >>"$file") \
-      || die "$1/ cannot be written in: ${said##*: }. Make it writable or make room there, or work in another directory"
+      || die "$1/ is not writable: ${said##*: }. Make it writable or make room there, or work in another directory"
     exec {fd}>>"$file"
   fi
   _step_fd["$1"]=$fd
@@ -58,9 +58,9 @@ step() {
   esac
   [[ $mode != read ]] || "$_step_py" blocked "$lock" --pid $$
   if ((code == 11)); then resumed=true; else resumed=false; fi
-  : "$resumed"  # the command may look at it
+  : "$resumed"  # the command may use it
   "$@"
-  code=$?  # of a step in a condition, where a failure does not end the script; its command should be a single one
+  code=$?  # set -e is off if step is called in a condition; COMMAND should then be a single command
   ((code == 0)) || return "$code"
   "$_step_py" finish "${facts[@]}"
 }

@@ -1,1 +1,1 @@
-"""Stage 3: batches, trainer, resume, records of a training."""
+"""Stage 3: batches, trainer, resuming, files of a training."""

@@ -1,4 +1,4 @@
-"""``model.model_train_argv`` of the configuration as transformers' Seq2SeqTrainingArguments."""
+"""Converts ``model.model_train_argv`` of the configuration to Seq2SeqTrainingArguments of transformers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers import Seq2SeqTrainingArguments
 
 from utils.errors import UserError
 
-# Names that the parent project or older transformers used.
+# Names in the parent project or in older versions of transformers.
 RENAMED = {
     "out_model_path": "output_dir",
     "evaluation_strategy": "eval_strategy",
@@ -23,7 +23,7 @@ RENAMED = {
 _FLOATS = {field.name for field in dataclasses.fields(Seq2SeqTrainingArguments)
            if field.type in (float, "float", float | None, "float | None")}
 
-# What the recipe needs or what suits it; a value in the configuration goes first.
+# Defaults of this recipe; a value in the configuration overrides them.
 DEFAULTS: dict[str, Any] = {
     "label_names": ["labels"],
     "remove_unused_columns": False,
@@ -31,19 +31,20 @@ DEFAULTS: dict[str, Any] = {
     "save_total_limit": 2,
     "logging_steps": 10,
     "seed": 777,
-    "average_tokens_across_devices": True,  # the loss relies on it
+    "average_tokens_across_devices": True,  # compute_loss depends on it
     "ddp_find_unused_parameters": False,
 }
 
 
 def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTrainingArguments:
-    """Checked arguments, with this recipe's defaults.
+    """Return checked arguments, with this recipe's defaults.
 
     Args:
-        has_dev_set: whether there is something to evaluate on; then the best checkpoint is kept.
+        argv: fields of Seq2SeqTrainingArguments, or their names in ``RENAMED``.
+        has_dev_set: whether there is a development set to evaluate on; the best checkpoint is then kept.
 
     Raises:
-        UserError: a name that no version of transformers knows, or a value that the installed one refuses.
+        UserError: a name is unknown, or transformers refuses a value, or the values do not fit this machine or data.
     """
     fields = {field.name for field in dataclasses.fields(Seq2SeqTrainingArguments) if field.init}
     for name in argv:
@@ -58,7 +59,7 @@ def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTraini
              for name, value in argv.items() if value is not None}
     if not given.get("output_dir"):
         raise UserError("model.model_train_argv.out_model_path is empty; say where the trained model shall go")
-    given.pop("resume_from_checkpoint", None)  # not a training argument but one of Trainer.train()
+    given.pop("resume_from_checkpoint", None)  # an argument of Trainer.train(), not a training argument
     merged = {**DEFAULTS, **given}
     if merged.get("eval_strategy", "no") != "no":
         if not has_dev_set:
@@ -70,7 +71,7 @@ def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTraini
     if merged.get("fp16") and not torch.cuda.is_available():
         raise UserError("model.model_train_argv.fp16: there is no fp16 training without a GPU; set it to false")
     if not torch.accelerator.is_available():
-        merged.setdefault("use_cpu", True)  # or accelerate takes each of several processes for the only one
+        merged.setdefault("use_cpu", True)  # otherwise accelerate treats each of several processes as the only one
     if "fp16" not in merged and "bf16" not in merged:
         merged["bf16"] = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     try:
@@ -78,12 +79,12 @@ def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTraini
     except (TypeError, ValueError, ImportError) as error:
         raise UserError(f"model.model_train_argv: {str(error).splitlines()[0]}") from None
     if arguments.n_gpu > 1:
-        arguments._n_gpu = 1  # several GPUs take a process each; the trainer would split our batches among them
+        arguments._n_gpu = 1  # each GPU has its own process; with more, the trainer would split our batches
     return arguments
 
 
 def _value(name: str, value: Any) -> Any:
-    """``value`` as it was meant: YAML 1.1 reads ``1e-4`` as text and ``no`` as false."""
+    """Correct a value that YAML 1.1 misreads: ``1e-4`` as text, ``no`` as false."""
     if name.endswith("_strategy") and value is False:
         return "no"
     if name in _FLOATS:

@@ -1,4 +1,4 @@
-"""Batches by frames: utterances of like length together, shuffled deterministically by (seed, epoch)."""
+"""Batches by frames: utterances of similar length, shuffled deterministically by (seed, epoch)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from utils.audio.constants import FULL_WINDOW
 from utils.config import PaddingOptions
 from utils.features.feature_set import pack
 
-# An item as the dataset takes it: which utterance, and how many frames its batch is padded to.
+# An item of the dataset: utterance index, and the frames to which its batch is padded.
 Item = tuple[int, int]
 
 _BUCKET_RATIO = 1.1
 
 
 def draw_padding(options: PaddingOptions, rng: np.random.Generator, longest: int, window: int) -> int:
-    """Frames of silence to append to a batch whose longest utterance has ``longest`` frames.
+    """Return how many frames of silence to append to a batch whose longest utterance has ``longest`` frames.
 
-    Never beyond Whisper's ``window`` (3000 frames).
+    The sum is at most ``window``, Whisper's 3000 frames.
     """
     room = window - longest
     most = min(options.max_frames, room)
@@ -36,9 +36,9 @@ def draw_padding(options: PaddingOptions, rng: np.random.Generator, longest: int
 
 
 def make_divisible(batches: list[list[int]], divisor: int) -> list[list[int]]:
-    """Halve the batches with the most utterances until ``divisor`` divides their number; the order stays.
+    """Halve the batches with the most utterances until ``divisor`` divides their number; keep their order.
 
-    So no utterance is left out and none comes twice, unless there are too few: then the last ones come again.
+    So every utterance occurs exactly once. With too few utterances, the last batch is repeated.
     """
     batches = list(batches)
     while len(batches) % divisor:
@@ -52,19 +52,24 @@ def make_divisible(batches: list[list[int]], divisor: int) -> list[list[int]]:
 
 
 class FrameBatchSampler(Sampler[list[Item]]):
-    """Batches of ``(utterance index, frames to pad to)``; the same for the same (seed, epoch), whatever reads them.
+    """Batches of ``(utterance index, frames to pad to)``, which depend only on (seed, epoch).
 
-    Utterances are bucketed by length (each bucket 10 % wider than the one before) and shuffled inside their bucket, so
-    every epoch draws new neighbours. Packing counts an utterance as long as its bucket, so every epoch has the same
-    number of batches: the trainer's schedule and its resume rely on that.
+    Utterances are sorted into buckets by length (each bucket 10 % wider than the one before) and shuffled inside their
+    bucket, so that batches differ between epochs. Packing uses the bucket's length, not the utterance's. So every
+    epoch has the same number of batches, on which the trainer's schedule and resuming depend.
 
-    ``padding.full_window_share`` of the utterances are padded to the full window, whole batches spread evenly over the
-    epoch.
+    The share ``padding.full_window_share`` of the utterances is padded to the full window, in whole batches, spread
+    evenly over the epoch.
 
-    Several processes (ranks) that train together draw the same epoch and take every ``num_ranks``-th batch. All have as
-    many, and those of one step are of like length, padded alike: no process waits long for another. Without
-    ``shuffle``, which is for evaluation, batches are only shared out; a rank may have one less. ``fixed`` batches stay
-    as the first epoch drew them, padding included; only their order changes.
+    Several processes (ranks) that train together draw the same epoch, and each takes every ``num_ranks``-th batch. All
+    ranks have the same number of batches. The batches of one step have similar lengths and the same padding, so that no
+    process waits long for another. Without ``shuffle`` (evaluation), a rank may have one batch less. With ``fixed``,
+    all epochs have the batches and padding of the first one, in another order.
+
+    Args:
+        num_frames: length of each utterance, in frames of 10 ms.
+        max_frames: limit of the frames of a batch, with padding to its longest utterance.
+        max_utterances: limit of the utterances of a batch; 0: no limit.
     """
 
     def __init__(self, num_frames: Sequence[int], max_frames: int, padding: PaddingOptions, *,
@@ -87,18 +92,18 @@ class FrameBatchSampler(Sampler[list[Item]]):
         self._length = len(self.batches(0)[rank::num_ranks])
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose which epoch's batches come next."""
+        """Set the epoch of the batches that follow."""
         self.epoch = epoch
 
     def batches(self, epoch: int) -> list[list[Item]]:
-        """All batches of an epoch, those of all ranks; each ``num_ranks`` of them are one step."""
+        """Return all batches of an epoch, of all ranks; every ``num_ranks`` successive batches are one step."""
         steps = self._steps(0 if self.fixed else epoch)
         if self.fixed:
             np.random.default_rng([self.seed, epoch]).shuffle(steps)
         return [batch for step in steps for batch in step]
 
     def _steps(self, epoch: int) -> list[list[list[Item]]]:
-        """The batches of each step."""
+        """The batches of an epoch, grouped by step."""
         rng = np.random.default_rng([self.seed, epoch])
         tie_break = rng.random(len(self.num_frames)) if self.shuffle else np.arange(len(self.num_frames))
         order = np.lexsort((tie_break, self._bucket)).tolist()
@@ -114,7 +119,7 @@ class FrameBatchSampler(Sampler[list[Item]]):
             padded = longest + draw_padding(self.padding, rng, longest, self.window)
             size = sum(map(len, group))
             seen += size
-            if self.padding.full_window_share * seen - taken > size / 2:  # they are fewer than they should be
+            if self.padding.full_window_share * seen - taken > size / 2:  # too few of them so far
                 taken += size
                 padded = self.window
             steps.append([[(index, padded) for index in batch] for batch in group])

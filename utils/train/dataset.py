@@ -1,4 +1,4 @@
-"""Examples for training: one feature matrix, one encoder pass, one decoder sequence a task."""
+"""Training examples: one feature matrix, one encoder pass, and one decoder sequence for each task."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from utils.model.sampled_silence import EDGE_FRAMES, sample_silence
 
 
 class MultitaskDataset(Dataset[dict[str, Any]]):
-    """Examples of one utterance each: its features and all of its targets' tokens.
+    """Examples of one utterance each: its features and the tokens of all its targets.
 
     Args:
-        texts: key -> reference, for every key of ``utterances``.
+        read_feats: returns the features of an utterance's ``source``, (frames, num_mels).
+        texts: references by key, for every key of ``utterances``.
+        text_path: file of ``texts``, for messages.
 
     Raises:
         UserError: a key has no text.
@@ -63,14 +65,15 @@ class MultitaskDataset(Dataset[dict[str, Any]]):
 
 
 class MultitaskCollator:
-    """Examples to a batch whose decoder rows hold all targets of an utterance, one after the other.
+    """Collates examples to a batch; a decoder row has all targets of an utterance, one after the other.
 
-    A row's targets do not see each other: ``decoder_segments`` (batch, length) numbers them, -1 is padding, and
-    positions start again at 0 with each. So cross-attention keys and values are made once for an utterance. Labels
-    are the next tokens: text and end token count, the prompt does not (it is given, and the task cannot be heard).
+    A token attends only to its own target: ``decoder_segments`` (batch, length) numbers the targets, -1 is padding, and
+    positions start at 0 in each target. So cross-attention keys and values are computed once for an utterance. Labels
+    are the next tokens. The loss counts text and end token, but not the prompt, which is given in decoding.
 
     Args:
-        silence_positions: how many encoder positions stand for longer silence, see :mod:`utils.model.sampled_silence`.
+        end_token: id of ``<|endoftext|>``.
+        silence_positions: encoder positions that represent longer silence, see :mod:`utils.model.sampled_silence`.
     """
 
     def __init__(self, end_token: int, silence_positions: int = 0) -> None:
@@ -90,7 +93,7 @@ class MultitaskCollator:
         silence = sample_silence(longest, num_frames, self.silence_positions)
         if silence:
             num_frames = -(-(longest + EDGE_FRAMES) // 2) * 2
-        return {"batch_id": examples[0]["index"],  # an utterance is in one batch of an epoch only
+        return {"batch_id": examples[0]["index"],  # unique: an utterance is in one batch of an epoch
                 "input_features": stack_feats(feats, num_frames), "silence": silence,
                 **dict(zip(names, columns, strict=True))}
 
@@ -106,7 +109,7 @@ class MultitaskCollator:
 
 
 def split_batch(batch: dict[str, Any], max_frames: int) -> list[dict[str, Any]]:
-    """A collated batch in parts of at most ``max_frames`` feature frames, padding counted, or of one utterance each."""
+    """Split a collated batch into parts of at most ``max_frames`` frames with padding, or of one utterance each."""
     utterances, _, frames = batch["input_features"].shape
     if batch["silence"]:
         frames += 2 * batch["silence"].count
@@ -118,6 +121,6 @@ def split_batch(batch: dict[str, Any], max_frames: int) -> list[dict[str, Any]]:
 
 
 def describe(dataset: MultitaskDataset) -> str:
-    """One line for the log: how many targets of how many utterances, and how long they are."""
+    """Return one line for the log: the numbers of targets and utterances, and their duration in minutes."""
     minutes = math.fsum(dataset.num_frames) / (60 * FRAMES_PER_SECOND)
     return f"{dataset.num_targets} targets of {len(dataset)} utterances, {minutes:.1f} minutes"

@@ -1,4 +1,4 @@
-"""Encoder outputs kept between epochs, for trainings that leave the encoder as it is."""
+"""Keeps encoder outputs between epochs, for training with a frozen encoder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from utils.model.sampled_silence import SampledSilence
 
 
 class EncoderCache:
-    """What the encoder made of each batch, in the machine's memory. Batches must be the same in every epoch."""
+    """The encoder's outputs for each batch, in main memory. Batches must be the same in every epoch."""
 
     def __init__(self, encoder: nn.Module) -> None:
         self._encoder = encoder
@@ -21,7 +21,7 @@ class EncoderCache:
 
     def __call__(self, batch_id: Hashable, input_features: torch.Tensor,
                  silence: SampledSilence | None = None) -> torch.Tensor:
-        """What the encoder makes of its arguments, see :class:`~utils.model.modeling.ShortContextEncoder`."""
+        """Return (batch, positions, d_model), see :class:`~utils.model.modeling.ShortContextEncoder`."""
         if batch_id not in self._outputs:
             with torch.no_grad():
                 self._outputs[batch_id] = self._encoder(input_features, silence=silence).last_hidden_state.cpu()
@@ -29,11 +29,11 @@ class EncoderCache:
 
 
 def require_frozen_encoder(options: ModelConfig) -> None:
-    """Refuse to keep the outputs of an encoder that changes.
+    """Check that the encoder is frozen.
 
     Raises:
-        UserError: the encoder trains.
+        UserError: the encoder has trainable parameters.
     """
     if not options.is_large_model or options.lora.encoder:
-        raise UserError("model.cache_encoder: true keeps what the encoder gives, which must not change then: set "
+        raise UserError("model.cache_encoder: true keeps the encoder's outputs, so the encoder must be frozen: set "
                         "model.lora.encoder: false (and is_large_model: true)")

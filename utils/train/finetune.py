@@ -1,4 +1,4 @@
-"""Stage 3 as one call: from a configuration to an adapter (or a whole model) in its directory."""
+"""Stage 3 as one function: trains an adapter (or a whole model) from a configuration."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ from utils.train.trainer import MultitaskTrainer, make_trainer
 
 
 def tune(config: Config, overwrite: bool = False) -> None:
-    """Train as ``config`` says; continue an interrupted run; do nothing if that training is complete.
+    """Train with ``config``; resume an interrupted training; do nothing if this training is complete.
 
-    Writes to ``model_train_argv.out_model_path``: the adapter (or the whole model), config.yaml as it was run,
-    data.json and environment.json (of what and where), loss.png and train_history.json, TensorBoard events in runs/,
-    checkpoint-N directories, and last of all train_summary.json.
+    Writes to ``model_train_argv.out_model_path``: the adapter (or the whole model), config.yaml,
+    data.json (checksums of the data), environment.json (machine and versions), loss.png, train_history.json,
+    TensorBoard events in runs/, directories checkpoint-N, and finally train_summary.json.
 
     Args:
-        overwrite: throw away what the directory holds if that is another training, or a complete one.
+        overwrite: delete another training, or a complete one, in the directory.
 
     Raises:
-        UserError: something in the configuration or the data does not fit, or the directory holds another training.
+        UserError: the configuration or the data are invalid, or the directory has another training.
     """
     base_dir = require_file(config.model.model_path, "model.model_path")
     has_dev_set = bool(config.data.test.wav_scp or config.data.test.feats_scp)
     arguments = training_arguments(config.model.model_train_argv, has_dev_set)
     output_dir = Path(arguments.output_dir)
     tokenizer = load_tokenizer(base_dir)
-    # Of several processes the first removes an old training; the others wait for it before they look.
+    # Of several processes the first deletes an old training; the others wait before they check the directory.
     with arguments.main_process_first(desc="look at the output directory"):
         complete = already_trained(config, output_dir, tokenizer, overwrite and arguments.process_index == 0)
     if complete:
-        log(f"{output_dir} holds this very training, complete; nothing to do (--overwrite true trains again)")
+        log(f"{output_dir} holds this training, complete; nothing to do (--overwrite true trains again)")
         return
     if config.model.cache_encoder:
         require_frozen_encoder(config.model)
@@ -92,7 +92,7 @@ def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperToke
 
 
 def _machine_made(*sets: Lists) -> dict[str, Any]:
-    """What is known of translations by a machine, by the name of the set's directory."""
+    """The records of machine-made translations, by the name of the set's directory."""
     directories = [Path(lists.text).resolve().parent for lists in sets if lists.text]
     return {directory.name: record for directory in directories if (record := read_machine_made(directory))}
 

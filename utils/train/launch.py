@@ -1,4 +1,4 @@
-"""Training in several processes: torchrun on one machine, or on those of a Slurm job."""
+"""Training in several processes: torchrun on one machine, or on the machines of a Slurm job."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from utils.errors import UserError
 
 
 def is_launched() -> bool:
-    """Whether this process is one that torchrun started."""
+    """Whether torchrun started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def die_with_launcher() -> None:
-    """Have this process killed when torchrun, which started it, is: it would wait for it, and keep its GPU (Linux)."""
+    """Have the kernel kill this process when torchrun, its parent, ends (Linux). Otherwise it would keep its GPU."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
@@ -36,7 +36,7 @@ def launch(ngpu: int, num_nodes: int, command: Sequence[str]) -> None:
         command: the script and its arguments.
 
     Raises:
-        UserError: fewer GPUs here than asked for, several machines without Slurm, or a process failed.
+        UserError: there are fewer than ``ngpu`` GPUs, several machines without Slurm, or a process failed.
     """
     offered = torch.cuda.device_count()
     if 0 < offered < ngpu:
@@ -58,18 +58,18 @@ def _run_here(arguments: list[str]) -> None:
         run(parse_args(arguments))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        raise UserError(f"process {rank} ended with exit code {failure.exitcode}, and the others were stopped; what it "
-                        "said is above. The same command again continues from the last checkpoint") from None
+        raise UserError(f"process {rank} ended with exit code {failure.exitcode}, and the others were stopped; its "
+                        "output is above. The same command again continues from the last checkpoint") from None
     except SignalException as error:
         raise UserError(f"stopped by {error.sigval.name}") from None
 
 
 def _rendezvous() -> list[str]:
-    """Where the machines of a Slurm job meet: on its first, which is this one."""
+    """torchrun's rendezvous options: the machines of a Slurm job meet on the first one, which is this one."""
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
-        raise UserError("--num-nodes: several machines are a matter of Slurm; set cmd_backend=slurm (see cmd.sh)")
-    port = 20000 + int(job) % 20000  # not another job's on the same machine
+        raise UserError("--num-nodes: several machines need Slurm; set cmd_backend=slurm (see cmd.sh)")
+    port = 20000 + int(job) % 20000  # differs from that of another job on the same machine
     return ["--rdzv-backend=c10d", f"--rdzv-id={job}", f"--rdzv-endpoint={socket.gethostname()}:{port}"]
 
 
@@ -77,5 +77,5 @@ def _run_through_slurm(arguments: list[str], num_nodes: int) -> None:
     srun = ["srun", f"--nodes={num_nodes}", f"--ntasks={num_nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
     code = subprocess.run([*srun, sys.executable, "-m", "torch.distributed.run", *arguments]).returncode
     if code:
-        raise UserError(f"a machine's processes ended with exit code {code}, and the others were stopped; what they "
-                        "said is above. The same command again continues from the last checkpoint")
+        raise UserError(f"a machine's processes ended with exit code {code}, and the others were stopped; their "
+                        "output is above. The same command again continues from the last checkpoint")

@@ -1,4 +1,4 @@
-"""What a training leaves in its directory: file names, the history with its plot, the summary."""
+"""The files in the directory of a training: their names, the history with its plot, the summary."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ SUMMARY = "train_summary.json"
 HISTORY = "train_history.json"
 LOSS_PLOT = "loss.png"
 CONFIG = "config.yaml"
-DATA = "data.json"  # checksums of the lists, features and tokenizer trained with
-TOKENIZER = "tokenizer"  # its key there
+DATA = "data.json"  # checksums of lists, features and tokenizer of the training
+TOKENIZER = "tokenizer"  # the tokenizer's key in DATA
 WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
-# What a training leaves, in the order in which it can be removed and an interruption does no harm.
+# All files of a training, in an order in which deleting them can be interrupted without harm.
 WRITTEN = (SUMMARY, "checkpoint-*", "runs", "adapter_*", "model*.safetensors*", LOSS_PLOT, HISTORY, ENVIRONMENT, DATA,
             CONFIG)
 
 
 def write_history(history: list[dict[str, float]], output_dir: Path) -> None:
-    """Write what the trainer logged as JSON and as a plot; checkpoints, which have it too, may be deleted."""
+    """Write the trainer's log as JSON and as a plot. The copies in checkpoints may be deleted."""
     with atomic_open(output_dir / HISTORY) as stream:
         json.dump(history, stream, indent=1)
     plot_losses(history, output_dir / LOSS_PLOT)
 
 
 def loss_curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, float]]]:
-    """Points (step, cross entropy per token) by what the loss is of; empty where nothing was logged."""
+    """Return points (step, cross entropy per token) of the curves ``training`` and ``development``."""
     return {label: [(entry["step"], entry[name]) for entry in history if name in entry]
             for name, label in (("loss", "training"), ("eval_loss", "development"))}
 
 
 def plot_losses(history: list[dict[str, float]], path: Path) -> None:
-    """Training and development loss against the step, and the learning rate below, as a PNG."""
+    """Plot training and development loss, and below the learning rate, against the step, as a PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5), layout="constrained")
@@ -59,31 +59,31 @@ def plot_losses(history: list[dict[str, float]], path: Path) -> None:
 
 
 def tokens_fault(exp_dir: Path, model_dir: str | Path) -> str:
-    """What shows that a training here used wrong tokens; empty if it did not, or nothing was trained here.
+    """Return why the training in ``exp_dir`` used wrong tokens; empty if it did not, or if there is no training.
 
-    Trainings keep their tokenizer's checksum in data.json. Those that began before tokenizers were repaired have none:
-    they used the file as it was.
+    A training keeps its tokenizer's checksum in data.json. One from before tokenizers were repaired has no checksum,
+    and used the file as it was.
 
     Args:
-        exp_dir: of an adapter or a whole model.
-        model_dir: what the adapter was trained on; the whole model's own directory.
+        exp_dir: directory of an adapter or a whole model.
+        model_dir: base model of the adapter, or the directory of the whole model.
     """
     record = exp_dir / DATA
     if not record.is_file() or TOKENIZER in read_json(record, "Delete it to have it written again"):
         return ""
-    from utils.data.tokenizer import wrong_tokens  # brings transformers
+    from utils.data.tokenizer import wrong_tokens  # imports transformers
 
     fault = wrong_tokens(model_dir) if Path(model_dir).is_dir() else ""
     return f"{exp_dir} holds a training that used wrong tokens ({fault}) and must be made again" if fault else ""
 
 
 def training_summary(exp_dir: Path) -> dict[str, Any]:
-    """train_summary.json of an experiment; empty if nothing was trained there."""
+    """Return train_summary.json of an experiment; empty if it has none."""
     path = exp_dir / SUMMARY
     return read_json(path, "Train again: pyscripts/train.py") if path.exists() else {}
 
 
 def training_history(exp_dir: Path) -> list[dict[str, Any]]:
-    """What the trainer logged, train_history.json of stage 3; empty if nothing was trained there."""
+    """Return train_history.json of an experiment, the trainer's log; empty if it has none."""
     path = exp_dir / HISTORY
     return read_json(path, "Train again: pyscripts/train.py") if path.exists() else []

@@ -1,4 +1,4 @@
-"""Whether a directory holds this training, complete or not, or another one, and where it goes on."""
+"""Whether a directory has this training, complete or not, or another one, and the checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from utils.train.records import CONFIG, DATA, SUMMARY, TOKENIZER, WEIGHTS, WRITT
 
 
 def last_complete_checkpoint(output_dir: Path) -> Path | None:
-    """The newest checkpoint whose ``trainer_state.json``, which is written last, is whole."""
+    """Return the newest checkpoint with a complete ``trainer_state.json``, which is written last; None without one."""
     checkpoints = sorted(output_dir.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     for checkpoint in reversed(checkpoints):
         try:
@@ -30,7 +30,11 @@ def last_complete_checkpoint(output_dir: Path) -> Path | None:
 
 
 def already_trained(config: Config, output_dir: Path, tokenizer: WhisperTokenizerFast, overwrite: bool) -> bool:
-    """Whether ``output_dir`` holds this training, complete; what is left of it is kept for resuming or removed."""
+    """Whether ``output_dir`` has this training, complete. With ``overwrite``, another or a complete one is deleted.
+
+    Raises:
+        UserError: ``output_dir`` has another training, or weights that were changed, and ``overwrite`` is false.
+    """
     fault, complete = _other_training(config, output_dir, tokenizer), False
     if not fault and (output_dir / SUMMARY).exists():
         fault, complete = _changed_weights(output_dir), any((output_dir / name).exists() for name in WEIGHTS)
@@ -45,7 +49,7 @@ def already_trained(config: Config, output_dir: Path, tokenizer: WhisperTokenize
 
 
 def _other_training(config: Config, output_dir: Path, tokenizer: WhisperTokenizerFast) -> str:
-    """What shows that ``output_dir`` holds another training; empty if it holds this one or none."""
+    """Why the training in ``output_dir`` is another one; empty if it is this one, or there is none."""
     if not (output_dir / CONFIG).exists():
         checkpoint = last_complete_checkpoint(output_dir)
         return f"{checkpoint} is of an unknown training: there is no {CONFIG} beside it" if checkpoint else ""
@@ -61,17 +65,17 @@ def _other_training(config: Config, output_dir: Path, tokenizer: WhisperTokenize
 
 
 def _changed_weights(output_dir: Path) -> str:
-    """What shows that the result of a complete training is not what it was; weights that are gone are made again."""
+    """Which weights of a complete training were changed; empty if none. Missing weights are trained again."""
     for name, checksum in read_json(output_dir / SUMMARY, "Delete it to train again").get("checksums", {}).items():
         if (output_dir / name).exists() and sha256_of(output_dir / name) != checksum:
-            return f"{output_dir / name} was changed since its training ended: put the old one back if you have it"
+            return f"{output_dir / name} was changed since its training ended: restore the old file if you have it"
     return ""
 
 
 def data_checksums(config: Config, tokenizer: WhisperTokenizerFast) -> dict[str, str]:
-    """Checksums of the lists and features to train on, by path, and of the tokenizer.
+    """Return checksums of lists and features, by path, and of the tokenizer.
 
-    Of audio that is read itself only its list's.
+    If audio is read instead of features, only the checksum of wav.scp is included.
     """
     names = []
     for lists in (config.data.train, config.data.test):
@@ -83,9 +87,12 @@ def data_checksums(config: Config, tokenizer: WhisperTokenizerFast) -> dict[str,
 
 
 def checkpoint_to_continue(named: str | bool | None, output_dir: Path) -> Path | None:
-    """The newest checkpoint of this training, or the one that ``resume_from_checkpoint`` names.
+    """Return the checkpoint ``named`` by resume_from_checkpoint, or the newest of this training; None without one.
 
-    A checkpoint of another training is only where this one starts: once it has its own, it goes on from there.
+    A named checkpoint of another training is used only until this training has a checkpoint of its own.
+
+    Raises:
+        UserError: there is no complete checkpoint ``named``.
     """
     newest = last_complete_checkpoint(output_dir)
     if not isinstance(named, str) or not named:
@@ -98,9 +105,9 @@ def checkpoint_to_continue(named: str | bool | None, output_dir: Path) -> Path |
 
 
 def _flat(config: Config) -> dict[str, Any]:
-    """What decides the result of a training, by dotted name."""
+    """The settings that change the result of a training, by dotted name."""
     decisive = {"data": dataclasses.asdict(config.data), "model": dataclasses.asdict(config.model)}
-    # An interrupted training may be told where to go on, as older versions of transformers wanted it.
+    # Not a setting that changes the result: older versions of transformers needed it for resuming.
     decisive["model"]["model_train_argv"].pop("resume_from_checkpoint", None)
 
     def walk(value: Any, name: str) -> dict[str, Any]:

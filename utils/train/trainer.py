@@ -1,4 +1,4 @@
-"""Training: transformers' Trainer around our batches and our model; resume, logs, curve, summary."""
+"""The Trainer of transformers, adapted to this recipe's batches, loss, logs and resuming."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from utils.train.dataset import MultitaskCollator, MultitaskDataset, split_batch
 from utils.train.encoder_cache import EncoderCache
 from utils.train.records import write_history
 
-_MOST_PADDING = 2  # a batch whose padding makes it more than twice its budget of frames is computed in parts
+_MOST_PADDING = 2  # a batch with more than this multiple of max_frames, because of padding, is split
 
 
 class MultitaskTrainer(Seq2SeqTrainer):
-    """Frame-budget batches, and a loss averaged over text tokens however they are spread over batches.
+    """Trains on batches by frames, with a loss averaged over all text tokens of an optimizer step.
 
     Args:
-        tail_frames: silence after the longest utterance of a batch in evaluation, as decoding has it.
+        options: the model section of the configuration.
+        max_utterances: limit of the utterances of a batch; 0: no limit.
+        tail_frames: frames of silence after the longest utterance of a batch in evaluation, as in decoding.
     """
 
     def __init__(self, *args: Any, options: ModelConfig, max_utterances: int, tail_frames: int, **kwargs: Any) -> None:
@@ -36,7 +38,7 @@ class MultitaskTrainer(Seq2SeqTrainer):
         self.max_utterances = max_utterances
         encoder = next(module for module in self.model.modules() if isinstance(module, ShortContextEncoder))
         self.encoder_cache = EncoderCache(encoder) if options.cache_encoder else None
-        self.model_accepts_loss_kwargs = True  # have the trainer count labels over the accumulated batches
+        self.model_accepts_loss_kwargs = True  # makes the trainer count the labels of all accumulated batches
 
     def _dataloader(self, dataset: MultitaskDataset, padding: PaddingOptions, shuffle: bool) -> DataLoader:
         sampler = FrameBatchSampler(dataset.num_frames, self.options.batch.max_frames, padding,
@@ -48,20 +50,20 @@ class MultitaskTrainer(Seq2SeqTrainer):
                           pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available())
 
     def get_train_dataloader(self) -> DataLoader:
-        """Batches that change with the epoch; :class:`EpochSetter` tells the sampler which one it is."""
+        """Return the training batches, which differ between epochs; :class:`EpochSetter` sets the sampler's epoch."""
         loader = self._dataloader(self.train_dataset, self.options.padding, shuffle=True)
         self.train_sampler = loader.batch_sampler
         return loader
 
     def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
-        """The development set as it will be decoded: no padding drawn, nothing shuffled."""
+        """Return the batches of the development set, padded as in decoding and not shuffled."""
         padding = PaddingOptions(policy="constant", max_frames=self.tail_frames)
         return self._dataloader(eval_dataset or self.eval_dataset, padding, shuffle=False)
 
     def _run_epoch(self, **state: Any) -> None:
-        """An epoch; none if a training that was killed after its last checkpoint has only to be finished.
+        """Run an epoch, or none if all steps are done: the training was killed after its last checkpoint.
 
-        The trainer would take one step too many: it looks whether all are done after a step, not before.
+        Without this, the trainer would do one step too many, because it compares with max_steps only after a step.
         """
         if self.state.global_step < self.state.max_steps:
             super()._run_epoch(**state)
@@ -69,7 +71,7 @@ class MultitaskTrainer(Seq2SeqTrainer):
             self.control.should_training_stop = True
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the seconds trained so far, earlier runs of a resumed training included."""
+        """Log with the seconds trained so far, including earlier runs of a resumed training."""
         if not hasattr(self, "_clock"):
             earlier = max((entry.get("seconds", 0.0) for entry in self.state.log_history), default=0.0)
             self._clock = time.monotonic() - earlier
@@ -77,10 +79,10 @@ class MultitaskTrainer(Seq2SeqTrainer):
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any],
                       num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
-        """Forward and backward. Much padding takes no more memory than little.
+        """Run the forward and backward pass of a batch and return its loss. Batches with much padding are split.
 
-        The loss is a sum over tokens, so the gradients of its parts add up to its own. Several processes average them
-        with the last part, however many parts each has.
+        The loss is a sum over tokens, so the gradients of the parts add up to those of the batch. Several processes
+        average gradients at the last part, so that they may have different numbers of parts.
         """
         parts = split_batch(inputs, _MOST_PADDING * self.options.batch.max_frames)
         losses = []
@@ -90,15 +92,15 @@ class MultitaskTrainer(Seq2SeqTrainer):
         return sum(losses)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Not counted: transformers' estimate takes features for tokens."""
+        """Return 0: the estimate of transformers would count features as tokens."""
         return 0
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool = False,
                      num_items_in_batch: torch.Tensor | None = None) -> Any:
-        """Cross entropy per counted token, over all batches of an optimizer step, those of other processes included.
+        """Return the cross entropy per token that counts, over all batches and processes of an optimizer step.
 
-        ``num_items_in_batch`` counts over all processes; gradients are averaged over them, so each gives its share
-        times their number.
+        ``num_items_in_batch`` is the count of all processes. Gradients are averaged over the processes, so the loss is
+        multiplied by their number.
         """
         batch_id = inputs["batch_id"]
         inputs = {name: value for name, value in inputs.items() if name != "batch_id"}
@@ -115,7 +117,7 @@ class MultitaskTrainer(Seq2SeqTrainer):
     @torch.inference_mode()
     def evaluate(self, eval_dataset: Dataset | None = None, ignore_keys: list[str] | None = None,
                  metric_key_prefix: str = "eval") -> dict[str, float]:
-        """Loss per token of the development set (every token counts the same, whatever batch it is in)."""
+        """Return the loss per token of the development set; every token has the same weight."""
         started = time.time()
         model = self.model.eval()
         loss, tokens = 0.0, 0
@@ -135,7 +137,7 @@ class MultitaskTrainer(Seq2SeqTrainer):
 
 
 class EpochSetter(TrainerCallback):
-    """Tells the batch sampler the epoch, also when training resumes in the middle of one."""
+    """Sets the epoch of the batch sampler, also when training resumes in the middle of an epoch."""
 
     def __init__(self, trainer: MultitaskTrainer) -> None:
         self.trainer = trainer
@@ -147,7 +149,7 @@ class EpochSetter(TrainerCallback):
 
 
 class CheckpointSync(TrainerCallback):
-    """Brings checkpoints to the disk: after a power cut one that seems complete must be."""
+    """Flushes checkpoints to the disk, so that they are complete after a power cut, too."""
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Called by the trainer."""
@@ -157,7 +159,7 @@ class CheckpointSync(TrainerCallback):
 
 
 class LossCurve(TrainerCallback):
-    """Keeps ``loss.png`` and what it shows, ``train_history.json``, up to date in the output directory."""
+    """Updates ``loss.png`` and its data, ``train_history.json``, in the output directory."""
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
                     **kwargs: Any) -> None:
@@ -169,7 +171,7 @@ class LossCurve(TrainerCallback):
 def make_trainer(model: torch.nn.Module, train: MultitaskDataset, dev: MultitaskDataset | None, end_token: int,
                  arguments: TrainingArguments, options: ModelConfig, max_utterances: int,
                  tail_frames: int = 0) -> MultitaskTrainer:
-    """A trainer with this recipe's data path and callbacks; its arguments are :class:`MultitaskTrainer`'s."""
+    """Return a trainer with this recipe's collator and callbacks; for the arguments see :class:`MultitaskTrainer`."""
     trainer = MultitaskTrainer(model=model, args=arguments, train_dataset=train, eval_dataset=dev,
                                data_collator=MultitaskCollator(end_token, options.padding.silence_positions),
                                options=options, max_utterances=max_utterances, tail_frames=tail_frames)
