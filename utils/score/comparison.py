@@ -205,9 +205,9 @@ def _compare(decode: Decode, row: Row, baseline: Decode, other: Row | None, n_re
 def _of_language(statistics: Statistics | None, language: str) -> Statistics:
     """The rows of a language, or of all, in the order of their keys."""
     if statistics is None:
-        return Statistics([], [], np.zeros((0, 0)))
+        return Statistics([], [], [], np.zeros((0, 0)))
     keys = statistics.keys
     chosen = sorted((index for index, key in enumerate(keys) if language in ("all", parse_key(key).language)),
                     key=keys.__getitem__)
-    return Statistics([keys[index] for index in chosen], [statistics.speakers[index] for index in chosen],
-                      statistics.values[chosen])
+    keys, speakers, normalizers = ([column[index] for index in chosen] for column in statistics[:3])
+    return Statistics(keys, speakers, normalizers, statistics.values[chosen])

@@ -27,6 +27,7 @@ class Statistics(NamedTuple):
 
     keys: list[str]
     speakers: list[str]
+    normalizers: list[str]
     values: np.ndarray
 
 
@@ -52,21 +53,22 @@ def read_statistics(path: Path, metrics: Collection[str]) -> dict[tuple[str, boo
     Raises:
         UserError: the file is missing or was not written by pyscripts/score.py.
     """
-    found: dict[tuple[str, bool], tuple[list[str], list[str], array[int]]] = {}
+    found: dict[tuple[str, bool], tuple[list[str], list[str], list[str], array[int]]] = {}
     try:
         with path.open(encoding="utf-8") as stream:
             for line in stream:
                 record = json.loads(line)
                 if record["metric"] in metrics:
                     kind = record["metric"], record["normalizer"] != "none"
-                    keys, speakers, values = found.setdefault(kind, ([], [], array("l")))
+                    keys, speakers, normalizers, values = found.setdefault(kind, ([], [], [], array("l")))
                     keys.append(sys.intern(record["key"]))  # one copy for all metrics and systems
                     speakers.append(sys.intern(record["speaker"]))
+                    normalizers.append(sys.intern(record["normalizer"]))
                     values.extend(record["statistics"])
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path}: missing or damaged. Score again: pyscripts/score.py") from None
-    return {kind: Statistics(keys, speakers, np.array(values).reshape(len(keys), -1))
-            for kind, (keys, speakers, values) in found.items()}
+    return {kind: Statistics(keys, speakers, normalizers, np.array(values).reshape(len(keys), -1))
+            for kind, (keys, speakers, normalizers, values) in found.items()}
 
 
 class ScoreDirectory:
