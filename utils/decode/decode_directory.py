@@ -1,4 +1,4 @@
-"""exp/TAG/decode_SET_SYSTEM: hypotheses as Kaldi text, and how they were made."""
+"""The directory exp/TAG/decode_SET_SYSTEM: hypotheses as a Kaldi text, and decode.json on how they were made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DECODE_KEYS = ("system", "set", "seconds", "audio_seconds")
 def write_decode_directory(directory: Path, hypotheses: Mapping[str, str], info: Mapping[str, Any]) -> None:
     """Write ``text`` (sorted as Kaldi does; an empty hypothesis is a key alone), then ``decode.json``.
 
-    What was found out about earlier hypotheses (parity.json) goes.
+    The comparison of earlier hypotheses, parity.json, is removed.
     """
     (directory / "parity.json").unlink(missing_ok=True)
     write_list(directory / "text", hypotheses)
@@ -27,17 +27,20 @@ def write_decode_directory(directory: Path, hypotheses: Mapping[str, str], info:
 
 
 def part_directory(directory: Path, job: int) -> Path:
-    """Where job ``job`` of several writes its share of a decode directory."""
+    """The directory into which one of several jobs writes its part of a decode directory."""
     return directory / f"part.{job}"
 
 
 def join_decode_parts(directory: Path, num_jobs: int) -> int:
-    """Join the shares of ``num_jobs`` jobs into ``directory`` and remove them; returns the number of keys.
+    """Join the parts of ``num_jobs`` jobs into ``directory``, then remove them.
 
-    ``seconds`` of the whole are those of all jobs together, as if one had done it all.
+    ``seconds`` and ``audio_seconds`` in decode.json are the sums over all jobs.
+
+    Returns:
+        The number of keys.
 
     Raises:
-        UserError: a share is missing, or they are not those of one set decoded by as many jobs.
+        UserError: a part is missing, or the parts are not of one set decoded by ``num_jobs`` jobs.
     """
     parts = [part_directory(directory, job) for job in range(1, num_jobs + 1)]
     infos = []
@@ -58,7 +61,7 @@ def join_decode_parts(directory: Path, num_jobs: int) -> int:
 
 
 def read_decode_info(decode_dir: str | Path) -> dict[str, Any]:
-    """decode.json, which says what was decoded, by what and how fast.
+    """The content of decode.json: the set, the system, and how long decoding took.
 
     Raises:
         UserError: missing, no JSON object, or without one of DECODE_KEYS.
