@@ -23,7 +23,7 @@ def main() -> None:
     """Parse the command line, convert, decode."""
     parser = make_parser(__doc__)
     add_config_options(parser)
-    parser.add_argument("--merged-dir", type=Path, help="where the merged Hugging Face model goes; "
+    parser.add_argument("--merged-dir", type=Path, help="directory for the merged Hugging Face model; "
                         "default: dev_env.ctranslate_model_path.merged")
     args = parser.parse_args()
     config = load_config(args.config, args.overrides)

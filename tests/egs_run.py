@@ -1,4 +1,4 @@
-"""The recipe of one corpus, run from a copy of egs/ that is no checkout, with a model that says nothing sensible."""
+"""Runs of one corpus' recipe with a tiny random model, from a copy of egs/ outside the repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loopback HTTP server of a corpus's replica that misbehaves on request: drops, refuses, forgets ranges, lies."""
+"""A local HTTP server of a corpus' replica. On request it drops connections, refuses, ignores ranges, sends errors."""
 
 from __future__ import annotations
 

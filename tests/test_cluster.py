@@ -43,7 +43,7 @@ class Cluster:
                               timeout=240, capture_output=True, text=True, encoding="utf-8")
 
     def waits_or_runs(self) -> str:
-        """What the engine still holds; empty if nothing."""
+        """The jobs that wait or run, as the engine lists them; empty if there are none."""
         query = ["squeue", "--noheader"] if self.engine == "slurm" else ["qstat"]
         return subprocess.run(query, env=self.environment, capture_output=True, text=True, check=True).stdout
 

@@ -1,4 +1,4 @@
-"""The pages say what is true: their commands parse and name programs and options that exist, their links lead to files.
+"""The pages are correct: their commands parse and name programs and options that exist, their links lead to files.
 
 What the commands do is tested where they belong: `./run.sh` in test_real.py, own lists and single stages in
 test_recipe.py, the parent project's three steps in test_parent_way.py, `./tools/test.sh` by running these tests.

@@ -162,7 +162,7 @@ def test_bleu_and_chrf_are_those_of_the_sacrebleu_command(work: Path) -> None:
         rows = json.loads((directory / "scores.json").read_text(encoding="utf-8"))
         ours = [(row["value"], row["signature"]) for metric in ("bleu", "chrf") for row in rows
                 if (row["metric"], row["language"], row["normalizer"]) == (metric, "all", "none")]
-        assert [(one["score"], one["signature"]) for one in shown] == [
+        assert [(figure["score"], figure["signature"]) for figure in shown] == [
             (pytest.approx(value, abs=1.1e-4), signature) for value, signature in ours]
 
 

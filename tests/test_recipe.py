@@ -206,7 +206,7 @@ def test_exported_model_loads_in_faster_whisper(finished: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("stages", ["0 0", "1 1", "2 2", "3 3", "4 4", "3 5"])
 def test_stages_run_alone(finished: Path, tiny_whisper: Path, stages: str) -> None:
-    """What they find from the run before is enough, and training that is complete is not done again."""
+    """The outputs of the earlier run are enough for each stage, and a complete training is not done again."""
     adapter = finished / EXP / "adapter_model.safetensors"
     before = adapter.stat().st_mtime_ns
     first, last = stages.split()

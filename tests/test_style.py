@@ -1,4 +1,4 @@
-"""What the project promises about its own files and no checker sees."""
+"""The project's rules about its own files that no checker covers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCRIPTS = files("pyscripts/*.py", "egs/*/local/download_*.py", "egs/*/local/prep
 
 @pytest.mark.parametrize(("limit", "patterns"), [
     (200, ["pyscripts/*.py", "run.sh", "egs/*/run.sh", "egs/*/local/*.py"]), (300, ["utils/*.py"])])
-def test_no_file_has_outgrown_its_reader(limit, patterns):
+def test_no_file_is_too_long(limit, patterns):
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in files(*patterns)}
     assert lengths, "nothing found to measure"
     assert names([path for path, length in lengths.items() if length > limit]) == []

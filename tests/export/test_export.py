@@ -1,4 +1,4 @@
-"""The exported model: everyone loads it, it says the same as the tuned one, and a wrong one is not let through."""
+"""Exports: all runtimes load them, they write the same as the tuned model, and a wrong export is refused."""
 
 from __future__ import annotations
 

@@ -97,13 +97,13 @@ def test_the_header_is_what_the_hub_reads(experiment: Path, exported_tiny: Expor
         scores = {(row["metric"], row["language"]): row for row in
                   json.loads((exp_dir / f"decode_test_{system}/scores.json").read_text())
                   if row["normalizer"] != "none"}
-        results = {(one.metric_type, one.dataset_config): one for one in card.data.eval_results}
+        results = {(result.metric_type, result.dataset_config): result for result in card.data.eval_results}
         assert {("wer", "fr"), ("wer", "all"), ("bleu", "ru")} <= results.keys()
-        for figure, one in results.items():
+        for figure, result in results.items():
             low, high = scores[figure]["ci95"]
-            assert one.metric_value == round(scores[figure]["value"], 2)
-            assert f"95 % interval {low:.1f} to {high:.1f}" in one.metric_name
-            assert one.task_type == ("translation" if figure[0] == "bleu" else "automatic-speech-recognition")
+            assert result.metric_value == round(scores[figure]["value"], 2)
+            assert f"95 % interval {low:.1f} to {high:.1f}" in result.metric_name
+            assert result.task_type == ("translation" if figure[0] == "bleu" else "automatic-speech-recognition")
         assert "English, French, Russian" in card.content and "transcribe, translate" in card.content
         assert "CC BY-SA 3.0" in card.content and "MIT, (c) 2022 OpenAI" in card.content
         assert "Word times are as good as" in card.content

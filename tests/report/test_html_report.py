@@ -1,4 +1,4 @@
-"""report.html: what is in it, and what a real browser makes of it."""
+"""report.html: its content, and its behaviour in a real browser."""
 
 import io
 import json

@@ -283,7 +283,7 @@ def test_lora_that_trains_all_or_nothing_is_refused(recipe: Any, monkeypatch: py
 
 @pytest.mark.parametrize(("cut", "complaint"), [("text", "no line for .*text"), ("wav_scp", "is not in .*cut")])
 def test_keys_in_one_list_only_are_refused(recipe: Any, corpus: Path, tmp_path: Path, cut: str, complaint: str) -> None:
-    """Training on what both lists happen to have would drop the rest without a word."""
+    """Training on the keys that both lists have would drop the others without a message."""
     config = recipe()
     lines = Path(getattr(config.data.train, cut)).read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "cut").write_text("".join(lines[1:]), encoding="utf-8")
@@ -392,7 +392,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, int, int]]:
 
 
 def test_the_development_set_has_the_silence_that_decoding_adds(recipe: Any, encoded: list[Any]) -> None:
-    """A loss without it would tell of a regime that no hypothesis comes from."""
+    """The loss must be computed at the windows that decoding uses."""
     lengths = []
     for tail_frames in (0, 40):
         encoded.clear()

@@ -80,8 +80,8 @@ def test_a_microphone_is_heard_while_it_speaks(transcribe: Callable[..., Any], m
                                          "--task", "transcribe", "--language", "fr", stdin=samples)
     assert status == 0, errors
     spoken = [json.loads(line) for line in printed.splitlines()]
-    assert [round(one["segments"][0]["start"]) for one in spoken] == [0, 5]
-    assert all(one["transcribe"] and "translate" not in one for one in spoken)
+    assert [round(utterance["segments"][0]["start"]) for utterance in spoken] == [0, 5]
+    assert all(utterance["transcribe"] and "translate" not in utterance for utterance in spoken)
 
 
 @pytest.mark.parametrize(("options", "complaint"), [

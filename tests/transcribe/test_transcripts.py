@@ -1,4 +1,4 @@
-"""What is written for recognized recordings, and where; what standard output cannot take."""
+"""The files that are written for recognized recordings, and the formats that standard output cannot take."""
 
 from __future__ import annotations
 

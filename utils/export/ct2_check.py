@@ -64,7 +64,7 @@ def _settings(files: dict[str, Any], generation: GenerationConfig, model: Whispe
     if languages := getattr(generation, "lang_to_id", None):
         yield "lang_ids", sorted(written.get("lang_ids") or []), sorted(languages.values())
         yield "languages", [vocabulary[index] for index in languages.values()], [*languages]
-    # check_word_times.py may have written other heads into all files of an export, so they are compared with each other.
+    # check_word_times.py may have written other heads, so an export's files are compared with each other.
     if getattr(generation, "alignment_heads", None):
         heads = files["generation_config.json"].get("alignment_heads") or []
         yield "alignment_heads", written.get("alignment_heads"), heads

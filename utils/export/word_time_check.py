@@ -73,7 +73,7 @@ def check_word_times(base_dir: Path, merged_dir: Path, ct2_dirs: Sequence[Path],
     else:
         write_heads(heads, merged_dir, ct2_dirs)
         found["heads"] = heads
-        found["sentence"] = ("Word times: after tuning, other alignment heads follow the audio better and were written: "
+        found["sentence"] = ("Word times: after tuning, other alignment heads follow the audio better and are used: "
                              f"{words}.")
     return found
 

@@ -166,7 +166,7 @@ def measure_word_times(model_dir: Path, clips: Sequence[Clip]) -> WordTimes:
 
 
 def boundary_errors(path: Sequence[tuple[int, int]], lengths: Sequence[int], clip: Clip) -> list[float]:
-    """Seconds by which the path enters each recording outside the silence before it; negative: too early.
+    """Seconds from the silence before each recording to the boundary of its first word; 0: in it, negative: before it.
 
     A clip's first recording is left out, because every path begins at position 0.
 

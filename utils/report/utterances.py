@@ -1,4 +1,4 @@
-"""The utterances of a report: reference, every system's hypothesis with its differences marked, what is wrong."""
+"""The utterances that report.html lists: reference, hypotheses with marked differences, scores, suspicious signs."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ class _Score(NamedTuple):
 
 @dataclass
 class Hypothesis:
-    """What one system wrote for an utterance."""
+    """One system's hypothesis for an utterance, as the report shows it."""
 
     system: str
     spans: list[MarkedSpan]
     score: str  # "2 errors in 7", "chrF 45"
-    badness: float  # per cent of errors, or 100 - chrF; what lists are sorted by
+    badness: float  # per cent of errors, or 100 - chrF; lists are sorted by it
     suspects: list[str]
 
 
 @dataclass
 class ListedUtterance:
-    """One target with everything that a report shows of it."""
+    """One key with everything that the report shows of it."""
 
     key: str
     set: str
@@ -54,13 +54,13 @@ class ListedUtterance:
 
     @property
     def badness(self) -> float:
-        """Of the last system that was not exported: what the experiment is about."""
+        """The badness of the last system that is not exported, which is the tuned one, or of the last export."""
         own = [hypothesis for hypothesis in self.hypotheses if not is_export(hypothesis.system)]
         return (own or self.hypotheses)[-1].badness
 
 
 def list_utterances(decodes: Sequence[Decode], data_dir: Path, limit: int) -> tuple[list[ListedUtterance], int]:
-    """The utterances of one set with most errors of the tuned system, worst first.
+    """The utterances of one set in which the tuned system has the most errors, the worst first.
 
     Args:
         decodes: of one set, in the order in which they are shown.

@@ -53,7 +53,7 @@ def download_covost2(download_dir: Path, languages: Sequence[str], places: Place
 
 
 def _make_ready(download_dir: Path, language: str) -> str:
-    """Unpack a language's Common Voice if need be; returns what is missing, in words, or nothing."""
+    """Unpack a language's Common Voice if needed; returns a sentence on what is missing, or ""."""
     name, place = corpus_code(language), download_dir / "common_voice"
     directory, archive = common_voice(download_dir, language), _archive(download_dir, language)
     if directory is None and archive is not None:
@@ -83,7 +83,7 @@ def _archive(download_dir: Path, language: str) -> Path | None:
 
 
 def corpus_code(language: str) -> str:
-    """What Common Voice and CoVoST call a language that Whisper calls ``language``."""
+    """Common Voice's and CoVoST's code of a language, from Whisper's code."""
     return REGIONS.get(language, language)
 
 
