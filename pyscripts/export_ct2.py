@@ -31,7 +31,7 @@ def main() -> None:
     tuned = require_file(config.predict.model_path, "predict.model_path")
     base = require_file(exported.ori_model_path, "dev_env.ori_model_path")
     if not exported.ctranslate_model_path:
-        raise UserError("dev_env.ctranslate_model_path is empty; say where the CTranslate2 model shall go")
+        raise UserError("dev_env.ctranslate_model_path is empty; say where the CTranslate2 model should go")
 
     from utils.export import convert, merge
 

@@ -29,7 +29,7 @@ def main() -> None:
                         help="number of machines, those of the Slurm job that this runs in")
     args = parser.parse_args()
     if args.num_nodes < 1 or args.ngpu < 0:
-        parser.error("--num-nodes and --ngpu count machines and GPUs")
+        parser.error("--num-nodes must be at least 1, --ngpu at least 0")
     config = load_config(args.config, args.overrides)
 
     if args.ngpu > 1 or args.num_nodes > 1:

@@ -126,7 +126,8 @@ def new_corpus(recipe: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 def test_new_corpus_refuses_bad_names(tmp_path: Path) -> None:
     recipe_copy(tmp_path / "my recipes", "TEMPLATE")
-    for arguments, complaint in ((("egs/Mine",), "no name of a Python module"), (("egs/a-b",), "no name of a Python"),
+    for arguments, complaint in ((("egs/Mine",), "cannot be that of a Python module"),
+                                 (("egs/a-b",), "cannot be that of a Python module"),
                                  (("egs/template",), "taken"), (("mine",), "not in the egs/ of a recipe"),
                                  ((), "usage: egs/TEMPLATE/setup.sh egs/NAME")):
         refused = new_corpus(tmp_path / "my recipes", *arguments)

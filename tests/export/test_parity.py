@@ -156,7 +156,7 @@ def test_an_export_scored_on_other_utterances_is_refused(exp_dir: Path) -> None:
 def test_what_does_not_belong_together_is_refused(exp_dir: Path) -> None:
     lora, other = scored(exp_dir, "lora"), scored(exp_dir, "ct2-int8")
     (other / "text").write_text("a|fr|transcribe un\n")
-    with pytest.raises(UserError, match="not of the same utterances"):
+    with pytest.raises(UserError, match="differ in utterances"):
         compare_export(lora, other)
     other = scored(exp_dir, "ct2-int8")
     shutil.rmtree(exp_dir / "ct2_int8")

@@ -120,7 +120,7 @@ def test_the_header_is_what_the_hub_reads(experiment: Path, exported_tiny: Expor
 
 def test_what_is_not_known_is_not_claimed(experiment: Path) -> None:
     header = card_of(experiment, "merged").data.to_dict()
-    assert "base_model" not in header  # a directory of this machine is no name on the hub
+    assert "base_model" not in header  # a directory of this machine is not a name on the hub
     assert header["license"] == "other"
     assert "whoever publishes it must say" in card_of(experiment, "merged").content
 
@@ -138,7 +138,7 @@ def test_an_upload_needs_cards_with_its_name(experiment: Path, exported_tiny: Ex
         plan(experiment, "me/other")
     with pytest.raises(UserError, match="neither an adapter nor an export"):
         plan(tmp_path, "me/other")
-    with pytest.raises(UserError, match=r"'other' is no name on the hub: it takes USER/NAME"):
+    with pytest.raises(UserError, match=r"'other' is not a name on the hub: give USER/NAME"):
         open_experiment(experiment, exported_tiny.base, Origin("a/b"), experiment / "train_text", tmp_path, "other")
 
 

@@ -48,11 +48,11 @@ def join_decode_parts(directory: Path, num_jobs: int) -> int:
         try:
             infos.append(json.loads((part / "decode.json").read_text(encoding="utf-8")))
         except (OSError, ValueError):
-            raise UserError(f"{part}: is not complete, its job did not end well; decode again") from None
+            raise UserError(f"{part}: is incomplete, because its job failed; decode again") from None
     hypotheses = join_lists((part / "text" for part in parts), "decode again", allow_empty=True)
     if {info.pop("num_jobs") for info in infos} != {num_jobs} or {info.pop("n_keys") for info in infos} != {
             len(hypotheses)}:
-        raise UserError(f"{directory}: its parts are not of one decoding with {num_jobs} jobs; decode again")
+        raise UserError(f"{directory}: its parts are not from one decoding with {num_jobs} jobs; decode again")
     totals = {name: round(sum(info[name] for info in infos), 2) for name in ("seconds", "audio_seconds")}
     write_decode_directory(directory, hypotheses, {**infos[0], **totals})
     for part in parts:

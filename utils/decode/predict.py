@@ -99,7 +99,7 @@ def best_device() -> tuple[torch.device, torch.dtype]:
 
 def _need_output(decode_dir: Path | None, result_file: str, key: str) -> None:
     if not decode_dir and not result_file:
-        raise UserError(f"{key} is empty; say where the hypotheses shall go")
+        raise UserError(f"{key} is empty; say where the hypotheses should go")
 
 
 def _decode(decoder: Decoder, lists: Lists, section: str, config: Config, features_of: Path, info: Mapping[str, Any],

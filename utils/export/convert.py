@@ -75,9 +75,10 @@ def convert(merged_dir: str | Path, ct2_dir: str | Path, quantization: str, wind
 def _refuse_other_contents(directory: Path, mark: str, sources: Sequence[str | Path] = ()) -> None:
     """Refuse a directory that is not empty, unless it is an earlier export, which has the file ``mark``."""
     if directory.resolve() in [Path(source).resolve() for source in sources]:
-        raise UserError(f"{directory} would take the place of what it is made from; name another directory")
+        raise UserError(f"{directory} is also the source and would be overwritten; name another directory")
     if directory.exists() and not (directory / mark).is_file() and any(directory.iterdir()):
-        raise UserError(f"{directory} is not empty and no earlier export (it has no {mark}); name another directory")
+        raise UserError(f"{directory} is not empty and is not an earlier export (it has no {mark}); name another "
+                        "directory")
 
 
 def convert_finetuning_peft_model_into_whisper(peft_model_path: str, whisper_model_path: str,

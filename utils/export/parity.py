@@ -119,7 +119,7 @@ def compare_export(tuned: Path, exported: Path, merged_dir: Path | None = None) 
     before, after = _figures(tuned), _figures(exported)
     texts = [read_list(path / "text", allow_empty=True) for path in (tuned, exported)]
     if before.keys() != after.keys() or texts[0].keys() != texts[1].keys():
-        raise UserError(f"{tuned} and {exported} are not of the same utterances, languages and metrics; decode and "
+        raise UserError(f"{tuned} and {exported} differ in utterances, languages or metrics; decode and "
                         "score both again")
     infos = [read_decode_info(path) for path in (tuned, exported)]
     model_dir = model_of(exported)
@@ -207,4 +207,4 @@ def read_parity(exported: Path) -> Parity | None:
     try:
         return Parity(**{**values, "differences": [Difference(**difference) for difference in values["differences"]]})
     except (TypeError, KeyError):
-        raise UserError(f"{path}: not a comparison of this version. {remedy}") from None
+        raise UserError(f"{path}: was written by another version. {remedy}") from None

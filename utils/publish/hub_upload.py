@@ -61,7 +61,7 @@ def send(uploads: list[Upload], private: bool) -> list[str]:
     from huggingface_hub.errors import HfHubHTTPError
 
     if get_token() is None:
-        raise UserError("no token of the Hugging Face hub: set HF_TOKEN, or log in once with: hf auth login")
+        raise UserError("no token for the Hugging Face hub: set HF_TOKEN, or log in once with: hf auth login")
     api = HfApi()
     addresses = []
     for upload in uploads:

@@ -86,10 +86,10 @@ def open_experiment(exp_dir: Path, base_dir: Path, origin: Origin, train_text: P
         repo: USER/NAME on the hub; empty: the cards name directories.
 
     Raises:
-        UserError: nothing was decoded and scored, a list cannot be read, or ``repo`` is no name on the hub.
+        UserError: nothing was decoded and scored, a list cannot be read, or ``repo`` is not a name on the hub.
     """
     if repo and not _HUB_NAME.fullmatch(repo):
-        raise UserError(f"{repo!r} is no name on the hub: it takes USER/NAME, of letters, digits, - _ .")
+        raise UserError(f"{repo!r} is not a name on the hub: give USER/NAME, with letters, digits, - _ .")
     keys = [parse_key(key) for key in read_list(train_text)]
     decodes = collect(exp_dir)
     notes = [f"**{warning}**" for warning in reference_warnings(decodes, data)]

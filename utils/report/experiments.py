@@ -54,7 +54,7 @@ def joined_table(results: dict[str, list[Row]], metrics: Collection[str], normal
                 kind = (set_name, METRICS.index(row["metric"]), row["language"] == "all", row["language"], name)
                 lines.setdefault(kind, {})[row["system"]] = row
     if not lines:
-        raise UserError("no such figures in these experiments")
+        raise UserError("these experiments have no such scores")
     named = list(dict.fromkeys(system for by_system in lines.values() for system in by_system))
     systems = sorted(named, key=lambda system: (system != "base", is_export(system), system))
     body = [[set_name, TITLES[METRICS[metric]], language, name, str(max(row["n_utts"] for row in of.values())),

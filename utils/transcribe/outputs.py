@@ -46,7 +46,7 @@ def open_output(directory: Path | None, formats: Sequence[str], tasks: Sequence[
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
-        raise UserError(f"--format {' '.join(unknown)}: there are {' '.join(FORMATS)}")
+        raise UserError(f"--format {' '.join(unknown)}: choose from {' '.join(FORMATS)}")
     return Folder(directory, formats, tasks) if directory else Stdout(formats, tasks, only_one)
 
 

@@ -56,8 +56,8 @@ def read_blocks(stream: BinaryIO, raw: bool) -> Iterator[np.ndarray]:
                     yield waiting
                     waiting = waiting[:0]
     except (av.FFmpegError, IndexError) as error:
-        raise UserError(f"standard input: no audio that FFmpeg can read as it comes ({error}). Is it without a header? "
-                        "--raw true") from None
+        raise UserError(f"standard input: no audio that FFmpeg can read as it comes ({error}). If it has no header, "
+                        "give --raw true") from None
     yield np.concatenate([waiting, resampler.resample_chunk(waiting[:0], last=True)])
 
 

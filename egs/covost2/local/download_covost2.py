@@ -31,7 +31,7 @@ LICENCE = "CoVoST 2: CC0, Changhan Wang, Anne Wu, Juan Pino, 2020; Common Voice:
 REGIONS = {"zh": "zh-CN", "sv": "sv-SE"}  # Whisper's code and Common Voice's, where they differ
 LANGUAGES = ("fr", "de", "es", "ca", "it", "ru", "zh", "pt", "fa", "et", "mn", "nl", "tr", "ar", "sv", "lv", "sl", "ta",
              "ja", "id", "cy")
-_WHERE = "Common Voice is yours to fetch, by its terms: README.md and --help say where and what to put where"
+_WHERE = "Common Voice must be downloaded by hand, because of its terms; README.md and --help say how"
 
 
 def download_covost2(download_dir: Path, languages: Sequence[str], places: Places) -> None:

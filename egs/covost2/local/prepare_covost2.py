@@ -93,7 +93,7 @@ def read_tsv(path: Path, columns: Sequence[str], left_out: list[LeftOut]) -> Ite
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
             if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
-                raise UserError(f"{path}:1: no column {missing[0]}: not the table that is meant")
+                raise UserError(f"{path}:1: no column {missing[0]}: this is another table")
             for row in reader:
                 if None in row or None in row.values():
                     left_out.append(LeftOut(f"{path}:{reader.line_num}", "not as many fields as columns"))
