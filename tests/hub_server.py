@@ -18,8 +18,8 @@ class Hub:
     """The requests and files that the server received.
 
     Attributes:
-        repos: by name, what creating it said.
-        files: by repository and file, content.
+        repos: by name, the request that created it.
+        files: the contents by repository and file.
         tokens: every Authorization header.
         refuse: a status that every request is answered with.
     """

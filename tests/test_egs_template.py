@@ -160,7 +160,7 @@ def test_a_new_corpus_runs_whole(tiny_whisper: Path, tmp_path: Path) -> None:
 
 
 def test_the_template_is_what_new_corpus_copies() -> None:
-    """The placeholder stands in names of files and functions, so that sed makes a corpus of them."""
+    """The placeholder is in the names of files and functions, so that setup.sh can replace it with the new name."""
     assert {path.name for path in (ROOT / "egs/TEMPLATE/local").glob("*.py")} == {"download_template.py",
                                                                                   "prepare_template.py"}
     assert downloading.download_template and preparing.prepare_template

@@ -45,7 +45,7 @@ def test_no_module_hides_another():
 
 
 def test_no_package_registry_is_written_into_a_file():
-    """Where packages come from is the user's pip, apt or npm configuration, and theirs alone."""
+    """Only the user's configuration of pip, apt or npm decides where packages come from."""
     names_in_pieces = (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"), ("debian", "org"),
                        ("archive", "ubuntu"), ("anaconda", "org"), ("download", "pytorch"))
     hosts = [".".join(pieces).encode() for pieces in names_in_pieces]
@@ -63,7 +63,7 @@ def test_every_script_can_be_started():
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_every_script_explains_itself(script, tmp_path):
-    """From any directory, and without path.sh."""
+    """``--help`` works from any directory, and without path.sh."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     asked = subprocess.run([sys.executable, script, "--help"], cwd=tmp_path, env=environment, timeout=60,
                            capture_output=True, text=True, encoding="utf-8")

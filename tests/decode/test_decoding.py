@@ -94,7 +94,7 @@ def test_the_encoder_runs_once_an_audio(model: MultitaskWhisper, tokenizer: Whis
 
 def test_nothing_is_said_on_the_screen(model: MultitaskWhisper, tokenizer: WhisperTokenizerFast,
                                        caplog: pytest.LogCaptureFixture) -> None:
-    """transformers warns of every generation setting it does not like, once a batch."""
+    """transformers would warn about unusual generation settings, once for each batch."""
     TransformersDecoder(model, tokenizer)(UTTERANCES, [feats_of(u.source) for u in UTTERANCES], LONGEST)
     assert caplog.messages == []
 

@@ -160,7 +160,7 @@ def test_merge_that_tokenizer_json_lacks_is_found(merged: Path, tmp_path: Path) 
 
 
 def test_weights_of_another_model_are_found(merged: Path, tmp_path: Path) -> None:
-    """128 mels and fewer words: what is in model.bin counts, not only what stands beside it."""
+    """Mels and vocabulary size are checked in model.bin, not only in the files beside it."""
     other = make_tiny_whisper(tmp_path / "other", num_mels=128)
     for directory, name in ((merged, "ct2"), (other, "wrong")):
         convert(directory, tmp_path / name, "float32")
@@ -176,7 +176,7 @@ def test_weights_of_another_model_are_found(merged: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["tokenizer.json", "preprocessor_config.json", "generation_config.json"])
 def test_incomplete_directory_is_not_converted_and_the_old_export_stays(merged: Path, tmp_path: Path,
                                                                         name: str) -> None:
-    """Without its tokenizer the converter would write a corrupt vocabulary and say nothing."""
+    """Without the tokenizer the converter would write a corrupt vocabulary without an error."""
     convert(merged, tmp_path / "ct2", "int8")
     before = (tmp_path / "ct2/model.bin").stat().st_mtime_ns
     shutil.copytree(merged, tmp_path / "merged")

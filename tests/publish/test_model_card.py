@@ -1,4 +1,4 @@
-"""Model cards: what the hub reads, and code that does what it says."""
+"""Model cards: the header that the hub reads, and code examples that run."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def says(monkeypatch: pytest.MonkeyPatch, tiny_whisper: Path) -> Callable[[Calla
 
 
 def translate(teacher: Teacher, directory: Path, num_jobs: int = 1) -> dict:
-    """All jobs and the combining step."""
+    """Run all jobs and the combining step."""
     for job in range(1, num_jobs + 1):
         decode(teacher, directory, untranslated(directory).audio, job, num_jobs)
     return label(teacher, directory, untranslated(directory))

@@ -1,4 +1,4 @@
-"""Training as a whole on a tiny model: what it leaves behind, what it refuses, and that it can be interrupted."""
+"""Whole trainings of a tiny model: their outputs, refused settings, and continuing after interruptions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ARGV = {"per_device_train_batch_size": 2, "max_steps": 4, "learning_rate": 0.01,
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Small matrices are quickest so, and a process of its own computes the same."""
+    """Small matrices are fastest with one thread, and separate processes then compute the same results."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -123,7 +123,7 @@ tune(load_config(sys.argv[1]))
 
 
 def test_killed_run_goes_on_and_ends_with_the_same_weights(recipe: Any, tmp_path: Path) -> None:
-    """Dropout, accumulation and a falling rate: whatever a checkpoint can forget would show."""
+    """With dropout, accumulation and a falling learning rate, any state missing in a checkpoint changes the result."""
     settings = {"max_steps": -1, "num_train_epochs": 3, "eval_steps": 3, "lr_scheduler_type": "linear",
                 "gradient_accumulation_steps": 2, "per_device_train_batch_size": 1,
                 "model": {"lora": {"r": 4, "alpha": 8, "dropout": 0.1}}}

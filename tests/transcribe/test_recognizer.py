@@ -35,7 +35,7 @@ def merged(tiny_whisper: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def tuned(merged: Path) -> Path:
-    """An export that says that its model knows short windows."""
+    """An export whose config says that the model was tuned for short windows."""
     convert(merged, merged.parent / "ct2 short", "float32", window="short")
     return merged.parent / "ct2 short"
 

@@ -32,7 +32,7 @@ def model(tiny_whisper: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def transcribe(monkeypatch: pytest.MonkeyPatch,
                capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run the script here, where torch is imported already: arguments -> exit status, stdout, stderr."""
+    """Run the script in this process, where torch is imported; returns exit status, stdout, stderr."""
     def run(*arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["pyscripts/transcribe.py", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))

@@ -55,7 +55,7 @@ def examine(differences: Sequence[Difference], merged_dir: Path, lists: Lists, t
     utterances, read_feats = open_set(lists, "the set", LogMel(merged_dir))
     infos = [read_decode_info(directory) for directory in (tuned, exported)]
     plans = [_batches_of(utterances, {difference.key for difference in differences}, info) for info in infos]
-    log(f"looking for the reasons of {len(differences)} differences with a float32 export")
+    log(f"finding the causes of {len(differences)} differences with a float32 export")
     with tempfile.TemporaryDirectory(prefix=".float32.", dir=merged_dir.parent) as temporary:
         convert(merged_dir, Path(temporary) / "ct2", "float32")
         decoder = Ct2Decoder(Path(temporary) / "ct2", tokenizer, beam_size=infos[0].get("beam_size", 1))
