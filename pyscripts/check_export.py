@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Compare exported models with the tuned model they came from; fail if one is clearly worse than allowed (stage 5).
+"""Compare exported models with the tuned model; fail if one is worse than allowed (stage 5).
 
     pyscripts/check_export.py --tolerance 1.0 --merged-dir exp/lora/merged --feats-scp dump/test/feats.scp \\
         exp/lora/decode_test_lora exp/lora/decode_test_ct2-int8 exp/lora/decode_test_ct2-float32
 
 Prints size on disk, speed, memory, WER or CER and BLEU (normalised, all languages) and the share of equal hypotheses
 and tokens, and writes them to EXPORTED/parity.json for the report. It fails if a figure is worse by more than the
-tolerance and by more than chance explains (paired bootstrap, p < 0.05); what chance may have done is said. With
---merged-dir and --feats-scp it looks for the reasons: the files' ids and settings are compared, the utterances that
-differ are decoded by a float32 export, and the tuned model says how close the choice was. --recorded true only judges
-by what parity.json says already. Directories may be of several sets: the tuned model's, then the exports', set by set.
+tolerance and significantly (paired bootstrap, p < 0.05); a loss that is not significant is only reported. With
+--merged-dir and --feats-scp it finds the causes: it compares ids and settings in the files, decodes the utterances that
+differ with a float32 export, and computes the tuned model's probabilities of both tokens. --recorded true judges by an
+existing parity.json. Directories of several sets can be given: for each set the tuned model's, then the exports'.
 """
 
 import argparse
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 def main() -> None:
     """Parse the command line and compare."""
     parser = make_parser(__doc__)
-    parser.add_argument("--tolerance", type=float, default=1.0, help="points of WER, CER or BLEU, over all languages")
-    parser.add_argument("--merged-dir", type=Path, help="the tuned model as a whole")
+    parser.add_argument("--tolerance", type=float, default=1.0,
+                        help="points of WER, CER, MER or BLEU over all languages that an export may lose")
+    parser.add_argument("--merged-dir", type=Path, help="the whole tuned model")
     parser.add_argument("--feats-scp", type=Path, help="features of the set")
-    parser.add_argument("--examine", type=int, default=20, help="differences whose reason is looked for; 0: none")
+    parser.add_argument("--examine", type=int, default=20,
+                        help="number of differences whose cause is determined; 0: none")
     parser.add_argument("--recorded", type=boolean, default="false", metavar="true|false",
                         help="do not compare again: judge by EXPORTED/parity.json")
     parser.add_argument("directories", type=Path, nargs="+", metavar="DECODE_DIR",
@@ -51,12 +53,12 @@ def main() -> None:
                 raise UserError(f"{exported}: was not compared; leave --recorded out")
             records.append(record)
         print(parity_table(records))
-        differences = [line for one in records for line in difference_lines(one)]  # recorded ones are in the report
-        undecided = [line for one in records for line in one.undecided(args.tolerance)]
+        differences = [line for record in records for line in difference_lines(record)]  # the report has recorded ones
+        undecided = [line for record in records for line in record.undecided(args.tolerance)]
         for line in fallback_notes(records) + undecided + ([] if args.recorded else differences):
             print(line)
         losses += [f"{exported} is worse than {tuned} by more than {args.tolerance}: {', '.join(lost)}"
-                   for exported, one in zip(exports, records, strict=True) if (lost := one.lost(args.tolerance))]
+                   for exported, record in zip(exports, records, strict=True) if (lost := record.lost(args.tolerance))]
     if losses:
         sys.stdout.flush()
         raise UserError("\n".join(losses))

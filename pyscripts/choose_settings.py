@@ -4,9 +4,9 @@
     pyscripts/choose_settings.py --config my.yaml --filled model.model_path=download/whisper-base \\
         -- predict.beam_size=5 dev_env.quantization=
 
-KEY=VALUE is an option of run.sh: a value that is given is used, an empty one means the configuration's. Prints the
-values, a line for each KEY, in their order. --filled names what run.sh always fills in. A log line names every value of
-the file that is not used.
+KEY=VALUE is an option of run.sh. A given value is used; if it is empty, the configuration's is. The values are printed
+in the order of the options, one a line. --filled names the keys that run.sh always sets. A log line names every value
+of the file that is not used.
 """
 
 import sys
@@ -23,7 +23,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML file")
     parser.add_argument("--filled", nargs="+", default=[], type=_pair, metavar="KEY=VALUE",
-                        help="keys that run.sh fills in; one that it fills with several values comes several times")
+                        help="keys that run.sh sets; a key that it sets to several values is given several times")
     parser.add_argument("--quiet", type=boolean, default="false", metavar="true|false", help="no log lines")
     parser.add_argument("options", nargs="*", type=_pair, metavar="KEY=VALUE", help="an option of run.sh, and its key")
     args = parser.parse_args()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Join the scores of several experiments into one Markdown table, or one JSON list.
 
-Reads EXP_DIR/results.json, as pyscripts/make_report.py left them. Without EXP_DIR: exp/*, and exp/* of every corpus
-under egs/.
+Reads EXP_DIR/results.json, which pyscripts/make_report.py writes. Without EXP_DIR it takes exp/*, and exp/* of every
+corpus under egs/.
 
 Examples:
   pyscripts/collect_results.py                               # everything, to the screen
@@ -25,12 +25,12 @@ def main() -> None:
     """Parse the options, collect, write."""
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("--metrics", default="wer cer mer bleu", help="of wer, cer, mer, ter, bleu, chrf")
+    add("--metrics", default="wer cer mer bleu", help="some of wer, cer, mer, ter, bleu, chrf")
     add("--raw", type=boolean, default="false", metavar="true|false",
-        help="figures on raw text, not on normalised text")
+        help="show scores on raw text instead of normalised text")
     add("--format", default="markdown", choices=["markdown", "json"], help="json: all rows of results.json")
-    add("--output", type=Path, metavar="FILE", help="instead of the screen")
-    add("exp_dirs", nargs="*", type=Path, metavar="EXP_DIR", help="experiments")
+    add("--output", type=Path, metavar="FILE", help="write to this file instead of the screen")
+    add("exp_dirs", nargs="*", type=Path, metavar="EXP_DIR", help="experiments (default: all)")
     args = parser.parse_args()
 
     from utils.filesystem import atomic_open

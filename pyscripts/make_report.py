@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Collect the scores of an experiment's decode directories into its reports.
 
-Reads EXP_DIR/decode_*/{decode.json,scores.json,utterances.jsonl}, as pyscripts/score.py left them, and
+Reads EXP_DIR/decode_*/{decode.json,scores.json,utterances.jsonl}, which pyscripts/score.py writes, and
 EXP_DIR/train_{summary,history}.json if they are there. Writes
-  EXP_DIR/results.json   all figures, for machines
-  EXP_DIR/RESULTS.md     systems side by side, differences with p-values, speed, and how to repeat it
-  EXP_DIR/report.html    with --data: the same to look at, in one file that needs no network: tables, plots, and a list
-                         of utterances to search, sort and listen to
+  EXP_DIR/results.json   all scores, for programs
+  EXP_DIR/RESULTS.md     tables of scores, differences with p-values, speed, and the command to repeat it
+  EXP_DIR/report.html    with --data: the same in one file for the browser, with plots, and a list of utterances to
+                         search, sort and listen to; it needs no network
 and prints the main table. report.html needs the references and audio of DATA_DIR/SET (text; wav.scp and utt2dur if they
 are there).
 
@@ -34,18 +34,20 @@ def parse_args() -> Namespace:
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("--title", help="heading of the reports (default: the name of EXP_DIR)")
-    add("--command", default="", help="what repeats the experiment, for the reports")
-    add("--forget-set", default="", metavar="SETS", help="sets that were decoded to see what tuning cost elsewhere")
+    add("--command", default="", help="command that repeats the experiment, shown in the reports")
+    add("--forget-set", default="", metavar="SETS",
+        help="sets that measure forgetting: the model was not tuned for them")
     add("--data", type=Path, metavar="DATA_DIR",
-        help="holds the sets' directories; without it no report.html is made, and data/ says whether a machine wrote "
+        help="directory of the sets; without it no report.html is made, and data/ is read for whether a machine wrote "
              "their translations")
     add("--audio", default="embed", choices=["embed", "link", "none"],
         help="embed: in report.html, as MP3; link: files where they are, if browsers play their format")
-    add("--max-audio-mb", type=float, default=20.0, metavar="MB", help="of embedded audio, the worst utterances' first")
+    add("--max-audio-mb", type=float, default=20.0, metavar="MB",
+        help="limit of embedded audio; the worst utterances come first")
     add("--allow-pipes", type=boolean, default="false", metavar="true|false", help="run `command |` entries of wav.scp")
-    add("--max-utterances", type=int, default=1000, metavar="N", help="listed of each set, the worst")
+    add("--max-utterances", type=int, default=1000, metavar="N", help="utterances to list of each set, the worst first")
     add("--bootstrap", type=int, default=1000, metavar="N", help="bootstrap resamples")
-    add("exp_dir", metavar="EXP_DIR", type=Path, help="holds the decode_*")
+    add("exp_dir", metavar="EXP_DIR", type=Path, help="the experiment, with decode_* directories")
     args = parser.parse_args()
     if args.max_audio_mb < 0 or args.max_utterances < 0:
         raise UserError("--max-audio-mb and --max-utterances: give 0 or more")
@@ -93,7 +95,7 @@ def write_results(args: Namespace, decodes: list[Decode], comparisons: list[Comp
 
 
 def write_page(args: Namespace, decodes: list[Decode], comparisons: list[Comparison], header: list[str]) -> str:
-    """Write report.html; returns a sentence on it."""
+    """Write report.html; returns a line for the log."""
     from utils.filesystem import atomic_open
     from utils.report.audio_clips import clips
     from utils.report.exports import export_tables, word_times_sentence
@@ -112,11 +114,11 @@ def write_page(args: Namespace, decodes: list[Decode], comparisons: list[Compari
     utterances.sort(key=lambda utt: -utt.badness)
     audio = clips(args.audio, [utt.source for utt in utterances if utt.source], args.exp_dir, args.max_audio_mb,
                   args.allow_pipes)
-    sets = sorted(by_set(decodes), key=lambda one: one[0] in forget_sets)  # what was tuned for comes first
+    sets = sorted(by_set(decodes), key=lambda group: group[0] in forget_sets)  # forget sets come last
     report = Report(
         args.title, header,
         training_warnings(args.exp_dir) + reference_warnings(decodes, args.data)
-        + findings([one for one in comparisons if one.system["set"] not in forget_sets]),
+        + findings([comparison for comparison in comparisons if comparison.system["set"] not in forget_sets]),
         forgotten(comparisons, forget_sets),
         [set_report(systems, comparisons, forget_sets, args.data / name) for name, systems in sets],
         loss_plot(training_history(args.exp_dir)), export_tables(decodes), word_times_sentence(args.exp_dir),

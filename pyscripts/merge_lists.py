@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Check the lists of each task and merge them into one Kaldi data directory (stage 1).
 
-Reads SET/TASK/{wav.scp,text[,utt2spk]} for the tasks that are there and writes
-SET/{wav.scp,text,utt2spk,spk2utt,utt2dur}, all or nothing. A line is `id|language|task value` or
-`id | language | task -> value`. Audio paths are seen from the working directory, or else from the list's own.
+Reads SET/TASK/{wav.scp,text[,utt2spk]} of the tasks that exist and writes
+SET/{wav.scp,text,utt2spk,spk2utt,utt2dur}; after an error nothing is written. A line is `id|language|task value` or
+`id | language | task -> value`. Audio paths are relative to the working directory, or else to the list's directory.
 
 Example: pyscripts/merge_lists.py --tokenizer download/whisper-base data/train
 """
@@ -28,11 +28,11 @@ from utils.data.data_directory import (
 
 
 def main() -> None:
-    """Parse the options, merge, write, say what there is."""
+    """Parse the options, merge, write, log a summary."""
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("directory", type=Path, metavar="SET", help="data directory, for example data/train")
-    add("--tasks", default="transcribe translate", help="tasks to merge, those that are there")
+    add("--tasks", default="transcribe translate", help="tasks to merge, if their lists exist")
     add("--languages", default="", help="languages to keep, names or codes; empty: all")
     add("--tokenizer", type=Path, metavar="MODEL_DIR",
         help="refuse texts over Whisper's 448 tokens, counted with this model's tokenizer")
@@ -43,7 +43,7 @@ def main() -> None:
         help="drop lines that cannot be used and list them in SET/left_out.tsv")
     add("--allow-pipes", type=boolean, default="false", metavar="true|false",
         help="run `command |` entries of wav.scp")
-    add("--nj", type=int, default=min(8, os.cpu_count() or 1), help="audio files opened at once")
+    add("--nj", type=int, default=min(8, os.cpu_count() or 1), help="number of audio files that are opened at once")
     args = parser.parse_args()
 
     merged = merge_task_lists(args.directory, MergeOptions(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Decode a set: all tasks of an utterance from one encoder pass (stages 4 and 5).
+"""Decode a set; all tasks of an utterance share one encoder pass (stages 4 and 5).
 
     python3 pyscripts/predict.py --config my.yaml
     python3 pyscripts/predict.py --set predict.model_path=exp/lora --decode-dir exp/lora/decode_test_lora \\
@@ -7,10 +7,11 @@
 
 --backend transformers decodes predict.eval with predict.model_path (an adapter on model.model_path, or a whole model)
 and writes predict.result_file, one `key text` a line; --backend ctranslate2 decodes dev_env.dev with
-dev_env.ctranslate_model_path and writes dev_env.result_file. With --decode-dir it is a directory that score.py reads.
+dev_env.ctranslate_model_path and writes dev_env.result_file. With --decode-dir the hypotheses go to a directory that
+score.py reads.
 
-Several jobs can decode a set together: each writes its part of the directory, --combine joins them, and the
-hypotheses are the same for any number of jobs.
+Several jobs can decode a set together. Each writes its part of the directory, and --combine joins the parts. The number
+of jobs does not change the hypotheses.
 """
 
 import sys
@@ -27,7 +28,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     add_config_options(parser)
     parser.add_argument("--backend", choices=["transformers", "ctranslate2"], default="transformers",
-                        help="what decodes: the tuned model, or the exported one")
+                        help="transformers for the tuned model, ctranslate2 for an exported one")
     parser.add_argument("--decode-dir", type=Path, help="directory for text and decode.json")
     parser.add_argument("--system", default="tuned", help="the system's name in reports")
     parser.add_argument("--set-name", default="eval", help="the set's name in reports")

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Publish an experiment on the Hugging Face hub: adapter, whole model and exports. By default only say what would go.
+"""Publish an experiment on the Hugging Face hub: adapter, whole model and exports. By default, only list the files.
 
     pyscripts/push_to_hub.py me/whisper-prompts exp/lora
     HF_TOKEN=... pyscripts/push_to_hub.py --dry-run false me/whisper-prompts exp/lora
 
-The adapter goes to USER/NAME-lora, the whole model to USER/NAME, exports to USER/NAME-ct2-TYPE: what faster-whisper and
-transformers load by that name. The token is that of HF_TOKEN or of `hf auth login`; it is never printed.
+The adapter goes to USER/NAME-lora, the whole model to USER/NAME, exports to USER/NAME-ct2-TYPE; transformers and
+faster-whisper load them by these names. The token is that of HF_TOKEN or of `hf auth login`; it is never printed.
 """
 
 import sys
@@ -17,12 +17,13 @@ from utils.cli import boolean, log, make_parser, run_main
 
 
 def main() -> None:
-    """Parse the command line; say or do it."""
+    """Parse the command line; list the files or send them."""
     parser = make_parser(__doc__)
-    parser.add_argument("--dry-run", type=boolean, default="true", metavar="true|false", help="say what would be sent")
+    parser.add_argument("--dry-run", type=boolean, default="true", metavar="true|false",
+                        help="list the files instead of sending them")
     parser.add_argument("--private", type=boolean, default="true", metavar="true|false",
-                        help="repositories that are made now can be seen by their owner only")
-    parser.add_argument("repo", metavar="USER/NAME", help="where to")
+                        help="new repositories are private")
+    parser.add_argument("repo", metavar="USER/NAME", help="name of the repositories")
     parser.add_argument("exp_dir", type=Path, help="the experiment, with its model cards")
     args = parser.parse_args()
 

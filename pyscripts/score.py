@@ -2,9 +2,9 @@
 """Score a decode directory: error rates of its transcriptions, BLEU and chrF of its translations.
 
 Reads DECODE_DIR/text (one `id|language|task hypothesis` per line) and DECODE_DIR/decode.json. Writes there
-  scores.json                  every figure with its 95 % bootstrap interval, per language and over all,
+  scores.json                  every score with its 95 % bootstrap interval, per language and over all,
                                on raw text ("normalizer": "none") and on normalised text
-  utterances.jsonl             the counts behind the figures, per utterance
+  utterances.jsonl             the counts of every utterance
   suspects.tsv                 outputs that are wrong as a whole: empty, loops, made up, wrong language or task
   score_METRIC/result.txt      for wer, cer, mer, ter: most frequent errors, worst utterances, alignments;
                                beside it ref.trn and hyp.trn for NIST's sclite (-s -e utf-8 -i wsj)
@@ -26,28 +26,28 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils.cli import log, make_parser, run_main
 from utils.errors import UserError
 
-MIN_RESAMPLES = 100  # fewer say nothing about the outer 2.5 %
+MIN_RESAMPLES = 100  # with fewer, the outer 2.5 % are too few to estimate
 
 
 def parse_args() -> Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("--ref", required=True, metavar="TEXT", help="references, the set's text file")
     parser.add_argument("--normalizer", default="auto", choices=["auto", "none", "basic", "whisper-en", "zh"],
-                        help="what is done to both texts first; auto: whisper-en for English speech, zh for "
+                        help="normaliser of both texts; auto: whisper-en for English speech, zh for "
                              "Chinese, basic for other languages and for translations")
     parser.add_argument("--digits", default="keep", choices=["keep", "spell"],
                         help="spell: numbers in digits are written in words first (21: twenty-one, 二十一); "
                              "whisper-en writes all numbers as digits")
     parser.add_argument("--metric", default="auto", choices=["auto", "wer", "cer", "mer"],
-                        help="of transcriptions; auto: cer for languages written without spaces, mer beside it "
-                             "where they are mixed with English")
+                        help="error rate of transcriptions; auto: wer, or cer for languages written without spaces, "
+                             "and mer, too, if they are mixed with English")
     parser.add_argument("--bpe-model", metavar="FILE",
-                        help="sentencepiece model (pyscripts/train_bpe.py): count TER, token errors, too")
+                        help="sentencepiece model (pyscripts/train_bpe.py): also compute TER, the token error rate")
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="bootstrap resamples")
     parser.add_argument("--utt2spk", metavar="FILE",
-                        help="speakers, Kaldi's `key speaker`; 5 or more speakers are resampled as wholes")
-    parser.add_argument("--nj", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("decode_dir", metavar="DECODE_DIR", type=Path, help="where predict.py wrote")
+                        help="speakers, lines `key speaker`; with 5 or more, the bootstrap draws speakers")
+    parser.add_argument("--nj", type=int, default=os.cpu_count() or 1, help="number of processes")
+    parser.add_argument("decode_dir", metavar="DECODE_DIR", type=Path, help="the directory that predict.py wrote")
     return parser.parse_args()
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     utterances = pair_texts(read_list(args.ref), read_list(text, allow_empty=True), where=str(text),
                             utt2spk=read_list(args.utt2spk) if args.utt2spk else None)
     if args.bpe_model:
-        piece_splitter(args.bpe_model)  # a bad file is refused before the work starts
+        piece_splitter(args.bpe_model)  # refuses a bad file before the work starts
     options = ScoringOptions(args.normalizer, args.metric, args.bpe_model, mixed_languages(utterances), args.digits)
     rows = score_directory(args.decode_dir, decode, utterances, options, args.bootstrap, args.nj)
     for metric in {"wer", "cer", "mer", "ter"} - {row["metric"] for row in rows}:  # of an earlier scoring

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Serve an exported model on this machine: OpenAI's audio endpoints, and a page to drop or record audio on.
+"""Serve an exported model on this machine: OpenAI's audio endpoints, and a page for audio files and recording.
 
     tools/serve.sh --model exp/TAG/ct2_int8
     curl -F file=@call.wav -F model=whisper-1 http://127.0.0.1:8000/v1/audio/transcriptions
 
-Any OpenAI client works with base_url=http://127.0.0.1:8000/v1. Both tasks from one encoder pass: POST /recognize.
+Any OpenAI client works with base_url=http://127.0.0.1:8000/v1. POST /recognize does both tasks in one encoder pass.
 Other machines are served only with an API key, from --api-key-file or the environment variable WHISPER_API_KEY:
 
     WHISPER_API_KEY=... tools/serve.sh --model exp/TAG/ct2_int8 --host 0.0.0.0
 
-Ctrl-C or SIGTERM stops it when the requests in flight are answered.
+After Ctrl-C or SIGTERM it still answers the requests in progress, then stops.
 """
 
 import os
@@ -25,18 +25,21 @@ def main() -> None:
     """Parse the command line and serve."""
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("--model", type=Path, required=True, help="exported directory, or faster-whisper's")
+    add("--model", type=Path, required=True, help="exported directory, or another that faster-whisper takes")
     add("--host", default="127.0.0.1", help="address to listen at; any but this machine's own needs an API key")
-    add("--port", type=int, default=8000, help="0: any that is free")
-    add("--api-key-file", type=Path, metavar="FILE", help="what clients must send as Authorization: Bearer KEY")
-    add("--nj", type=int, default=len(os.sched_getaffinity(0)), help="recordings at once")
-    add("--queue", type=int, default=16, metavar="N", help="requests that may wait beyond these; more get 429")
-    add("--max-mb", type=float, default=25, metavar="MB", help="of a request")
-    add("--max-audio-seconds", type=float, default=900, metavar="S", help="of a recording")
-    add("--timeout", type=float, default=120, metavar="S", help="for a request, from its first byte to the answer")
+    add("--port", type=int, default=8000, help="0: any free port")
+    add("--api-key-file", type=Path, metavar="FILE",
+        help="file with the key that clients must send as Authorization: Bearer KEY")
+    add("--nj", type=int, default=len(os.sched_getaffinity(0)), help="number of recordings that are recognized at once")
+    add("--queue", type=int, default=16, metavar="N",
+        help="further requests that may wait; beyond these the answer is status 429")
+    add("--max-mb", type=float, default=25, metavar="MB", help="largest request")
+    add("--max-audio-seconds", type=float, default=900, metavar="S", help="longest recording")
+    add("--timeout", type=float, default=120, metavar="S",
+        help="longest time for a request, from its first byte to the answer")
     add("--beam-size", type=int, default=1, help="1 is greedy search")
     add("--hotwords", default="", help="names and products that may be said, separated by commas")
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="device to compute on")
     add("--compute-type", default="auto", help="int8, float16, ...; auto: as the model was saved")
     args = parser.parse_args()
     if min(args.nj, args.beam_size) < 1 or args.queue < 0:
@@ -47,7 +50,7 @@ def main() -> None:
     from utils.serve.guard import Limits, listen, read_api_key
 
     api_key = read_api_key(args.api_key_file)
-    with listen(args.host, args.port, api_key) as listener:  # before what takes seconds
+    with listen(args.host, args.port, api_key) as listener:  # before the imports that take seconds
         from utils.serve.app import make_app, make_server
         from utils.transcribe.recognizer import Recognizer
 

@@ -4,9 +4,9 @@
     python3 pyscripts/train.py --config conf/whisper_multitask.yaml
     python3 pyscripts/train.py --config my.yaml --set model.lora.r=8 --set data.train.text=data/train/text
 
-The configuration says everything; --set changes single keys of it. The same command again continues an
-interrupted run, and does nothing when the training is complete. --ngpu 4 trains in four processes, a GPU each;
-every optimizer step then takes four batches.
+The configuration has all settings; --set changes single keys of it. The same command again continues an interrupted
+training, and does nothing if the training is complete. --ngpu 4 trains in four processes with a GPU each; every
+optimizer step then takes four batches.
 """
 
 import sys
@@ -23,12 +23,13 @@ def main() -> None:
     parser = make_parser(__doc__)
     add_config_options(parser)
     parser.add_argument("--overwrite", type=boolean, default="false", metavar="true|false",
-                        help="throw away another training, or this one finished, in the output directory")
-    parser.add_argument("--ngpu", type=int, default=1, help="processes on each machine, a GPU each")
-    parser.add_argument("--num-nodes", type=int, default=1, help="machines, those of the Slurm job that this runs in")
+                        help="delete another or a finished training in the output directory first")
+    parser.add_argument("--ngpu", type=int, default=1, help="number of processes on each machine, with a GPU each")
+    parser.add_argument("--num-nodes", type=int, default=1,
+                        help="number of machines, those of the Slurm job that this runs in")
     args = parser.parse_args()
     if args.num_nodes < 1 or args.ngpu < 0:
-        parser.error("--num-nodes and --ngpu count machines and GPUs")
+        parser.error("--num-nodes must be at least 1, --ngpu at least 0")
     config = load_config(args.config, args.overrides)
 
     if args.ngpu > 1 or args.num_nodes > 1:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Train the small sentencepiece vocabulary in which TER is counted, on the transcriptions of a text list.
+"""Train the small sentencepiece vocabulary for TER (token error rate) on the transcriptions of a text list.
 
-Writes TOKEN_DIR/bpe.model and TOKEN_DIR/tokens.txt, as ESPnet's recipes have them. Its size follows the amount of
-text; TER of experiments with different vocabularies cannot be compared.
+Writes TOKEN_DIR/bpe.model and TOKEN_DIR/tokens.txt, as ESPnet's recipes do. The size of the vocabulary depends on the
+amount of text; TERs with different vocabularies cannot be compared.
 
 Example:
   pyscripts/train_bpe.py data/train/text data/train/token_bpe
@@ -21,10 +21,10 @@ from utils.cli import log, make_parser, run_main
 def main() -> None:
     """Parse the options, train."""
     parser = make_parser(__doc__)
-    parser.add_argument("--vocabulary", type=int, metavar="N", help="pieces; default: one to 100 characters of text, "
-                        "100 to 5000 of them, but all characters that occur")
+    parser.add_argument("--vocabulary", type=int, metavar="N", help="number of pieces; default: one for every 100 "
+                        "characters of text, 100 to 5000, but never fewer than the text's different characters need")
     parser.add_argument("text", type=Path, metavar="TEXT", help="training text, `id|language|task text` a line")
-    parser.add_argument("token_dir", type=Path, metavar="TOKEN_DIR", help="where to write")
+    parser.add_argument("token_dir", type=Path, metavar="TOKEN_DIR", help="directory to write to")
     args = parser.parse_args()
 
     from utils.score.bpe import train_bpe, transcripts

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Transcribe and translate recordings of any length with an exported model; both tasks cost one encoder pass.
+"""Transcribe and translate recordings of any length with an exported model, in one encoder pass.
 
     pyscripts/transcribe.py talk.mp3 --model exp/TAG/ct2_int8
     pyscripts/transcribe.py talks/ --model exp/TAG/ct2_int8 --format "srt jsonl" --output-dir subtitles
@@ -8,10 +8,10 @@
 
 AUDIO is a file of any kind, a folder, a list (*.scp: `utterance file` or `id|language|task file`), or - for standard
 input. Without --output-dir the text is printed. With it, each recording gets NAME.srt (.txt, .vtt, .tsv) and, for its
-translation, NAME.en.srt; `text` (Kaldi's) and transcripts.jsonl are for all of them.
+translation, NAME.en.srt; `text` (Kaldi's) and transcripts.jsonl contain all recordings.
 
-A file that cannot be read is named on standard error, the others are done, and the exit status is 1. --model is an
-export of this recipe or any other multilingual CTranslate2 directory that faster-whisper takes.
+A file that cannot be read is named on standard error; the others are transcribed, and the exit status is 1. --model is
+an export of this recipe, or any other multilingual CTranslate2 directory that faster-whisper takes.
 """
 
 import sys
@@ -29,25 +29,27 @@ def main() -> int:
     """Parse the command line and transcribe."""
     parser = make_parser(__doc__)
     parser.add_argument("audio", nargs="+", metavar="AUDIO", help="files, folders, *.scp lists, or - (see above)")
-    parser.add_argument("--model", type=Path, required=True, help="exported directory, or faster-whisper's")
-    parser.add_argument("--task", choices=TASKS, default="both", help="text in its own language, in English, or both")
-    parser.add_argument("--language", default="", help="name or code; default: a list's, else detected")
-    parser.add_argument("--format", default="text", help="text kaldi jsonl srt vtt tsv; in quotes several of them")
-    parser.add_argument("--output-dir", type=Path, help="write files there instead of printing")
-    parser.add_argument("--nj", type=int, default=2, help="recordings at once")
+    parser.add_argument("--model", type=Path, required=True,
+                        help="exported directory, or another that faster-whisper takes")
+    parser.add_argument("--task", choices=TASKS, default="both",
+                        help="write the text in its own language, in English, or both")
+    parser.add_argument("--language", default="", help="name or code; default: that of a list, else it is detected")
+    parser.add_argument("--format", default="text", help="text, kaldi, jsonl, srt, vtt or tsv, or several in quotes")
+    parser.add_argument("--output-dir", type=Path, help="write files to this directory instead of printing")
+    parser.add_argument("--nj", type=int, default=2, help="number of recordings that are recognized at once")
     parser.add_argument("--beam-size", type=int, default=1, help="1 is greedy search")
     parser.add_argument("--hotwords", default="",
-                        help="names and products that may be said, written as in a text; a hint, no promise")
+                        help="names and products that may be said, written as in a text; makes them more likely")
     parser.add_argument("--window", choices=["auto", "short", "full"], default="auto",
-                        help="short: encode what is there; full: pad to 30 s; auto: short if the model was tuned so")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute")
+                        help="short: encode without padding; full: pad to 30 s; auto: short if the model was tuned so")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="device to compute on")
     parser.add_argument("--compute-type", default="auto", help="int8, float16, ...; auto: as the model was saved")
     parser.add_argument("--allow-pipes", type=boolean, default="false", metavar="true|false",
                         help="run `command |` entries of lists")
     parser.add_argument("--raw", type=boolean, default="false", metavar="true|false",
                         help="standard input is 16-bit little-endian samples, mono, 16 kHz, without a header")
     parser.add_argument("--live", type=boolean, default="false", metavar="true|false",
-                        help="print what standard input says at every pause, until it ends")
+                        help="recognize standard input while it arrives: print each utterance when a pause follows it")
     args = parser.parse_args()
     if args.nj < 1 or args.beam_size < 1:
         parser.error("--nj and --beam-size must be at least 1")
@@ -58,7 +60,7 @@ def main() -> int:
 
     from utils.transcribe.recordings import find_recordings
 
-    recordings = find_recordings(args.audio)  # before what takes seconds to import
+    recordings = find_recordings(args.audio)  # before the imports that take seconds
 
     from utils.transcribe.outputs import open_output
     from utils.transcribe.recognizer import Recognizer, known_language

@@ -21,14 +21,17 @@ def main() -> None:
     """Parse the command line and write."""
     parser = make_parser(__doc__)
     parser.add_argument("--base-dir", type=Path, required=True, help="the base model that was tuned")
-    parser.add_argument("--base-model", default="", help="its name on the hub, if stage 0 did not take it from there")
-    parser.add_argument("--train-text", type=Path, required=True, help="what it was tuned on: languages and tasks")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="holds the sets' directories")
-    parser.add_argument("--license", default="", help="of what is published, as the hub spells it; "
-                        "empty: the base weights', or other")
-    parser.add_argument("--corpus-name", default="", help="of this recipe's corpora, whose licence is known")
+    parser.add_argument("--base-model", default="",
+                        help="its name on the hub, if stage 0 did not download it from there")
+    parser.add_argument("--train-text", type=Path, required=True,
+                        help="text of the training set, for languages and tasks")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="directory of the sets")
+    parser.add_argument("--license", default="", help="licence of the published model, as the hub spells it; "
+                        "empty: that of the base weights, or other")
+    parser.add_argument("--corpus-name", default="", help="one of this recipe's corpora, whose licence is known")
     parser.add_argument("--data-license", default="", help="the training data's licence, for other corpora")
-    parser.add_argument("--repo", default="", metavar="USER/NAME", help="on the hub, if it shall be published")
+    parser.add_argument("--repo", default="", metavar="USER/NAME",
+                        help="name on the hub, if the model will be published")
     parser.add_argument("exp_dir", type=Path, help="the experiment")
     args = parser.parse_args()
 

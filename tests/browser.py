@@ -1,4 +1,4 @@
-"""A headless Chromium for tests: the little of the W3C WebDriver protocol that they need, spoken to chromedriver."""
+"""A headless Chromium for tests, controlled through chromedriver by the W3C WebDriver protocol."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Browser:
         return value
 
     def complaints(self) -> list[str]:
-        """What the console says: errors of scripts, what the security policy stopped, files not found."""
+        """The messages of the console: script errors, violations of the security policy, missing files."""
         return [entry["message"] for entry in self._call("POST", "/se/log", {"type": "browser"})]
 
     def screenshot(self, path: Path) -> None:

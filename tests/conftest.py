@@ -17,9 +17,9 @@ from tiny_whisper import make_tiny_whisper
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests run last, so that a quick test that fails is seen quickly.
+    """Run slow tests last, so that failures of quick tests show early.
 
-    In parallel files go to cores, those with most slow tests first, so that no core waits for another in the end.
+    In parallel runs each file goes to one core, files with the most slow tests first, so that all cores end together.
     """
     slow_tests = Counter(item.path for item in items if "slow" in item.keywords)
     if hasattr(config, "workerinput"):

@@ -1,4 +1,4 @@
-"""The recipe of one corpus, run from a copy of egs/ that is no checkout, with a model that says nothing sensible."""
+"""Runs of one corpus' recipe with a tiny random model, from a copy of egs/ outside the repository."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
-# Two steps of a random model: what int8 does to it is no question here.
+# Two training steps of a random model, so the tolerance of the export is large.
 _OPTIONS = ("--tag", "tiny", "--nj", "1", "--ngpu", "0", "--audio", "none", "--tolerance", "1000", "--train-args",
             "model.lora.r=2 model.model_train_argv.max_steps=2 model.model_train_argv.eval_steps=2 "
             "model.model_train_argv.use_cpu=true predict.max_frames=1000")
@@ -46,7 +46,7 @@ def start_corpus(egs: Path, model: Path, *arguments: str | Path) -> subprocess.P
 
 
 def run_corpus(egs: Path, model: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """The same, until it ends."""
+    """Run ``start_corpus`` until it ends."""
     with start_corpus(egs, model, *arguments) as process:
         stdout, stderr = process.communicate(timeout=1800)
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)

@@ -1,4 +1,4 @@
-"""The tiny model tuned, merged and exported: what the last stage leaves."""
+"""The tiny model tuned, merged and exported, as after the last stage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ExportedTiny(NamedTuple):
 
 
 def export_tiny(base: Path, directory: Path) -> ExportedTiny:
-    """LoRA weights that change what the model says, made without training."""
+    """Make an adapter with random weights that change the hypotheses, merge it and export it."""
     torch.manual_seed(1)
     model = add_lora(load_base_model(base), LoraOptions(r=4, alpha=8))
     for name, parameter in model.named_parameters():

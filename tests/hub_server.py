@@ -1,4 +1,4 @@
-"""A loopback stand-in for the part of the Hugging Face hub that takes uploads: small files inline, weights by LFS."""
+"""A local server with the upload API of the Hugging Face hub: small files inline, weights by LFS."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any
 
 @dataclass
 class Hub:
-    """What was asked for and what arrived.
+    """The requests and files that the server received.
 
     Attributes:
-        repos: by name, what creating it said.
-        files: by repository and file, content.
+        repos: by name, the request that created it.
+        files: the contents by repository and file.
         tokens: every Authorization header.
         refuse: a status that every request is answered with.
     """
@@ -47,13 +47,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/api/validate-yaml":
             self._answer({"errors": [], "warnings": []})
         elif self.path.endswith("/preupload/main"):
-            self._answer({"files": [{"path": one["path"], "shouldIgnore": False, "oid": None, "uploadMode":
-                                     "lfs" if one["path"].endswith((".bin", ".safetensors")) else "regular"}
-                                    for one in json.loads(body)["files"]]})
+            self._answer({"files": [{"path": file["path"], "shouldIgnore": False, "oid": None, "uploadMode":
+                                     "lfs" if file["path"].endswith((".bin", ".safetensors")) else "regular"}
+                                    for file in json.loads(body)["files"]]})
         elif self.path.endswith("/info/lfs/objects/batch"):
             self._answer({"transfer": "basic", "objects": [
-                {**one, "actions": {"upload": {"href": f"{self.hub.url}/object/{one['oid']}"}}}
-                for one in json.loads(body)["objects"]]})
+                {**item, "actions": {"upload": {"href": f"{self.hub.url}/object/{item['oid']}"}}}
+                for item in json.loads(body)["objects"]]})
         elif match := re.fullmatch(r"/api/models/(.+)/commit/main", self.path):
             self._commit(match[1], body)
         else:

@@ -1,4 +1,4 @@
-"""Made speech with lists: every word is a tone, so there is something to learn, and nothing to download."""
+"""A made corpus with lists: every word is a tone, so that a model can learn it, and nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def write_set(directory: Path, count: int, *, num_words: int = 2, form: str = CO
               languages: tuple[str, ...] = ("chinese", "fr"), word_seconds: float = 0.12, seed: int = 0) -> Path:
     """Write DIRECTORY/{transcribe,translate}/{wav.scp,text} and the audio, ``count`` utterances a language.
 
-    The words differ, the number of them and so the length of the audio does not. Keys are
+    Utterances differ in their words, but not in number of words and length of the audio. Keys are
     SET-LANGUAGE-NUMBER|LANGUAGE|TASK, audio paths are absolute.
 
     Returns:
@@ -50,7 +50,7 @@ def write_set(directory: Path, count: int, *, num_words: int = 2, form: str = CO
 
 def write_tones(path: Path, tones: tuple[int, ...], seconds: float, rng: np.random.Generator,
                 rate: int = 16_000) -> None:
-    """A 16-bit WAV file of tones, each of so many seconds, with a little noise."""
+    """Write a 16-bit WAV file of tones of equal length in seconds, with a little noise."""
     time = np.arange(round(seconds * rate)) / rate
     samples = np.concatenate([0.3 * np.sin(2 * np.pi * tone * time) for tone in tones])
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Scored decode directories of made-up systems, and what reports say of them."""
+"""Scored decode directories of made-up systems, and a parser of the tables in reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What replicas of corpora are made of: tar archives and short recordings, as bytes."""
+"""The parts of corpus replicas: tar archives and short recordings, as bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loopback HTTP server of a corpus's replica that misbehaves on request: drops, refuses, forgets ranges, lies."""
+"""A local HTTP server of a corpus' replica. On request it drops connections, refuses, ignores ranges, sends errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 @dataclass
 class ReplicaServer:
-    """What the server does, which tests change while it runs, and what it was asked.
+    """The behaviour of the server, which tests may change while it runs, and the requests it got.
 
     Attributes:
         url: of its root, without a final slash.
@@ -25,7 +25,7 @@ class ReplicaServer:
         statuses: for each coming request, instead of an answer; then answers.
         bytes_before_drop: for each coming request; then whole answers.
         seconds: that every answer takes.
-        asked: path and Range header of each request.
+        asked: the path and Range header of each request.
         close: goes away; from then on connections are refused.
     """
 
@@ -102,7 +102,7 @@ def serve(files: dict[str, bytes] | None = None) -> Iterator[ReplicaServer]:
 
 
 def forget_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests to this machine must not go through anyone else's, and pauses between attempts are no test's concern."""
+    """Let requests to this machine use no proxy, and remove the pauses between attempts."""
     from utils.download import fetch as download
 
     monkeypatch.setattr(download.time, "sleep", lambda _seconds: None)

@@ -1,4 +1,4 @@
-"""The same checkpoint in transformers and in CTranslate2: what each says to the same features."""
+"""The outputs of one checkpoint in transformers and in CTranslate2 for the same features."""
 
 from __future__ import annotations
 

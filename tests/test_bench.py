@@ -1,4 +1,4 @@
-"""The benchmarks run, on a random model and made speech, and their peers do the same work: times are not tested."""
+"""The benchmarks run on a random model and made speech, and all programs do the same work; times are not tested."""
 
 from __future__ import annotations
 

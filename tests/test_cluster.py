@@ -43,7 +43,7 @@ class Cluster:
                               timeout=240, capture_output=True, text=True, encoding="utf-8")
 
     def waits_or_runs(self) -> str:
-        """What the engine still holds; empty if nothing."""
+        """The jobs that wait or run, as the engine lists them; empty if there are none."""
         query = ["squeue", "--noheader"] if self.engine == "slurm" else ["qstat"]
         return subprocess.run(query, env=self.environment, capture_output=True, text=True, check=True).stdout
 
@@ -120,7 +120,7 @@ def test_a_killed_job_fails_the_step(cluster):
 
 
 def test_a_job_over_its_time_fails_the_step(cluster):
-    """Slurm counts in minutes, and looks every half minute."""
+    """Slurm's limits are in minutes, and it checks them every half minute."""
     done = cluster.drive("--time", "0:0:5", "x.log", "bash", "-c", "echo began; sleep 200; echo ended")
     assert done.returncode == 1
     assert "1 of 1 jobs failed" in done.stderr
@@ -207,7 +207,7 @@ def test_kaldis_own_script_runs_features(engine, prepared, tiny_whisper, tmp_pat
 
 
 def test_a_job_whose_node_vanishes_fails_the_step(cluster):
-    """Runs last: nothing runs on this cluster any more."""
+    """This test runs last, because the cluster cannot run jobs afterwards."""
     driver = subprocess.Popen(cluster.command("x.log", "bash", "-c", "touch began; sleep 200"), cwd=cluster.folder,
                               env=cluster.environment, stderr=subprocess.PIPE, text=True)
     wait_for(cluster.folder / "began")

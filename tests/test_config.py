@@ -1,4 +1,4 @@
-"""The configuration: the parent project's file and ours are read; every mistake is one line that names the key."""
+"""The configuration: the parent project's file and ours are read; every error is one line that names the key."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_tables_and_clips_become_lists(server: ReplicaServer, download_dir: Path
 
 
 def test_what_the_user_must_fetch_is_named(server: ReplicaServer, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"yours to fetch.*/common_voice: has none of fr de es .* cy"):
+    with pytest.raises(UserError, match=r"downloaded by hand.*/common_voice: has none of fr de es .* cy"):
         downloading.languages_of("", tmp_path)
     put_files(tmp_path / "common_voice/cy", {"validated.tsv": voice_table("cy", [])})
     with pytest.raises(UserError) as caught:

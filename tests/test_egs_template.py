@@ -126,7 +126,8 @@ def new_corpus(recipe: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 def test_new_corpus_refuses_bad_names(tmp_path: Path) -> None:
     recipe_copy(tmp_path / "my recipes", "TEMPLATE")
-    for arguments, complaint in ((("egs/Mine",), "no name of a Python module"), (("egs/a-b",), "no name of a Python"),
+    for arguments, complaint in ((("egs/Mine",), "cannot be that of a Python module"),
+                                 (("egs/a-b",), "cannot be that of a Python module"),
                                  (("egs/template",), "taken"), (("mine",), "not in the egs/ of a recipe"),
                                  ((), "usage: egs/TEMPLATE/setup.sh egs/NAME")):
         refused = new_corpus(tmp_path / "my recipes", *arguments)
@@ -159,7 +160,7 @@ def test_a_new_corpus_runs_whole(tiny_whisper: Path, tmp_path: Path) -> None:
 
 
 def test_the_template_is_what_new_corpus_copies() -> None:
-    """The placeholder stands in names of files and functions, so that sed makes a corpus of them."""
+    """The placeholder is in the names of files and functions, so that setup.sh can replace it with the new name."""
     assert {path.name for path in (ROOT / "egs/TEMPLATE/local").glob("*.py")} == {"download_template.py",
                                                                                   "prepare_template.py"}
     assert downloading.download_template and preparing.prepare_template

@@ -1,4 +1,4 @@
-"""doc/failures.md explains every message that a user can meet, and none that there is not any more."""
+"""doc/failures.md explains every message that a user can get, and no message that does not exist."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pattern_of(node: ast.expr) -> str:
 
 
 def messages() -> Iterator[tuple[str, str]]:
-    """Place and text of every message in the code that says something itself (``{path}: {error}`` does not)."""
+    """Place and text of every message in the code that has words of its own (``{path}: {error}`` has none)."""
     for path in PYTHON:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             name = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
@@ -45,13 +45,13 @@ def messages() -> Iterator[tuple[str, str]]:
 
 
 def phrases() -> list[str]:
-    """What the guide's first columns quote."""
+    """The phrases that the first columns of the guide's tables quote."""
     rows = re.findall(r"^\| (.*?) (?<!\\)\|", (ROOT / "doc/failures.md").read_text("utf-8"), re.MULTILINE)
     return [phrase for row in rows for phrase in re.findall("`([^`]+)`", row)]
 
 
 def says(text: str, phrase: str) -> bool:
-    """Whether a message has a phrase in it: its pieces, in their order."""
+    """Whether a message contains the pieces of a phrase (separated by ``…``), in their order."""
     place = 0
     for piece in phrase.split("…"):
         place = text.find(piece, place) + len(piece)

@@ -122,7 +122,7 @@ def test_an_installed_environment_is_left_alone_at_once(installed):
 
 
 def test_a_users_environment_becomes_a_developers_and_serves_both(complete):
-    """The users' packages stay as they are: nothing but the developers' wheel is on offer any more."""
+    """The users' packages stay as they are; only the developers' wheel can be installed."""
     for wheel in (*complete.wheels.glob("torch*"), *complete.wheels.glob("whatever*")):
         wheel.unlink()
     done = complete.install("--dev", "true")

@@ -1,6 +1,6 @@
 """The recipe killed at random moments, on a full disk, on a disk that is read-only: the same command again finishes.
 
-And what it finishes with is what an undisturbed run makes, byte for byte. KILLS=100 tools/test.sh --kill kills more.
+The results are those of an undisturbed run, byte for byte. KILLS=100 tools/test.sh --kill kills more.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def start(work: Path, model: Path, screen: Path, *arguments: str) -> subprocess.
 
 
 def run(work: Path, model: Path, *arguments: str) -> tuple[int, str]:
-    """Exit code and screen of a run that nobody disturbs."""
+    """Exit code and screen output of an undisturbed run."""
     screen = work.parent / f"{work.name}.screen"
     code = start(work, model, screen, *arguments).wait(timeout=3600)
     return code, screen.read_text("utf-8")
@@ -54,9 +54,9 @@ def lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def new_work(directory: Path, lists: Path) -> Path:
-    for one in lists.iterdir():
+    for set_dir in lists.iterdir():
         for task in ("transcribe", "translate"):
-            shutil.copytree(one / task, directory / "data" / one.name / task)
+            shutil.copytree(set_dir / task, directory / "data" / set_dir.name / task)
     return directory
 
 
@@ -90,8 +90,8 @@ MEASURED = {"seconds", "speed", "tuned_speed", "memory_before_mb", "peak_memory_
 
 def without_times(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: without_times(one) for key, one in value.items() if key not in MEASURED}
-    return [without_times(one) for one in value] if isinstance(value, list) else value
+        return {key: without_times(item) for key, item in value.items() if key not in MEASURED}
+    return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
 def assert_same(work: Path, expected: dict[str, Any]) -> None:

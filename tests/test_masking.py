@@ -1,4 +1,4 @@
-"""Secrets reach no log, no message and no report."""
+"""Secrets appear in no log, no message and no report."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_logs_errors_and_reports_are_masked(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_secret_in_the_configuration_is_refused() -> None:
-    """It would be kept with the results, in config.yaml."""
+    """Otherwise the secret would be written to config.yaml beside the results."""
     with pytest.raises(UserError, match="HF_TOKEN in the environment") as refused:
         training_arguments({"out_model_path": "x", "hub_token": SECRET}, has_dev_set=False)
     assert SECRET not in str(refused.value)

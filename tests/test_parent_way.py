@@ -1,4 +1,4 @@
-"""The parent project's way: its lists, its YAML, its three steps and its call, from a directory of the user's own."""
+"""Use as in the parent project: its lists, its YAML, its three steps and its call, from any directory."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def values(process: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def complaint(process: subprocess.CompletedProcess[str]) -> str:
-    """The single line with which the script gave up."""
+    """The single line of the error message with which the script ended."""
     assert process.returncode == 1
     assert process.stdout == ""
     assert process.stderr.startswith("train.sh: error: ")

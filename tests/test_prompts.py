@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def write_language(directory: Path, transcripts: str, audio: dict[str, float], zipped: bool = False) -> None:
-    """A language's directory: its transcripts, and silent g722 files of so many seconds."""
+    """Write a language's directory: its transcripts, and silent g722 files of the given seconds."""
     language = directory.name
     directory.mkdir(parents=True)
     if zipped:
@@ -61,7 +61,7 @@ def dropped(data: Path) -> set[tuple[str, str, str]]:
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """English and French, with everything that is odd in the real ones."""
+    """English and French, with the irregularities of the real corpus."""
     root = tmp_path / "down load"
     write_language(root / "en", "\n".join([
         "; a comment", "", "activated: Activated.", "digits/11:  eleven ", "beep: [a beep]", "joined: <tone>",
@@ -107,7 +107,7 @@ def test_lists_of_other_audio_are_not_written_over(corpus: Path, tmp_path: Path)
 
 
 def test_lists_of_an_earlier_version_are_written_again(corpus: Path, tmp_path: Path) -> None:
-    """They did not say which corpus they were made of, and the list of what is left out had another name."""
+    """Earlier lists did not name the corpus they were made of, and the list of left-out lines had another name."""
     prepare_prompts(corpus, tmp_path / "data", ["en", "fr"])
     before = read_lists(tmp_path / "data", "text")
     for path in (tmp_path / "data").glob("*/*/source"):
@@ -163,7 +163,7 @@ def test_no_meaning_of_dev_or_test_is_met_in_training(tmp_path: Path) -> None:
 
 
 def test_split_is_the_same_for_ever() -> None:
-    """Another split makes every published number incomparable: change these lines only on purpose."""
+    """Another split would make all published scores incomparable: change these lines only on purpose."""
     assert split_of("Please enter your password followed by the pound key.") == "train"
     assert split_of("seven") == split_of(" Seven. ") == "dev"
     assert split_of("NINTH") == split_of("«ninth»!") == "test"

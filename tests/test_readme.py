@@ -1,4 +1,4 @@
-"""The pages say what is true: their commands parse and name programs and options that exist, their links lead to files.
+"""The pages are correct: their commands parse and name programs and options that exist, their links lead to files.
 
 What the commands do is tested where they belong: `./run.sh` in test_real.py, own lists and single stages in
 test_recipe.py, the parent project's three steps in test_parent_way.py, `./tools/test.sh` by running these tests.
@@ -58,7 +58,7 @@ def options(words: list[str]) -> list[str]:
 
 @functools.cache
 def usage(*command: str | Path) -> str:
-    """What a program answers to --help."""
+    """The output of a program's --help."""
     interpreter = [sys.executable] if str(command[0]).endswith(".py") else []
     return subprocess.run([*interpreter, *command, "--help"], capture_output=True, text=True, check=True).stdout
 
@@ -107,7 +107,7 @@ def test_the_chinese_page_has_one_term_for_one_thing():
 
 
 def test_the_readme_is_short():
-    """What is longer belongs to a page of doc/."""
+    """Longer text belongs to a page of doc/."""
     assert (ROOT / "README.md").stat().st_size < 10_000
 
 

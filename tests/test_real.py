@@ -58,7 +58,7 @@ def figures(work: Path) -> dict[tuple[str, str], float]:
 
 
 def verdicts(report: Path, systems: str) -> dict[str, str]:
-    """What the report's paired bootstrap says of each metric."""
+    """The verdict of the report's paired bootstrap for each metric."""
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in report.read_text(encoding="utf-8").splitlines()
             if line.startswith(f"| {systems} ")]
     return {row[2]: row[-1] for row in rows}
@@ -124,7 +124,7 @@ def test_exported_model_transcribes_french_in_faster_whisper(work: Path) -> None
 
 
 def test_a_sample_of_the_silence_is_as_good_as_all_of_it(work: Path) -> None:
-    """To the base model, which knows nothing but whole windows. Measured: 0.99, where a cut window has 0.93."""
+    """For the base model, which was trained on whole windows only. Measured: 0.99; a cut window has 0.93."""
     found = compare(ROOT / "download/whisper-base", work / "data/dev", 10, [64])
     sample, cut = found["sample of 64"], found["cut"]
     assert sample["cosine"] > 0.98 > 0.96 > cut["cosine"]
@@ -162,7 +162,7 @@ def test_bleu_and_chrf_are_those_of_the_sacrebleu_command(work: Path) -> None:
         rows = json.loads((directory / "scores.json").read_text(encoding="utf-8"))
         ours = [(row["value"], row["signature"]) for metric in ("bleu", "chrf") for row in rows
                 if (row["metric"], row["language"], row["normalizer"]) == (metric, "all", "none")]
-        assert [(one["score"], one["signature"]) for one in shown] == [
+        assert [(figure["score"], figure["signature"]) for figure in shown] == [
             (pytest.approx(value, abs=1.1e-4), signature) for value, signature in ours]
 
 

@@ -17,7 +17,7 @@ from utils.data.lists import read_list
 ROOT = Path(__file__).resolve().parents[1]
 SETS = {"train": 4, "dev": 2, "test": 3}
 EXP = Path("exp/made up")  # a tag may have spaces too
-# A random model tuned for three steps says nothing sensible; how far int8 is from it is no question here.
+# The hypotheses of a random model tuned for three steps mean nothing, so the tolerance of the export is large.
 OPTIONS = ("--corpus-name", "", "--tag", EXP.name, "--nj", "2", "--ngpu", "0", "--tolerance", "1000", "--train-args",
            "model.lora.r=4 model.model_train_argv.max_steps=3 model.model_train_argv.eval_steps=3 "
            "model.model_train_argv.use_cpu=true predict.max_frames=1000")
@@ -79,7 +79,7 @@ def test_files_between_the_stages(finished: Path, tiny_whisper: Path) -> None:
 
 
 def stale(finished: Path, model: Path, *arguments: str) -> dict[str, str]:
-    """What --status says of the steps that are not up to date."""
+    """The lines of --status on the steps that are not up to date."""
     shown = run(finished, model, "--status", *arguments)
     assert shown.returncode == 0 and shown.stderr == "", shown.stderr
     rows = {line[:28].strip(): line[50:] for line in shown.stdout.splitlines()[1:]}
@@ -206,7 +206,7 @@ def test_exported_model_loads_in_faster_whisper(finished: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("stages", ["0 0", "1 1", "2 2", "3 3", "4 4", "3 5"])
 def test_stages_run_alone(finished: Path, tiny_whisper: Path, stages: str) -> None:
-    """What they find from the run before is enough, and training that is complete is not done again."""
+    """The outputs of the earlier run are enough for each stage, and a complete training is not done again."""
     adapter = finished / EXP / "adapter_model.safetensors"
     before = adapter.stat().st_mtime_ns
     first, last = stages.split()

@@ -1,4 +1,4 @@
-"""utils/ is made of rooms: which there are, who imports from whom, and one meaning for every name."""
+"""The rooms of utils/: each is documented, imports only from those above it, and every name has one meaning."""
 
 from __future__ import annotations
 

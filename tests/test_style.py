@@ -1,4 +1,4 @@
-"""What the project promises about its own files and no checker sees."""
+"""The project's rules about its own files that no checker covers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCRIPTS = files("pyscripts/*.py", "egs/*/local/download_*.py", "egs/*/local/prep
 
 @pytest.mark.parametrize(("limit", "patterns"), [
     (200, ["pyscripts/*.py", "run.sh", "egs/*/run.sh", "egs/*/local/*.py"]), (300, ["utils/*.py"])])
-def test_no_file_has_outgrown_its_reader(limit, patterns):
+def test_no_file_is_too_long(limit, patterns):
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in files(*patterns)}
     assert lengths, "nothing found to measure"
     assert names([path for path, length in lengths.items() if length > limit]) == []
@@ -45,7 +45,7 @@ def test_no_module_hides_another():
 
 
 def test_no_package_registry_is_written_into_a_file():
-    """Where packages come from is the user's pip, apt or npm configuration, and theirs alone."""
+    """Only the user's configuration of pip, apt or npm decides where packages come from."""
     names_in_pieces = (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"), ("debian", "org"),
                        ("archive", "ubuntu"), ("anaconda", "org"), ("download", "pytorch"))
     hosts = [".".join(pieces).encode() for pieces in names_in_pieces]
@@ -63,7 +63,7 @@ def test_every_script_can_be_started():
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_every_script_explains_itself(script, tmp_path):
-    """From any directory, and without path.sh."""
+    """``--help`` works from any directory, and without path.sh."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     asked = subprocess.run([sys.executable, script, "--help"], cwd=tmp_path, env=environment, timeout=60,
                            capture_output=True, text=True, encoding="utf-8")

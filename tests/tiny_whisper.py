@@ -80,7 +80,7 @@ def make_model(num_mels: int, seed: int, std: float, **config: Any) -> WhisperFo
 
 
 def _make_ends_likelier_with_time(decoder: torch.nn.Module, std: float) -> None:
-    """Random models babble to the 448th token; here the positions pull more and more towards the end token."""
+    """Make the end token likelier with the position; a random model would write up to the 448th token."""
     direction = torch.nn.functional.normalize(torch.randn(decoder.embed_positions.weight.shape[1]), dim=0)
     time = torch.arange(len(decoder.embed_positions.weight))[:, None]
     decoder.embed_positions.weight.data += std * time * direction

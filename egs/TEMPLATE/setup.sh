@@ -16,7 +16,7 @@ if [[ $# != 1 || $1 == -* ]]; then
 fi
 target=${1%/}
 name=$(basename -- "$target")
-[[ $name =~ ^[a-z][a-z0-9_]*$ ]] || die "the name '$name' is no name of a Python module: use a-z, 0-9 and _, a letter first"
+[[ $name =~ ^[a-z][a-z0-9_]*$ ]] || die "the name '$name' cannot be that of a Python module: use a-z, 0-9 and _, a letter first"
 [[ $name != template && $name != prompts ]] || die "the name '$name' is taken"
 [[ -f $(dirname -- "$target")/../run.sh ]] || die "$target: not in the egs/ of a recipe: no run.sh two levels up"
 [[ ! -e $target ]] || die "$target exists"

@@ -1,4 +1,4 @@
-"""Audio: every kind a user has comes out as the same 16 kHz mono signal, and broken files are named."""
+"""Audio: all formats are read as the same 16 kHz mono signal, and errors name the broken file."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_audio_without_samples(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300, 3e38])
 def test_samples_that_are_no_numbers_or_beyond_any_scale(tmp_path: Path, value: float) -> None:
-    """The last would overflow in resampling only, and give features of NaN."""
+    """The last value would overflow in resampling only, and give features with NaN."""
     path = str(tmp_path / "a.wav")
     soundfile.write(path, np.array([[0, 0], [value, value], [0.1, 0.1]]), 22_050, subtype="DOUBLE")
     with pytest.raises(UserError, match="NaN, infinite or far beyond full scale"):

@@ -1,4 +1,4 @@
-"""Lists: both written forms, what is refused and how it is said, what is written."""
+"""Lists: both forms of lines are read, faulty lines are refused with clear messages, and lists are written."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_file_name_with_a_line_end_is_not_written(tmp_path: Path) -> None:
 
 
 def test_line_ends_of_old_macs_are_noticed(text: Path) -> None:
-    """Or all lines would be the text of the first."""
+    """Otherwise all lines would become the text of the first key."""
     text.write_bytes(b"a|fr|translate one\rb|fr|translate two\r")
     with pytest.raises(UserError, match=r":1: control character U\+000D at column 19"):
         read_list(text)
@@ -181,7 +181,7 @@ def is_blank(raw: bytes, number: int) -> bool:
 @given(st.lists(LINES, max_size=6), st.sampled_from([b"\n", b"\r\n", b"\n\n"]), st.sampled_from([b"", codecs.BOM_UTF8]))
 def test_every_line_of_any_file_is_read_or_named(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes],
                                                  end: bytes, mark: bytes) -> None:
-    """Nothing is dropped in silence, and what is written from it is read back the same."""
+    """No line is dropped without a message, and written lists are read back unchanged."""
     path = tmp_path_factory.getbasetemp() / "any list"
     path.write_bytes(mark + end.join(lines))
     raw = path.read_bytes().split(b"\n")

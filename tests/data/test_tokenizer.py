@@ -42,7 +42,7 @@ def lose(*indices: int) -> Callable[[dict[str, Any]], None]:
 
 
 def stock_ids(directory: Path, text: str) -> list[int]:
-    """What programs that read the files themselves make of a text."""
+    """The token ids of a text in programs that read the tokenizer files themselves."""
     return WhisperTokenizerFast.from_pretrained(directory)(text, add_special_tokens=False).input_ids
 
 

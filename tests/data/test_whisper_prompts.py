@@ -45,7 +45,7 @@ def test_texts_begin_with_a_space_where_words_are_spaced(tokenizer: WhisperToken
 
 
 def english_only(directory: Path) -> None:
-    """Their vocabularies have languages and tasks, too, but every special id is one less."""
+    """English-only vocabularies have languages and tasks, too, but every special id is one less."""
     tokenizer = json.loads((directory / "tokenizer.json").read_text(encoding="utf-8"))
     vocabulary = tokenizer["model"]["vocab"]
     last = max(vocabulary, key=vocabulary.get)

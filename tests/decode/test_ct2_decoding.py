@@ -72,7 +72,7 @@ def test_the_encoder_runs_once_an_audio(ct2: Path, tokenizer: WhisperTokenizerFa
 
 
 def test_beams_are_searched(ct2: Path, tokenizer: WhisperTokenizerFast) -> None:
-    """Its rules for ending differ a little from transformers', so only what both must do is asked for."""
+    """Its rules for ending differ a little from transformers', so only what both must do is tested."""
     first, feats = UTTERANCES[:1], [feats_of("310")]
     greedy, beam = (Ct2Decoder(ct2, tokenizer, beam_size=size, device="cpu", compute_type="float32")(first, feats, 310)
                     for size in (1, 5))

@@ -71,7 +71,7 @@ def test_at_the_full_window_it_is_whispers_own_greedy_search(model: MultitaskWhi
 
 
 def test_suppressed_tokens_are_never_written(model: MultitaskWhisper, tokenizer: WhisperTokenizerFast) -> None:
-    """First of all at the beginning, where Whisper would like to end or to write a space."""
+    """Neither later nor at the beginning, where Whisper suppresses the end token and the space, too."""
     first, feats = UTTERANCES[:1], [feats_of("310")]
     word = TransformersDecoder(model, tokenizer)(first, feats, 310)["a|fr|transcribe"].split()[0]
     token = tokenizer.convert_tokens_to_ids(f"Ġ{word}")
@@ -94,7 +94,7 @@ def test_the_encoder_runs_once_an_audio(model: MultitaskWhisper, tokenizer: Whis
 
 def test_nothing_is_said_on_the_screen(model: MultitaskWhisper, tokenizer: WhisperTokenizerFast,
                                        caplog: pytest.LogCaptureFixture) -> None:
-    """transformers warns of every generation setting it does not like, once a batch."""
+    """transformers would warn about unusual generation settings, once for each batch."""
     TransformersDecoder(model, tokenizer)(UTTERANCES, [feats_of(u.source) for u in UTTERANCES], LONGEST)
     assert caplog.messages == []
 
@@ -121,7 +121,7 @@ def test_plans_keep_within_the_budget_and_join_equal_numbers_of_targets() -> Non
 
 
 class Fixed(Decoder):
-    """Says how many frames the encoder saw, in as many tokens as it is told, whatever the audio."""
+    """A decoder that writes the number of encoded frames, in a fixed number of tokens, for any audio."""
 
     def __init__(self, tokenizer: WhisperTokenizerFast, num_tokens: int = 1) -> None:
         super().__init__(tokenizer, beam_size=1)

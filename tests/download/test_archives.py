@@ -1,4 +1,4 @@
-"""Archives that must not be trusted."""
+"""Malicious and damaged archives are refused."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def test_directory_that_is_not_there_is_not_looked_up_on_the_hub(tmp_path: Path)
 
 
 def test_weights_that_are_a_pickle_only_are_refused_unread(tmp_path: Path) -> None:
-    """Loading one would run what is in it."""
+    """Loading a pickle would run code in it."""
     pickled = write_checkpoint(tmp_path / "pickled")
     harm = tmp_path / "harm"
     (pickled / "model.safetensors").unlink()

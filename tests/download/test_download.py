@@ -1,4 +1,4 @@
-"""Downloads from a server that misbehaves."""
+"""Downloads from a server with faults: dropped connections, errors, ignored ranges."""
 
 from __future__ import annotations
 

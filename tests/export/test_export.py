@@ -1,4 +1,4 @@
-"""The exported model: everyone loads it, it says the same as the tuned one, and a wrong one is not let through."""
+"""Exports: all runtimes load them, they write the same as the tuned model, and a wrong export is refused."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_wrong_vocabulary_is_found(merged: Path, tmp_path: Path) -> None:
     path = tmp_path / "ct2/vocabulary.json"
     words = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(words[:-1501]), encoding="utf-8")  # no timestamps: a cut tokenizer.json
-    with pytest.raises(UserError, match="vocabulary size would be wrong there: 50364, not 51865"):
+    with pytest.raises(UserError, match="vocabulary size: wrong value 50364 instead of 51865"):
         check_ct2(tmp_path / "ct2", merged)
     path.write_text(json.dumps([words[1], *words[1:50358], words[50359], words[50358], *words[50360:]]))
     with pytest.raises(UserError, match=r"special tokens .*translate.*transcribe"):
@@ -155,17 +155,17 @@ def test_merge_that_tokenizer_json_lacks_is_found(merged: Path, tmp_path: Path) 
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
     del tokenizer["model"]["merges"][0]
     path.write_text(json.dumps(tokenizer), encoding="utf-8")
-    with pytest.raises(UserError, match=r"merges of tokenizer\.json would be wrong there: .*lacks 1 of 50,000"):
+    with pytest.raises(UserError, match=r"merges of tokenizer\.json: wrong value .*lacks 1 of 50,000"):
         check_ct2(tmp_path / "ct2", merged)
 
 
 def test_weights_of_another_model_are_found(merged: Path, tmp_path: Path) -> None:
-    """128 mels and fewer words: what is in model.bin counts, not only what stands beside it."""
+    """Mels and vocabulary size are checked in model.bin, not only in the files beside it."""
     other = make_tiny_whisper(tmp_path / "other", num_mels=128)
     for directory, name in ((merged, "ct2"), (other, "wrong")):
         convert(directory, tmp_path / name, "float32")
     shutil.copyfile(tmp_path / "wrong/model.bin", tmp_path / "ct2/model.bin")
-    with pytest.raises(UserError, match=r"mel bins in model.bin would be wrong there: 128, not 80"):
+    with pytest.raises(UserError, match=r"mel bins in model.bin: wrong value 128 instead of 80"):
         check_ct2(tmp_path / "ct2", merged)
     data = (tmp_path / "ct2/model.bin").read_bytes()
     (tmp_path / "ct2/model.bin").write_bytes(data[:len(data) // 2])
@@ -176,7 +176,7 @@ def test_weights_of_another_model_are_found(merged: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["tokenizer.json", "preprocessor_config.json", "generation_config.json"])
 def test_incomplete_directory_is_not_converted_and_the_old_export_stays(merged: Path, tmp_path: Path,
                                                                         name: str) -> None:
-    """Without its tokenizer the converter would write a corrupt vocabulary and say nothing."""
+    """Without the tokenizer the converter would write a corrupt vocabulary without an error."""
     convert(merged, tmp_path / "ct2", "int8")
     before = (tmp_path / "ct2/model.bin").stat().st_mtime_ns
     shutil.copytree(merged, tmp_path / "merged")
@@ -189,12 +189,12 @@ def test_incomplete_directory_is_not_converted_and_the_old_export_stays(merged: 
 def test_export_takes_the_place_of_nothing_but_an_export(adapter: Path, tiny_whisper: Path, merged: Path,
                                                          tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(UserError, match=r"not empty and no earlier export"):
+    with pytest.raises(UserError, match=r"not empty and is not an earlier export"):
         convert(merged, tmp_path, "int8")
-    with pytest.raises(UserError, match=r"not empty and no earlier export"):
+    with pytest.raises(UserError, match=r"not empty and is not an earlier export"):
         merge(adapter, tiny_whisper, tmp_path)
     for source in (adapter, tiny_whisper):
-        with pytest.raises(UserError, match="would take the place of what it is made from"):
+        with pytest.raises(UserError, match="is also the source and would be overwritten"):
             merge(adapter, tiny_whisper, source)
     assert (tmp_path / "thesis.tex").exists() and (tiny_whisper / "model.safetensors").exists()
 

@@ -218,7 +218,7 @@ def test_any_bytes_are_a_matrix_or_a_clear_line(tmp_path_factory: pytest.TempPat
 
 
 def test_neither_commands_nor_pickles_in_an_scp_are_run(tmp_path: Path) -> None:
-    """kaldiio by itself would do both."""
+    """kaldiio itself would run both."""
     harm = tmp_path / "harm"
     (tmp_path / "a.ark").write_bytes(b"PKLcos\nmkdir\n(V" + str(harm).encode() + b"\ntR.")  # os.mkdir(harm)
     for source in (f"{tmp_path}/a.ark:0", f"mkdir '{harm}' |"):
@@ -232,7 +232,7 @@ HOSTILE = ["../../owned", "-rf", "$(touch${IFS}ran)", "`touch`", ";touch", "a\\b
 
 def test_names_of_utterances_and_files_are_names_only(log_mel: LogMel, tmp_path: Path, make_wav: MakeWav,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of theirs is run, and nothing is written but the recipe's own files."""
+    """Names are never run as commands, and only the recipe's own files are written."""
     monkeypatch.chdir(tmp_path)
     wav = make_wav("wav/good.wav")
     for number, name in enumerate(HOSTILE):

@@ -1,4 +1,4 @@
-"""What the cluster drivers do before a scheduler is asked; tests/test_cluster.py has the rest."""
+"""The cluster drivers up to the call of the scheduler; tests/test_cluster.py tests the rest."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_array_and_its_running_limit(folder, engine):
 
 
 def test_job_script_gives_the_arguments_as_they_were(folder, engine):
-    """And works by hand, from any directory."""
+    """The job script also works when it is called by hand, from any directory."""
     _, script = dry_run(folder, engine, "--num-threads", 3, "JOB=1:4", "log dir/x.JOB.log", "/usr/bin/printf",
                         "<%s>", *WILD)
     (folder / "x.sh").write_text(script, "utf-8")

@@ -214,7 +214,7 @@ def test_a_wrong_call_is_one_clear_line(folder, arguments, words):
 
 
 def test_the_job_drivers_need_no_environment(folder):
-    """Nothing but the standard library: cmd.sh must work with a bare python3."""
+    """The drivers use the standard library only, because cmd.sh must work without an environment."""
     bare = [sys.executable, "-S", "-I", str(DRIVER), "x.log", "echo", "ran"]
     assert subprocess.run(bare, cwd=folder, timeout=30).returncode == 0
     assert body(folder / "x.log") == "ran\n"
@@ -228,7 +228,7 @@ def test_a_dry_run_shows_what_would_run(folder):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a Linux feature")
 def test_jobs_end_with_a_driver_that_is_killed_for_good(folder):
-    """Or they would write beside those of the same command given again."""
+    """Otherwise they would write the same files as the jobs of a second call."""
     driver = subprocess.Popen(command("JOB=1:2", "JOB.log", "sh", "-c", "echo $$ >pid.JOB; exec sleep 100"), cwd=folder)
     pids = [folder / "pid.1", folder / "pid.2"]
     deadline = time.monotonic() + 60

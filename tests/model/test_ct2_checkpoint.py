@@ -1,4 +1,4 @@
-"""CTranslate2 directories read back: the same weights, the same ids, the same words."""
+"""CTranslate2 directories converted back to Hugging Face: same weights, same ids, same hypotheses."""
 
 from __future__ import annotations
 

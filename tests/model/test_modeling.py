@@ -204,7 +204,7 @@ def test_a_merged_adapter_gives_what_the_adapter_gives(model: MultitaskWhisper, 
     assert not is_adapter(tiny_whisper)
     merged = load_tuned_model(tmp_path / "adapter", tiny_whisper).eval()
     assert isinstance(merged, MultitaskWhisper)
-    expected, found = (one(**batch, return_logits=True) for one in (tuned, merged))
+    expected, found = (whisper(**batch, return_logits=True) for whisper in (tuned, merged))
     assert torch.allclose(found.logits, expected.logits, atol=1e-3)
     assert abs(found.loss - untuned) > 1  # the adapter does something
     assert load_tuned_model(tmp_path / "adapter", tiny_whisper, torch.bfloat16).dtype == torch.bfloat16

@@ -1,4 +1,4 @@
-"""Model cards: what the hub reads, and code that does what it says."""
+"""Model cards: the header that the hub reads, and code examples that run."""
 
 from __future__ import annotations
 
@@ -97,13 +97,13 @@ def test_the_header_is_what_the_hub_reads(experiment: Path, exported_tiny: Expor
         scores = {(row["metric"], row["language"]): row for row in
                   json.loads((exp_dir / f"decode_test_{system}/scores.json").read_text())
                   if row["normalizer"] != "none"}
-        results = {(one.metric_type, one.dataset_config): one for one in card.data.eval_results}
+        results = {(result.metric_type, result.dataset_config): result for result in card.data.eval_results}
         assert {("wer", "fr"), ("wer", "all"), ("bleu", "ru")} <= results.keys()
-        for figure, one in results.items():
+        for figure, result in results.items():
             low, high = scores[figure]["ci95"]
-            assert one.metric_value == round(scores[figure]["value"], 2)
-            assert f"95 % interval {low:.1f} to {high:.1f}" in one.metric_name
-            assert one.task_type == ("translation" if figure[0] == "bleu" else "automatic-speech-recognition")
+            assert result.metric_value == round(scores[figure]["value"], 2)
+            assert f"95 % interval {low:.1f} to {high:.1f}" in result.metric_name
+            assert result.task_type == ("translation" if figure[0] == "bleu" else "automatic-speech-recognition")
         assert "English, French, Russian" in card.content and "transcribe, translate" in card.content
         assert "CC BY-SA 3.0" in card.content and "MIT, (c) 2022 OpenAI" in card.content
         assert "Word times are as good as" in card.content
@@ -120,7 +120,7 @@ def test_the_header_is_what_the_hub_reads(experiment: Path, exported_tiny: Expor
 
 def test_what_is_not_known_is_not_claimed(experiment: Path) -> None:
     header = card_of(experiment, "merged").data.to_dict()
-    assert "base_model" not in header  # a directory of this machine is no name on the hub
+    assert "base_model" not in header  # a directory of this machine is not a name on the hub
     assert header["license"] == "other"
     assert "whoever publishes it must say" in card_of(experiment, "merged").content
 
@@ -138,7 +138,7 @@ def test_an_upload_needs_cards_with_its_name(experiment: Path, exported_tiny: Ex
         plan(experiment, "me/other")
     with pytest.raises(UserError, match="neither an adapter nor an export"):
         plan(tmp_path, "me/other")
-    with pytest.raises(UserError, match=r"'other' is no name on the hub: it takes USER/NAME"):
+    with pytest.raises(UserError, match=r"'other' is not a name on the hub: give USER/NAME"):
         open_experiment(experiment, exported_tiny.base, Origin("a/b"), experiment / "train_text", tmp_path, "other")
 
 

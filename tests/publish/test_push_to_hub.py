@@ -1,4 +1,4 @@
-"""pyscripts/push_to_hub.py against a hub on this machine: what is sent where, and what is never said."""
+"""pyscripts/push_to_hub.py with a hub on this machine: the files sent to each repository; the token is not printed."""
 
 from __future__ import annotations
 

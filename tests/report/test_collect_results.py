@@ -59,7 +59,7 @@ def test_json_holds_every_row_and_its_experiment(recipe):
 
 @pytest.mark.parametrize(("args", "complaint"), [
     (["exp/none"], "exp/none/results.json: cannot be read"), (["--metrics", "per"], "unknown metric 'per'"),
-    (["exp/r8", "exp/r8"], "exp/r8: named twice"), (["--metrics", "bleu"], "no such figures")])
+    (["exp/r8", "exp/r8"], "exp/r8: named twice"), (["--metrics", "bleu"], "have no such scores")])
 def test_mistakes_are_one_clear_line(recipe, args, complaint):
     done = collect(recipe, *args)
     assert done.returncode == 1 and done.stderr.count("\n") == 1

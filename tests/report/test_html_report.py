@@ -1,4 +1,4 @@
-"""report.html: what is in it, and what a real browser makes of it."""
+"""report.html: its content, and its behaviour in a real browser."""
 
 import io
 import json
@@ -19,7 +19,12 @@ from utils.audio.constants import SAMPLE_RATE
 from utils.data.lists import write_list
 from utils.filesystem import write_json
 from utils.report.audio_clips import embedded, encode_mp3, linked
-from utils.report.utterances import mark_differences
+from utils.report.differences import mark_differences
+from utils.report.utterances import list_utterances
+from utils.score.comparison import read_decode
+from utils.score.metrics import ScoringOptions, pair_texts
+from utils.score.normalization import get_normalizer
+from utils.score.score_directory import score_directory
 
 EVIL = """</script><script>document.title = "owned"</script><img src=x onerror="document.title='owned'">"""
 
@@ -117,9 +122,47 @@ def test_links_lead_from_the_report_to_what_browsers_play(tmp_path):
     ("请输入密码", "请入密码了", [("same", "请"), ("del", "输"), ("same", "入密码"), ("ins", "了")]),
     ("oui", "", [("del", "oui")]), ("", "oui", [("ins", "oui")])])
 def test_differences_are_marked_and_nothing_of_the_text_is_lost(reference, hypothesis, expected):
-    spans, = mark_differences([reference], [hypothesis])
+    spans, = mark_differences([reference], [hypothesis], [get_normalizer("basic")])
     assert [tuple(span) for span in spans] == expected
     assert "".join(span.text for span in spans if span.kind != "del") == hypothesis
+
+
+@pytest.mark.parametrize(("normalizer", "reference", "hypothesis", "expected"), [
+    ("whisper-en", "Twenty one colours, please.", "21 colors please", [("same", "21 colors please")]),
+    ("whisper-en", "I can't see twenty one houses", "I can not see 21 mice",
+     [("same", "I can not see 21 "), ("del", "houses"), ("sub", "mice")]),
+    ("whisper-en", "one hundred and five", "one hundred six",
+     [("del", "one hundred and five"), ("sub", "one hundred six")]),
+    ("whisper-en", "um, yes (coughs loudly) sir", "yes sir, hmm", [("same", "yes sir, hmm")]),
+    ("whisper-en", "It can't.", "It can", [("same", "It can"), ("del", "can't.")]),
+    ("basic", "twenty one", "21", [("del", "twenty "), ("sub", "21"), ("del", "one")]),
+    ("basic", "no", "...", [("same", "..."), ("del", "no")]),
+    ("none", "Allo !", "allo !", [("del", "Allo "), ("sub", "allo "), ("same", "!")]),
+    ("zh", "請輸入密碼", "请输入号码", [("same", "请输入"), ("del", "密"), ("sub", "号"), ("same", "码")])])
+def test_differences_are_those_of_normalised_text(normalizer, reference, hypothesis, expected):
+    spans, = mark_differences([reference], [hypothesis], [get_normalizer(normalizer)])
+    assert [tuple(span) for span in spans] == expected
+    assert "".join(span.text for span in spans if span.kind != "del") == hypothesis
+
+
+@pytest.mark.parametrize(("options", "marked"), [
+    (ScoringOptions(), {"u1|en|transcribe": False, "u1|fr|transcribe": True, "u1|fr|translate": True}),
+    (ScoringOptions(digits="spell"), {"u1|en|transcribe": False, "u1|fr|transcribe": False,
+                                      "u1|fr|translate": False}),
+    (ScoringOptions("none"), {"u1|en|transcribe": True, "u1|fr|transcribe": True, "u1|fr|translate": True})])
+def test_what_the_score_does_not_count_is_not_marked(tmp_path, options, marked):
+    texts = {"u1|en|transcribe": "twenty one colours", "u1|fr|transcribe": "vingt et un pas",
+             "u1|fr|translate": "seven"}
+    hypotheses = {"u1|en|transcribe": "21 colors", "u1|fr|transcribe": "21 pas", "u1|fr|translate": "7"}
+    info = {"system": "base", "set": "test", "seconds": 1.0, "audio_seconds": 1.0}
+    directory = tmp_path / "decode_test_base"
+    write_json(directory / "decode.json", info)
+    write_list(directory / "text", hypotheses)
+    write_list(tmp_path / "text", texts)
+    write_json(directory / "scores.json",
+               score_directory(directory, info, pair_texts(texts, hypotheses), options, 10, nj=1))
+    listed, _ = list_utterances([read_decode(directory)], tmp_path, 10)
+    assert {utt.key: any(span.kind != "same" for span in utt.hypotheses[0].spans) for utt in listed} == marked
 
 
 def test_missing_references_are_one_clear_line(experiment, tmp_path):

@@ -1,4 +1,4 @@
-"""What went wrong: result.txt in sclite's style, suspicious outputs, scoring in chunks on several cores."""
+"""Error analysis: result.txt in sclite's style, suspicious outputs, scoring in chunks on several cores."""
 
 import json
 import random
@@ -158,7 +158,7 @@ def test_suspects_are_written_with_their_hypotheses_and_counted(tmp_path):
                   "a|fr|translate": "please enter your password", "b|fr|transcribe": "merci"}
     hypotheses = {"a|fr|transcribe": "please enter your password", "a|fr|translate": "", "b|fr|transcribe": "merci"}
     score(tmp_path, references, hypotheses)
-    assert [(one.key, one.kind) for one in read_suspects(tmp_path / "suspects.tsv")] == [
+    assert [(suspect.key, suspect.kind) for suspect in read_suspects(tmp_path / "suspects.tsv")] == [
         ("a|fr|transcribe", "wrong task"), ("a|fr|translate", "empty")]
     assert (tmp_path / "suspects.tsv").read_text().splitlines()[0].endswith("\tplease enter your password")
     assert "(../suspects.tsv): 1 wrong task\n" in (tmp_path / "score_wer" / "result.txt").read_text()
@@ -189,7 +189,7 @@ def test_alignments_of_one_chunk_at_a_time_are_in_memory(tmp_path, monkeypatch):
         nonlocal most
         measurements = measure(utterances, options)
         made.extend(map(weakref.ref, measurements))
-        most = max(most, sum(len(one().alignments) for one in made if one() is not None))
+        most = max(most, sum(len(reference().alignments) for reference in made if reference() is not None))
         return measurements
 
     monkeypatch.setattr(bulk_scoring, "CHUNK", 5)

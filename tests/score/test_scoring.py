@@ -81,10 +81,11 @@ def test_cer_of_chinese_counts_characters_without_spaces():
 def test_spelled_digits_are_those_of_the_texts_own_language():
     references = {"a|zh|transcribe": "十二点", "a|zh|translate": "Twelve o'clock", "b|en|transcribe": "Twelve of them"}
     hypotheses = {"a|zh|transcribe": "12点", "a|zh|translate": "12 o'clock", "b|en|transcribe": "12 of them"}
-    measured = {one.metric: one for one in measure(pair_texts(references, hypotheses), ScoringOptions(digits="spell"))}
-    assert [one.statistics[:, :3].sum() for name, one in measured.items() if name in ("wer", "cer")] == [0, 0]
+    measured = {measurement.metric: measurement for measurement in measure(
+        pair_texts(references, hypotheses), ScoringOptions(digits="spell"))}
+    assert [measured[name].statistics[:, :3].sum() for name in measured if name in ("wer", "cer")] == [0, 0]
     assert measured["bleu"].utterances[0].hypothesis == "twelve o clock"
-    assert {name: one.normalizers for name, one in measured.items()} == {
+    assert {name: measurement.normalizers for name, measurement in measured.items()} == {
         "wer": ["whisper-en"], "cer": ["zh+spell"], "bleu": ["basic+spell"], "chrf": ["basic+spell"]}
     kept = measure(pair_texts(references, hypotheses), ScoringOptions())
     assert kept[1].metric == "cer" and kept[1].statistics[0, :3].sum() > 0

@@ -26,7 +26,8 @@ def run(script: str, *args: object) -> subprocess.CompletedProcess:
 def rates(references, hypotheses, **options) -> dict[str, float]:
     utterances = pair_texts(references, hypotheses)
     chosen = ScoringOptions("none", mixed=mixed_languages(utterances), **options)
-    return {one.metric: results(one, DECODE, 100)[-1]["value"] for one in measure(utterances, chosen)}
+    return {measurement.metric: results(measurement, DECODE, 100)[-1]["value"]
+            for measurement in measure(utterances, chosen)}
 
 
 @pytest.mark.parametrize(("text", "units"), [

@@ -113,8 +113,8 @@ def test_in_a_browser_a_dropped_file_is_seen_in_both_languages(address, tmp_path
         rows = window.wait_for("const rows = [...document.querySelectorAll('#segments li')].map(row =>"
                                "[...row.querySelectorAll('p')].map(text => text.textContent));"
                                "return rows.length && rows", 300)
-        assert rows == [[one["texts"]["transcribe"], one["texts"]["translate"]]
-                        for one in recognized(address, spoken(3))["segments"]]
+        assert rows == [[segment["texts"]["transcribe"], segment["texts"]["translate"]]
+                        for segment in recognized(address, spoken(3))["segments"]]
         assert window.run("return document.getElementById('facts').textContent") == "French; 3.0 s of audio"
         left, right = window.run("return [...document.querySelectorAll('#segments p')].slice(0, 2)"
                                  ".map(text => text.getBoundingClientRect().x)")
@@ -139,7 +139,7 @@ def test_on_a_phone_one_records_and_reads_without_scrolling_sideways(address, tm
 
 @pytest.mark.programs(*browser.PROGRAMS)
 def test_a_page_that_may_not_record_says_so(tmp_path):
-    """Browsers let pages record on localhost and over https only; other machines see the page over plain http."""
+    """Browsers allow recording on localhost and over https only; other machines open the page over plain http."""
     rules = "--host-resolver-rules=MAP other.test 127.0.0.1"
     with served(Recognizer(), api_key=KEY) as url, browser.open_browser(tmp_path / "log", 390, 844, rules) as phone:
         phone.open(url.replace("127.0.0.1", "other.test"))

@@ -1,4 +1,4 @@
-"""The service's manners on a real socket: what it refuses and how, with a recognizer that does as it is told."""
+"""The service on a real socket with a controlled recognizer: answers, and refusals with their messages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def wav(seconds: float) -> bytes:
 
 
 class Recognizer:
-    """Says how long audio is; waits, if it is closed, until it is opened or nobody wants to know any more."""
+    """Writes the length of the audio; while it is closed, it waits until it is opened or the client has gone."""
 
     def __init__(self) -> None:
         self.opened = threading.Event()
@@ -142,7 +142,8 @@ def test_openais_client_gets_every_format(address, recognizer):
     verbose = audio.transcriptions.create(**given, response_format="verbose_json", prompt="Asterisk", temperature=0,
                                           timestamp_granularities=["segment"])
     assert (verbose.language, verbose.duration, verbose.usage.seconds) == ("french", 0.5, 1)
-    assert [(one.id, one.start, one.end, one.text) for one in verbose.segments][1] == (1, 1.0, 2.5, "<&>")
+    segment = verbose.segments[1]
+    assert (segment.id, segment.start, segment.end, segment.text) == (1, 1.0, 2.5, "<&>")
     assert verbose.segments[0].tokens == []
     assert audio.translations.create(**given, response_format="verbose_json").language == "english"
     assert audio.transcriptions.create(**given, response_format="text") == "transcribe 0.5 <&>\n"

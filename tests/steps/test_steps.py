@@ -1,4 +1,4 @@
-"""utils/steps/steps.sh: what is up to date is passed over, what is not runs and says why; one run at a time."""
+"""utils/steps/steps.sh: steps that are up to date are skipped, others run and log why; one run at a time."""
 
 from __future__ import annotations
 

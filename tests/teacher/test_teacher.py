@@ -1,4 +1,4 @@
-"""Translations by a bigger Whisper: what is kept, what stays a human's, and what reports say of it."""
+"""Translations by a larger Whisper: which are kept, humans' translations stay, and reports name the teacher."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SAID_ZH = "而对楼市成交抑制作用最大的限购也成为地方政府的
     ("a|zh|translate", SAID_ZH, "You.", 6, ["too short"]),
 ])
 def test_what_the_filter_drops(key: str, said: str, translation: str, seconds: float, kinds: list[str]) -> None:
-    assert [one.kind for one in inspect_translation(key, said, translation, seconds)] == kinds
+    assert [fault.kind for fault in inspect_translation(key, said, translation, seconds)] == kinds
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ HUMAN = "train-chinese-00|chinese|translate"
 
 
 class FakeDecoder:
-    """Says what it is told to, by the order of keys; counts what it was asked."""
+    """A decoder that writes given texts, in the order of keys, and counts its calls."""
 
     workers = 1
 
@@ -91,7 +91,7 @@ def says(monkeypatch: pytest.MonkeyPatch, tiny_whisper: Path) -> Callable[[Calla
 
 
 def translate(teacher: Teacher, directory: Path, num_jobs: int = 1) -> dict:
-    """All jobs and the combining step."""
+    """Run all jobs and the combining step."""
     for job in range(1, num_jobs + 1):
         decode(teacher, directory, untranslated(directory).audio, job, num_jobs)
     return label(teacher, directory, untranslated(directory))

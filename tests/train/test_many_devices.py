@@ -203,7 +203,7 @@ def test_parts_that_are_missing_or_of_another_decoding_are_not_joined(tmp_path):
         (part / "text").write_text(f"{job}|fr|transcribe salut\n", encoding="utf-8")
         (part / "decode.json").write_text(json.dumps({"num_jobs": 2, "n_keys": n_keys, "seconds": 1,
                                                       "audio_seconds": 1}))
-    with pytest.raises(UserError, match="not of one decoding with 2 jobs"):
+    with pytest.raises(UserError, match="not from one decoding with 2 jobs"):
         join_decode_parts(tmp_path, 2)
     with pytest.raises(UserError, match=r"part\.3: is not complete"):
         join_decode_parts(tmp_path, 3)

@@ -107,7 +107,7 @@ def test_a_key_without_text_and_a_text_without_room_are_named(tokenizer: Whisper
 
 
 def test_feats_are_padded_with_their_own_silence_and_nothing_else() -> None:
-    """No frame beyond what was asked for: no padding to 30 s behind one's back."""
+    """There are no more frames than requested; in particular, nothing is padded to 30 s."""
     loud, quiet = feats_of(5), feats_of(8) - 3
     batch = stack_feats([loud, quiet], 10).numpy()
     assert batch.shape == (2, 80, 10)
@@ -149,7 +149,7 @@ def examples_of(*lengths: int, padded_frames: int) -> list[dict[str, Any]]:
     (90, 0, 90, None), (90, 20, 90, None), (90, 9, 52, SampledSilence(45, 9)), (45, 10, 45, None)])
 def test_long_silence_comes_as_a_sample(padded_frames: int, count: int, frames: int,
                                         sampled: SampledSilence | None) -> None:
-    """And enough of it to know what it sounds like; short silence comes whole."""
+    """The sample is large enough to represent the silence; short silence is kept whole."""
     batch = MultitaskCollator(END, silence_positions=count)(examples_of(20, 43, 30, padded_frames=padded_frames))
     assert batch["input_features"].shape == (3, 80, frames)
     assert batch["silence"] == sampled

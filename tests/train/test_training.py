@@ -1,4 +1,4 @@
-"""Training as a whole on a tiny model: what it leaves behind, what it refuses, and that it can be interrupted."""
+"""Whole trainings of a tiny model: their outputs, refused settings, and continuing after interruptions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ARGV = {"per_device_train_batch_size": 2, "max_steps": 4, "learning_rate": 0.01,
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Small matrices are quickest so, and a process of its own computes the same."""
+    """Small matrices are fastest with one thread, and separate processes then compute the same results."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -123,7 +123,7 @@ tune(load_config(sys.argv[1]))
 
 
 def test_killed_run_goes_on_and_ends_with_the_same_weights(recipe: Any, tmp_path: Path) -> None:
-    """Dropout, accumulation and a falling rate: whatever a checkpoint can forget would show."""
+    """With dropout, accumulation and a falling learning rate, any state missing in a checkpoint changes the result."""
     settings = {"max_steps": -1, "num_train_epochs": 3, "eval_steps": 3, "lr_scheduler_type": "linear",
                 "gradient_accumulation_steps": 2, "per_device_train_batch_size": 1,
                 "model": {"lora": {"r": 4, "alpha": 8, "dropout": 0.1}}}
@@ -283,7 +283,7 @@ def test_lora_that_trains_all_or_nothing_is_refused(recipe: Any, monkeypatch: py
 
 @pytest.mark.parametrize(("cut", "complaint"), [("text", "no line for .*text"), ("wav_scp", "is not in .*cut")])
 def test_keys_in_one_list_only_are_refused(recipe: Any, corpus: Path, tmp_path: Path, cut: str, complaint: str) -> None:
-    """Training on what both lists happen to have would drop the rest without a word."""
+    """Training on the keys that both lists have would drop the others without a message."""
     config = recipe()
     lines = Path(getattr(config.data.train, cut)).read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "cut").write_text("".join(lines[1:]), encoding="utf-8")
@@ -392,7 +392,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, int, int]]:
 
 
 def test_the_development_set_has_the_silence_that_decoding_adds(recipe: Any, encoded: list[Any]) -> None:
-    """A loss without it would tell of a regime that no hypothesis comes from."""
+    """The loss must be computed at the windows that decoding uses."""
     lengths = []
     for tail_frames in (0, 40):
         encoded.clear()

@@ -77,6 +77,6 @@ def test_fp16_without_a_gpu_is_refused() -> None:
 
 
 def test_without_an_accelerator_processes_train_together_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise accelerate takes each of them for the only one."""
+    """Otherwise accelerate would run each process as if it were the only one."""
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     assert training_arguments({"out_model_path": "out"}, False).use_cpu

@@ -1,4 +1,4 @@
-"""A microphone's stream comes out in utterances, cut at pauses, whatever its format."""
+"""A microphone's stream of any format is cut into utterances at pauses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TALK = np.concatenate([silence(2), speak(2), silence(1.5), speak(3, 2), silence(
 
 
 class Pipe(io.RawIOBase):
-    """Bytes that can only be read on."""
+    """A stream of bytes without seeking."""
 
     def __init__(self, data: bytes) -> None:
         self.rest = io.BytesIO(data)

@@ -35,7 +35,7 @@ def merged(tiny_whisper: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def tuned(merged: Path) -> Path:
-    """An export that says that its model knows short windows."""
+    """An export whose config says that the model was tuned for short windows."""
     convert(merged, merged.parent / "ct2 short", "float32", window="short")
     return merged.parent / "ct2 short"
 
@@ -46,7 +46,7 @@ def recognizer(tuned: Path) -> Recognizer:
 
 
 class Watched:
-    """A CTranslate2 model that remembers what it was asked."""
+    """A CTranslate2 model that records its calls."""
 
     def __init__(self, model: ctranslate2.models.Whisper) -> None:
         self.model, self.encoded, self.prompts = model, [], []
@@ -156,7 +156,7 @@ def test_hotwords_stand_before_every_prompt(tuned: Path, monkeypatch: pytest.Mon
 
 
 def test_long_text_has_room_beside_hotwords(tuned: Path) -> None:
-    """448 tokens are all there is; CTranslate2 dies of more."""
+    """The decoder has 448 positions; CTranslate2 crashes with more."""
     recognizer = Recognizer(tuned, device="cpu", hotwords="x" * (MAX_HOTWORD_TOKENS - 1))
     assert recognizer(np.concatenate([speak(4, seed) for seed in range(3)]), language="fr").segments
     with pytest.raises(UserError, match=f"hotwords: .* there is room for {MAX_HOTWORD_TOKENS}; name fewer"):

@@ -1,4 +1,4 @@
-"""What a command line may name as audio, and what each recording is called then."""
+"""The recordings that a command line can name, and the name that each of them gets."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def model(tiny_whisper: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def transcribe(monkeypatch: pytest.MonkeyPatch,
                capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run the script here, where torch is imported already: arguments -> exit status, stdout, stderr."""
+    """Run the script in this process, where torch is imported; returns exit status, stdout, stderr."""
     def run(*arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["pyscripts/transcribe.py", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
@@ -80,8 +80,8 @@ def test_a_microphone_is_heard_while_it_speaks(transcribe: Callable[..., Any], m
                                          "--task", "transcribe", "--language", "fr", stdin=samples)
     assert status == 0, errors
     spoken = [json.loads(line) for line in printed.splitlines()]
-    assert [round(one["segments"][0]["start"]) for one in spoken] == [0, 5]
-    assert all(one["transcribe"] and "translate" not in one for one in spoken)
+    assert [round(utterance["segments"][0]["start"]) for utterance in spoken] == [0, 5]
+    assert all(utterance["transcribe"] and "translate" not in utterance for utterance in spoken)
 
 
 @pytest.mark.parametrize(("options", "complaint"), [

@@ -1,4 +1,4 @@
-"""What is written for recognized recordings, and where; what standard output cannot take."""
+"""The files that are written for recognized recordings, and the formats that standard output cannot take."""
 
 from __future__ import annotations
 
@@ -55,8 +55,9 @@ def test_standard_output_says_what_must_be_told_apart(capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize(("formats", "tasks", "only_one", "complaint"), [
     (["srt"], BOTH, True, "--output-dir"), (["vtt"], ("translate",), False, "--output-dir"),
-    (["text", "jsonl"], BOTH, True, "--output-dir"), (["doc"], BOTH, True, "--format doc: there are text kaldi jsonl"),
-    ([], BOTH, True, "--format : there are"),
+    (["text", "jsonl"], BOTH, True, "--output-dir"),
+    (["doc"], BOTH, True, "--format doc: choose from text kaldi jsonl"),
+    ([], BOTH, True, "--format : choose from"),
 ])
 def test_what_one_stream_cannot_hold_needs_a_folder(formats: list[str], tasks: tuple[str, ...], only_one: bool,
                                                     complaint: str) -> None:

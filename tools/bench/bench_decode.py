@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-r"""Both tasks of every utterance, from audio files: this recipe against faster-whisper and transformers.
+r"""Compare decoding both tasks of every utterance with faster-whisper and transformers, from audio files.
 
     tools/bench.sh decode
     tools/bench/bench_decode.py --merged exp/TAG/merged --ct2 exp/TAG/ct2_int8 --data data/test --beam-size 5

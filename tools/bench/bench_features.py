@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Log-mel features, one job: this recipe against WhisperFeatureExtractor, one file at a time.
+"""Compare log-mel features with WhisperFeatureExtractor's: one job, one file at a time.
 
     tools/bench.sh features
     tools/bench/bench_features.py --wav-scp data/test/wav.scp --model download/whisper-base

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Rare words of a test set, with hotwords and without: how many are heard, and what it costs elsewhere.
+"""Measure recall of a test set's rare words with and without hotwords, and the effect on other words.
 
     tools/bench.sh hotwords
     tools/bench/bench_hotwords.py --ct2 exp/TAG/ct2_int8 --data data/test --train data/train --words 20

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a list costs as it grows: merging it, opening it for training, and a training step on it.
+"""Measure the cost of lists by their length: merging, opening for training, and a training step.
 
     tools/bench.sh scale
     tools/bench/bench_scale.py --num-keys 1000 1000000 --model download/whisper-base --plot scale.png

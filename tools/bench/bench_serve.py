@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The service under load: clients at once on loopback, both tasks a request; latency, and the server's memory.
+"""Measure latency and memory of the service under load: several clients on this machine, both tasks a request.
 
     tools/bench.sh serve
     tools/bench/bench_serve.py --ct2 exp/TAG/ct2_int8 --data data/test --requests 200 --clients 8
@@ -36,7 +36,7 @@ _WARM_UP = 50  # requests after which memory should have stopped growing
 
 @dataclass(frozen=True)
 class Load:
-    """What a load test found. Seconds, MB (resident, of the server); ``wrong`` answers differ from those alone."""
+    """The results of a load test. Seconds, MB (resident, of the server); ``wrong`` answers differ from those alone."""
 
     requests: int
     clients: int
@@ -52,7 +52,7 @@ class Load:
 
 @contextmanager
 def serving(model: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """tools/serve.sh on a free port: its address and its process, which is stopped when the block ends.
+    """Run tools/serve.sh on a free port for the length of the block; yields its address and its process.
 
     Raises:
         UserError: it does not start; the message has its last line.
@@ -133,7 +133,7 @@ def main() -> None:
 
 
 def _as_wav(source: str) -> bytes:
-    """A file's audio as wav: an upload has no name that tells what raw g722 is."""
+    """A file's audio as wav, because raw g722 can only be recognized by a file name."""
     import soundfile
 
     from utils.audio.constants import SAMPLE_RATE

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How well a sample of the silence stands for all of it, when training pads to 30 s (utils/model/sampled_silence.py).
+"""Measure how much a sample of the silence changes outputs, when training pads to 30 s (model/sampled_silence.py).
 
     tools/bench.sh silence
     tools/bench/bench_silence.py --model exp/TAG/merged --counts 64 128     # in a tuned model
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def compare(model_dir: Path, data: Path, utterances: int, counts: list[int]) -> dict[str, dict[str, float]]:
-    """Way of padding -> its figures; means over utterances (positions, cosine) and tokens (the rest)."""
+    """The measurements by way of padding; means over utterances (positions, cosine) and tokens (the rest)."""
     import torch
 
     from utils.model.checkpoints import load_base_model

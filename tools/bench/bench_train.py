@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""LoRA training steps: this recipe against Hugging Face's Seq2SeqTrainer with input padded to 30 s.
+"""Compare LoRA training steps with Hugging Face's Seq2SeqTrainer, whose input is padded to 30 s.
 
     tools/bench.sh train
     tools/bench/bench_train.py --data data/train --model download/whisper-base --steps 3

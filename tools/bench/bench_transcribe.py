@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One long recording, transcribed and translated: this recipe's recognizer against faster-whisper in two passes.
+"""Compare the recognizer with faster-whisper, which needs two passes, on one long recording and both tasks.
 
     tools/bench.sh transcribe
     tools/bench/bench_transcribe.py --ct2 exp/TAG/ct2_int8 --data data/test --language es --seconds 150

@@ -1,4 +1,4 @@
-"""The ways of decoding that benchmarks compare: each is made ready once, then called and timed.
+"""The ways of decoding that benchmarks compare; each is prepared once, then called and timed.
 
 Those at the top decode utterances (bench_decode.py), those below them one long recording (bench_transcribe.py).
 """

@@ -1,4 +1,4 @@
-"""What all benchmarks share: contestants take turns, and a table and a JSON file tell medians and ratios."""
+"""Common parts of the benchmarks: timing programs in turn, and reporting medians and ratios (table, JSON)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from utils.provenance import provenance
 
 @dataclass
 class Timing:
-    """Seconds of each repetition of one contestant, and whatever else a benchmark tells about it."""
+    """Seconds of each repetition of one contestant, and other measurements of it."""
 
     name: str
     seconds: list[float]
@@ -48,7 +48,7 @@ def bench_parser(doc: str | None, repetitions: int) -> argparse.ArgumentParser:
 
 
 def take_turns(contestants: dict[str, Callable[[], Any]], repetitions: int) -> list[Timing]:
-    """Run everyone once in each round: the machine's moods hit all alike.
+    """Run every contestant once in each round, so that changes in the machine's speed affect all alike.
 
     Args:
         contestants: name -> what is timed. Where first calls cost more, each has run before.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a corpus of many hours costs: storage and time of features, memory of lists, shuffling, operations.
+"""Measure the costs of a large corpus: storage and time of features, memory of lists, shuffling, operations.
 
     tools/bench/measure_scale.py features --model download/whisper-base data/test/wav.scp
     tools/bench/measure_scale.py lists 1000000     # opening a made training set of so many keys, two an utterance

@@ -1,4 +1,4 @@
-"""Operations of training steps, and the rate of bare matrix products: what limits any way of training."""
+"""The operations of training steps, and the rate of plain matrix products, which is an upper limit for training."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Is the fast way as good? The same utterances, seed and epochs, trained in several ways, then scored.
+"""Compare the quality of models trained in several ways on the same utterances, with the same seed and epochs.
 
     tools/bench/quality.py --ways shipped stock --utterances 200       # one pass and no padding, beside the usual way
     tools/bench/quality.py --ways none uniform-100 shipped log-uniform --utterances 1000000 --test data/dev

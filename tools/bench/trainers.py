@@ -1,4 +1,4 @@
-"""The two ways of training that bench_train.py compares, over the same utterances, and the stock one whole."""
+"""The two ways of training that bench_train.py compares on the same utterances, and both as whole trainings."""
 
 from __future__ import annotations
 

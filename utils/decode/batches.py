@@ -1,4 +1,4 @@
-"""Batches for decoding: as many targets, like length; and decoding all of a set."""
+"""Batches for decoding, of utterances with equally many targets and similar length; and decoding a whole set."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from utils.cli import progress_bar
 from utils.decode.decoder import Decoder
 from utils.features.feature_set import Utterance, pack
 
-_MIN_FILL = 0.7  # of a batch's longest: so little is padding, even in a small set
+_MIN_FILL = 0.7  # shortest utterance of a batch, as a share of its longest: limits padding, even in a small set
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Utterances that are encoded together, and the frames they are padded to."""
+    """Utterances that are encoded together, and the number of frames (10 ms) that they are padded to."""
 
     utterances: list[Utterance]
     num_frames: int
 
 
 def plan_batches(utterances: Sequence[Utterance], max_frames: int, window: str, tail_frames: int = 0) -> list[Batch]:
-    """Utterances with as many targets and of like length together, longest first.
+    """Batches of utterances that have equally many targets and similar length, the longest first.
 
     Args:
-        max_frames: budget of a batch, padding counted.
+        max_frames: the most frames in a batch, padding counted.
         window: ``short`` pads to the batch's longest utterance, ``full`` to Whisper's 3000 frames.
-        tail_frames: silence after the longest utterance of a short window.
+        tail_frames: frames of silence after the longest utterance of a short window.
     """
     frames = [FULL_WINDOW if window == "full" else min(utterance.num_frames + tail_frames, FULL_WINDOW)
               for utterance in utterances]
@@ -46,9 +46,13 @@ def plan_batches(utterances: Sequence[Utterance], max_frames: int, window: str, 
 
 def decode_set(decoder: Decoder, read_feats: Callable[[str], np.ndarray],
                batches: Sequence[Batch]) -> tuple[dict[str, str], float]:
-    """Hypotheses of all batches, and the seconds it took, reading of features included.
+    """Decode all batches; a decoder with several workers gets several batches at once.
 
-    A decoder with several workers gets several batches at once.
+    Args:
+        read_feats: returns the (frames, num_mels) features of an utterance's ``source``.
+
+    Returns:
+        Hypotheses by key, and the seconds that decoding took, reading the features included.
     """
     def decode(batch: Batch) -> dict[str, str]:
         feats = [read_feats(utterance.source) for utterance in batch.utterances]

@@ -1,4 +1,4 @@
-"""Decoding with CTranslate2: one encoder pass serves both tasks, and short windows are taken as they are."""
+"""Decoding with CTranslate2: one encoder pass serves both tasks, and short windows are not padded to 30 s."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from transformers import WhisperTokenizerFast
 from utils.decode.decoder import Decoder, Search, Tokens
 from utils.errors import UserError
 
-_CPU_FRAMES = 4_000  # of a batch: a core does no more rows a second in larger ones, and they are harder to share out
+_CPU_FRAMES = 4_000  # of a batch; a core is not faster with larger ones, and cores share small ones more evenly
 
 
 def resolve_runtime(device: str, compute_type: str) -> tuple[str, str]:
-    """``auto`` made concrete: the GPU if there is one; the type that the model was saved in, if the device has it.
+    """The device and compute type that ``auto`` means here: the GPU if there is one; the type of the saved model.
+
+    Returns:
+        ``cpu`` or ``cuda``, and a compute type of CTranslate2; ``default`` is that of the saved model.
 
     Raises:
         UserError: the device is not there or does not support the type (most CPUs have no float16). The message
@@ -40,7 +43,7 @@ def resolve_runtime(device: str, compute_type: str) -> tuple[str, str]:
 class Ct2Decoder(Decoder):
     """Greedy or beam search with a CTranslate2 Whisper directory.
 
-    On a CPU every core works on a batch of its own, which is faster than all cores on one.
+    On a CPU each core decodes its own batch, which is faster than all cores on one batch.
 
     Raises:
         UserError: the directory is no CTranslate2 model, or ``device`` and ``compute_type`` do not fit this machine.
@@ -64,14 +67,14 @@ class Ct2Decoder(Decoder):
         self.device = device
 
     def encode(self, features: np.ndarray) -> ctranslate2.StorageView:
-        """(batch, ceil(frames / 2), d_model) on the model's device."""
+        """Encoder outputs of shape (batch, ceil(frames / 2), d_model), on the model's device."""
         return self.model.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(features)))
 
     def generate(self, encoded: ctranslate2.StorageView, prompts: list[list[Tokens]],
                  search: Search) -> list[list[Tokens]]:
         """Tokens of every target; see :class:`~utils.decode.decoder.Decoder`."""
         found: list[list[Tokens]] = [[] for _ in prompts]
-        for targets in zip(*prompts, strict=True):  # one prompt of each utterance
+        for targets in zip(*prompts, strict=True):  # each time one prompt of every utterance
             # CTranslate2 stops at half of max_length, or where prompt and text together have reached it.
             longest = max(2 * search.max_tokens, len(targets[0]) + search.max_tokens)
             results = self.model.generate(encoded, list(targets), beam_size=search.beam_size,

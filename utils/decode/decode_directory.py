@@ -1,4 +1,4 @@
-"""exp/TAG/decode_SET_SYSTEM: hypotheses as Kaldi text, and how they were made."""
+"""The directory exp/TAG/decode_SET_SYSTEM: hypotheses as a Kaldi text, and decode.json on how they were made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DECODE_KEYS = ("system", "set", "seconds", "audio_seconds")
 def write_decode_directory(directory: Path, hypotheses: Mapping[str, str], info: Mapping[str, Any]) -> None:
     """Write ``text`` (sorted as Kaldi does; an empty hypothesis is a key alone), then ``decode.json``.
 
-    What was found out about earlier hypotheses (parity.json) goes.
+    The comparison of earlier hypotheses, parity.json, is removed.
     """
     (directory / "parity.json").unlink(missing_ok=True)
     write_list(directory / "text", hypotheses)
@@ -27,17 +27,20 @@ def write_decode_directory(directory: Path, hypotheses: Mapping[str, str], info:
 
 
 def part_directory(directory: Path, job: int) -> Path:
-    """Where job ``job`` of several writes its share of a decode directory."""
+    """The directory into which one of several jobs writes its part of a decode directory."""
     return directory / f"part.{job}"
 
 
 def join_decode_parts(directory: Path, num_jobs: int) -> int:
-    """Join the shares of ``num_jobs`` jobs into ``directory`` and remove them; returns the number of keys.
+    """Join the parts of ``num_jobs`` jobs into ``directory``, then remove them.
 
-    ``seconds`` of the whole are those of all jobs together, as if one had done it all.
+    ``seconds`` and ``audio_seconds`` in decode.json are the sums over all jobs.
+
+    Returns:
+        The number of keys.
 
     Raises:
-        UserError: a share is missing, or they are not those of one set decoded by as many jobs.
+        UserError: a part is missing, or the parts are not of one set decoded by ``num_jobs`` jobs.
     """
     parts = [part_directory(directory, job) for job in range(1, num_jobs + 1)]
     infos = []
@@ -45,11 +48,11 @@ def join_decode_parts(directory: Path, num_jobs: int) -> int:
         try:
             infos.append(json.loads((part / "decode.json").read_text(encoding="utf-8")))
         except (OSError, ValueError):
-            raise UserError(f"{part}: is not complete, its job did not end well; decode again") from None
+            raise UserError(f"{part}: is incomplete, because its job failed; decode again") from None
     hypotheses = join_lists((part / "text" for part in parts), "decode again", allow_empty=True)
     if {info.pop("num_jobs") for info in infos} != {num_jobs} or {info.pop("n_keys") for info in infos} != {
             len(hypotheses)}:
-        raise UserError(f"{directory}: its parts are not of one decoding with {num_jobs} jobs; decode again")
+        raise UserError(f"{directory}: its parts are not from one decoding with {num_jobs} jobs; decode again")
     totals = {name: round(sum(info[name] for info in infos), 2) for name in ("seconds", "audio_seconds")}
     write_decode_directory(directory, hypotheses, {**infos[0], **totals})
     for part in parts:
@@ -58,7 +61,7 @@ def join_decode_parts(directory: Path, num_jobs: int) -> int:
 
 
 def read_decode_info(decode_dir: str | Path) -> dict[str, Any]:
-    """decode.json, which says what was decoded, by what and how fast.
+    """The content of decode.json: the set, the system, and how long decoding took.
 
     Raises:
         UserError: missing, no JSON object, or without one of DECODE_KEYS.

@@ -1,4 +1,4 @@
-"""Decoding: all targets of an utterance from one encoder pass, tasks and languages mixed in a batch."""
+"""Decoding: one encoder pass serves all targets of an utterance; a batch may mix tasks and languages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOOP_TOKENS, _LONGEST_PHRASE = 40, 16
 
 @dataclass(frozen=True)
 class Search:
-    """How hypotheses are searched for."""
+    """The settings of a search for hypotheses."""
 
     beam_size: int  # 1 is greedy search
     max_tokens: int  # after the prompt
@@ -34,22 +34,22 @@ Tokens = list[int]
 
 
 def token_limit(num_frames: int) -> int:
-    """Tokens after which a hypothesis for ``num_frames`` frames (10 ms) cannot be right any more.
+    """The most tokens that a hypothesis for ``num_frames`` frames (10 ms) may have: 20, and 30 a second.
 
-    Speech in the default corpus has at most 12 a second, short utterances aside; scripts that Whisper's tokenizer
-    spells byte by byte, as Burmese, have more than twice as many. What exceeds 30 is a loop.
+    Speech in the default corpus has at most 12 tokens a second, short utterances aside. Scripts that Whisper's
+    tokenizer spells byte by byte, such as Burmese, have more than twice as many. More than 30 a second is a loop.
     """
     return min(MAX_TARGET_TOKENS - PROMPT_TOKENS, 20 + num_frames * 30 // FRAMES_PER_SECOND)
 
 
 def looping(tokens: torch.Tensor) -> torch.Tensor:
-    """Which hypotheses have come to repeat themselves: their last 40 tokens are a phrase of up to 16, over and over.
+    """Whether each hypothesis ends in a loop: its last 40 tokens repeat a phrase of up to 16 tokens.
 
     Args:
-        tokens: (hypotheses, length).
+        tokens: token ids of shape (hypotheses, length).
 
     Returns:
-        (hypotheses,) bool.
+        Booleans of shape (hypotheses,).
     """
     found = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
     for period in range(1, min(_LONGEST_PHRASE, tokens.shape[1] - _LOOP_TOKENS) + 1):
@@ -78,24 +78,29 @@ class Decoder(ABC):
 
     @abstractmethod
     def encode(self, features: np.ndarray) -> Any:
-        """Encoder outputs, in whatever form :meth:`generate` takes them, of (batch, num_mels, frames) features."""
+        """Encoder outputs of (batch, num_mels, frames) features, in the form that :meth:`generate` takes."""
 
     @abstractmethod
     def generate(self, encoded: Any, prompts: list[list[Tokens]], search: Search) -> list[list[Tokens]]:
         """Tokens of every target, without the prompt and the end token.
 
         Args:
-            prompts: of each utterance the prompts of its targets; all utterances have as many.
+            encoded: what :meth:`encode` returned.
+            prompts: for each utterance, the prompts of its targets; all utterances have equally many.
         """
 
     def __call__(self, utterances: Sequence[Utterance], feats: Sequence[np.ndarray], num_frames: int,
                  encoded: Any = None) -> dict[str, str]:
-        """Hypotheses of every key of every utterance; all utterances have as many keys.
+        """Decode a batch.
 
         Args:
-            feats: (frames, num_mels) of each utterance.
-            num_frames: what all are padded to.
-            encoded: what :meth:`encode` gave for them, if that is known.
+            utterances: all have equally many keys.
+            feats: features of each utterance, of shape (frames, num_mels).
+            num_frames: the number of frames (10 ms) that all are padded to.
+            encoded: what :meth:`encode` returned for them, if they are encoded already.
+
+        Returns:
+            The hypothesis of every key of every utterance.
         """
         room = MAX_TARGET_TOKENS - PROMPT_TOKENS - len(self.before_prompt)
         limits = [min(room, token_limit(utterance.num_frames)) for utterance in utterances]
@@ -111,10 +116,11 @@ class Decoder(ABC):
 
     def _redecode_endless(self, tokens: list[list[Tokens]], feats: Sequence[np.ndarray], prompts: list[list[Tokens]],
                           limits: list[int], tried_full_window: bool) -> None:
-        """Decode hypotheses again that do not end, in place.
+        """Decode hypotheses again that loop or reach the token limit; ``tokens`` is changed in place.
 
-        First at the 30 s that Whisper knows best; what loops there, too, without repeating a trigram. (Whisper itself
-        tries rising temperatures, arXiv:2212.04356, section 4.5; this gives the same result every time.)
+        The first attempt pads to 30 s, the window that Whisper was trained with. Hypotheses that loop there, too, are
+        decoded once more with repeated trigrams forbidden. (Whisper itself tries rising temperatures,
+        arXiv:2212.04356, section 4.5; this method gives the same result every time.)
         """
         for no_repeat_ngram in (3,) if tried_full_window else (0, 3):
             endless = [row for row, limit in enumerate(limits)

@@ -1,4 +1,4 @@
-"""Stages 4 and 5 as calls: from a configuration to hypotheses, with transformers or with CTranslate2."""
+"""Decoding a set as a configuration says, with transformers (stage 4) or with CTranslate2 (stage 5)."""
 
 from __future__ import annotations
 
@@ -38,13 +38,16 @@ WHOLE = Share(1, 1)
 
 def predict(config: Config, decode_dir: Path | None = None, system: str = "", set_name: str = "",
             share: Share = WHOLE) -> dict[str, str]:
-    """Decode predict.eval with predict.model_path through transformers, and write what there is to write.
+    """Decode predict.eval with predict.model_path through transformers, and write the hypotheses.
 
     Args:
-        share: of several jobs that decode a set together, which one this is; it writes to its part of ``decode_dir``.
+        decode_dir: where ``text`` and decode.json go; None: hypotheses go to predict.result_file.
+        system: the system's name in reports.
+        set_name: the set's name in reports.
+        share: which of several jobs this one is; it writes to its part of ``decode_dir``.
 
     Returns:
-        key -> hypothesis.
+        Hypotheses by key.
 
     Raises:
         UserError: a path is missing or a part does not fit.
@@ -66,10 +69,12 @@ def predict(config: Config, decode_dir: Path | None = None, system: str = "", se
 
 def predict_ct2(config: Config, decode_dir: Path | None = None, system: str = "", set_name: str = "",
                 share: Share = WHOLE) -> dict[str, str]:
-    """Decode dev_env.dev with dev_env.ctranslate_model_path through CTranslate2, and write what there is to write.
+    """Decode dev_env.dev with dev_env.ctranslate_model_path through CTranslate2, and write the hypotheses.
+
+    The arguments are those of :func:`predict`; without ``decode_dir`` hypotheses go to dev_env.result_file.
 
     Returns:
-        key -> hypothesis.
+        Hypotheses by key.
 
     Raises:
         UserError: a path is missing, or the machine lacks dev_env.conf's device or compute type.
@@ -87,28 +92,28 @@ def predict_ct2(config: Config, decode_dir: Path | None = None, system: str = ""
 
 
 def best_device() -> tuple[torch.device, torch.dtype]:
-    """Where and in which precision transformers decodes: on a GPU in float16, else in float32."""
+    """The device and precision in which transformers decodes: a GPU in float16 if there is one, else float32."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return device, torch.float16 if device.type == "cuda" else torch.float32
 
 
 def _need_output(decode_dir: Path | None, result_file: str, key: str) -> None:
     if not decode_dir and not result_file:
-        raise UserError(f"{key} is empty; say where the hypotheses shall go")
+        raise UserError(f"{key} is empty; say where the hypotheses should go")
 
 
 def _decode(decoder: Decoder, lists: Lists, section: str, config: Config, features_of: Path, info: Mapping[str, Any],
             decode_dir: Path | None, result_file: str, share: Share) -> dict[str, str]:
     options = config.predict
     everything, read_feats = open_set(lists, section, LogMel(features_of))
-    # Whole batches are shared out: padding, and so the last digit of a score, depends on a batch's other utterances.
+    # Jobs get whole batches: an utterance's padding, and so the last digit of a score, depends on its batch.
     max_frames = min(options.max_frames, decoder.max_frames)
     batches = plan_batches(everything, max_frames, options.window,
                            options.tail_frames)[share.job - 1::share.num_jobs]
     utterances = [utterance for batch in batches for utterance in batch.utterances]
     hypotheses, seconds = decode_set(decoder, read_feats, batches)
     keys = {key for utterance in utterances for key in utterance.keys}
-    if lost := keys ^ hypotheses.keys():  # a mistake of this program
+    if lost := keys ^ hypotheses.keys():  # a fault of this program, not of the user's
         raise RuntimeError(f"{section}: {len(lost)} targets got lost in decoding, the first: {min(lost)}")
     audio_seconds = sum(utterance.num_frames for utterance in utterances) / FRAMES_PER_SECOND
     log(f"{len(keys)} targets = {len(hypotheses)} hypotheses; {len(utterances)} utterances, "

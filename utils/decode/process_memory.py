@@ -1,4 +1,4 @@
-"""How much memory this process has, and had at most."""
+"""Memory of this process: what it uses now, and the most it has used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def resident_mb() -> float:
 def peak_mb() -> float:
     """The most memory that was in use at once, in MB.
 
-    Linux' own figure for this program: ``getrusage`` counts what the parent had when it started this process, too.
+    It is read from /proc, because ``getrusage`` also counts what the parent used when it started this process.
     """
     return _from_status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 

@@ -1,4 +1,4 @@
-"""Decoding with transformers: greedy or beam search, several targets an utterance."""
+"""Decoding with transformers: greedy or beam search, several targets for each utterance."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from utils.model.modeling import MultitaskWhisper
 
 
 class _LoopStop(StoppingCriteria):
-    """Ends hypotheses that loop, so that the others of the batch need not wait for them."""
+    """Ends hypotheses that loop, so that they do not delay the rest of the batch."""
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-        if input_ids.shape[1] % 8:  # now and then is enough
+        if input_ids.shape[1] % 8:  # every eighth token is enough
             return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
         return looping(input_ids)
 
@@ -32,7 +32,7 @@ class TransformersDecoder(Decoder):
     """Greedy or beam search with a model from :mod:`utils.model.modeling`.
 
     Args:
-        model: on its device, in its precision; is put into evaluation mode.
+        model: on the device and in the precision to decode with; it is put into evaluation mode.
     """
 
     def __init__(self, model: MultitaskWhisper, tokenizer: WhisperTokenizerFast, beam_size: int = 1) -> None:
@@ -41,7 +41,7 @@ class TransformersDecoder(Decoder):
 
     @torch.inference_mode()
     def encode(self, features: np.ndarray) -> torch.Tensor:
-        """(batch, ceil(frames / 2), d_model) on the model's device."""
+        """Encoder outputs of shape (batch, ceil(frames / 2), d_model), on the model's device."""
         inputs = torch.from_numpy(features).to(self.model.device, self.model.dtype)
         return self.model.model.encoder(inputs).last_hidden_state
 
@@ -56,7 +56,7 @@ class TransformersDecoder(Decoder):
             no_repeat_ngram_size=search.no_repeat_ngram, eos_token_id=model.config.eos_token_id,
             pad_token_id=model.config.pad_token_id, decoder_start_token_id=model.config.decoder_start_token_id,
             suppress_tokens=stock.suppress_tokens or None, begin_suppress_tokens=stock.begin_suppress_tokens or None)
-        # Whisper's own generate() takes one task a batch and may run the encoder again to find the language.
+        # Whisper's own generate() takes one task for each batch, and may run the encoder again to detect the language.
         outputs = GenerationMixin.generate(
             model, generation_config=config, decoder_input_ids=inputs,
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded[rows]),

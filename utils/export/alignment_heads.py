@@ -1,8 +1,9 @@
-"""Which cross-attention heads follow the audio: for word times, chosen anew where tuning has moved them.
+"""The choice of alignment heads: cross-attention heads that follow the audio, from which runtimes derive word times.
 
-OpenAI chose the heads of its models by hand (whisper/__init__.py, ``_ALIGNMENT_HEADS``). Here a head is judged by
-joined recordings (:mod:`utils.export.word_times`): where it looks most while a token is written, against where that
-token is about to be said if each recording is spoken evenly.
+OpenAI chose the heads of its models by hand (whisper/__init__.py, ``_ALIGNMENT_HEADS``); tuning can change which heads
+follow the audio. Here heads are compared on joined recordings (:mod:`utils.export.word_times`): for each token, by the
+distance between the position with the highest attention weight and the position at which the token is expected if
+every token of a recording lasts equally long.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from utils.features.log_mel import LogMel
 from utils.filesystem import read_json, write_json
 from utils.model.checkpoints import load_base_model
 
-_FAR = 2.0  # seconds; what is further off is just wrong
+_FAR = 2.0  # seconds; larger distances count as this much, so that single outliers do not decide
 
 Heads = list[list[int]]
 """[layer, head] of the decoder, as in generation_config.json."""
@@ -32,10 +33,10 @@ Heads = list[list[int]]
 
 @torch.inference_mode()
 def choose_heads(model_dir: Path, clips: Sequence[Clip], n_heads: int) -> Heads:
-    """The heads of a Hugging Face directory that follow the audio best.
+    """The ``n_heads`` heads of a Hugging Face directory's model that follow the audio best.
 
     Raises:
-        UserError: there is no whole Whisper in ``model_dir``.
+        UserError: ``model_dir`` has no complete Whisper.
     """
     model = load_base_model(model_dir).eval()
     model.set_attn_implementation("eager")  # the only implementation that returns attention weights
@@ -48,7 +49,7 @@ def choose_heads(model_dir: Path, clips: Sequence[Clip], n_heads: int) -> Heads:
         encoded = model.model.encoder(stack_feats([log_mel(clip.samples)], FULL_WINDOW)).last_hidden_state
         outputs = model(encoder_outputs=BaseModelOutput(last_hidden_state=encoded), decoder_input_ids=tokens,
                         output_attentions=True)
-        # The row of a token is the one that writes it: that of the token before.
+        # The logits for a token are computed at the position of the token before it, so that row has its weights.
         weights = torch.stack(outputs.cross_attentions)[:, 0, :, len(prompt) - 1:-1].numpy()
         distances.append(head_distances(weights, [len(text) for text in texts], clip))
     means = np.mean(distances, axis=0)
@@ -57,14 +58,14 @@ def choose_heads(model_dir: Path, clips: Sequence[Clip], n_heads: int) -> Heads:
 
 
 def head_distances(weights: np.ndarray, lengths: Sequence[int], clip: Clip) -> np.ndarray:
-    """Mean distance in seconds, at most _FAR, between where heads look and where tokens are about to be said.
+    """Mean distance in seconds, at most _FAR, between the attention peaks of heads and the expected times of tokens.
 
     Args:
-        weights: (layers, heads, tokens, positions), cross-attention.
-        lengths: tokens of each recording.
+        weights: cross-attention of shape (layers, heads, tokens, positions).
+        lengths: number of tokens of each recording.
 
     Returns:
-        (layers, heads).
+        Shape (layers, heads).
     """
     ends = [*clip.onsets[1:], len(clip.samples) / SAMPLE_RATE]
     expected = np.concatenate([onset + (np.arange(length) + 0.5) / length * (end - onset)
@@ -74,15 +75,15 @@ def head_distances(weights: np.ndarray, lengths: Sequence[int], clip: Clip) -> n
 
 
 def heads_of(hf_dir: Path) -> Heads:
-    """The alignment heads of a Hugging Face directory; none where its generation settings name none."""
+    """The alignment heads in a Hugging Face directory's generation settings; an empty list if they name none."""
     return getattr(GenerationConfig.from_pretrained(hf_dir, local_files_only=True), "alignment_heads", None) or []
 
 
 def write_heads(heads: Heads, merged_dir: Path, ct2_dirs: Iterable[Path]) -> None:
-    """Put heads into a Hugging Face directory's settings and into those of its CTranslate2 exports.
+    """Write heads into the settings of a Hugging Face directory and of its CTranslate2 exports.
 
-    No heads: word times are switched off. CTranslate2 refuses to align with an empty list (without any it would take
-    heads of its own choice), transformers where generation_config.json names none.
+    An empty list switches word times off. CTranslate2 then refuses to align; with no list at all it would choose heads
+    itself. transformers refuses if generation_config.json has no list, so there the key is removed.
     """
     for path in (merged_dir / "generation_config.json",
                  *(ct2_dir / name for ct2_dir in ct2_dirs for name in ("config.json", "generation_config.json"))):

@@ -1,6 +1,6 @@
-"""Stage 5: an adapter merged into its base, saved for everyone, and converted to CTranslate2.
+"""Stage 5: merge an adapter into its base model, save the whole model, and convert it to CTranslate2.
 
-Whatever imports something of this package imports this module: what brings torch is imported where it is used.
+Every import from this package also imports this module, so modules that load torch are imported inside functions.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from utils.filesystem import atomic_directory
 from utils.model.ct2_directory import write_window
 from utils.train.records import tokens_fault
 
-# What CTranslate2 can store weights as; "" keeps the checkpoint's own precision.
+# The types in which CTranslate2 can store weights; "" keeps the checkpoint's precision.
 QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32", "")
-_COPIED = (  # what runtimes look for beside the weights, and the settings that the model was tuned with
+_COPIED = (  # files that runtimes read beside the weights, and the settings that the model was tuned with
     "tokenizer.json", "preprocessor_config.json", "generation_config.json")
 
 
@@ -25,7 +25,8 @@ def merge(tuned: str | Path, base_dir: str | Path, directory: str | Path) -> Non
 
     Args:
         tuned: adapter directory, or a whole model.
-        base_dir: what the adapter was trained on; tokenizer and feature extractor come from it.
+        base_dir: the model that the adapter was trained on; tokenizer and feature extractor come from it.
+        directory: where to write; an earlier export there is replaced.
 
     Raises:
         UserError: a part is missing or does not fit, or ``directory`` holds something else.
@@ -46,7 +47,7 @@ def convert(merged_dir: str | Path, ct2_dir: str | Path, quantization: str, wind
     """Convert a whole Hugging Face directory to CTranslate2, and check what was written.
 
     Args:
-        window: predict.window of the model. config.json keeps it for the recognizer; other runtimes pad anyway.
+        window: the model's predict.window. It is kept in config.json for the recognizer; other runtimes always pad.
 
     Raises:
         UserError: unknown quantization, the directory is not complete, or ``ct2_dir`` holds something else.
@@ -59,7 +60,7 @@ def convert(merged_dir: str | Path, ct2_dir: str | Path, quantization: str, wind
     if quantization not in QUANTIZATIONS:
         raise UserError(f"--quantization {quantization}: CTranslate2 has {', '.join(filter(None, QUANTIZATIONS))}")
     missing = [name for name in _COPIED if not (merged_dir / name).is_file()]
-    if missing:  # without its tokenizer the converter writes a corrupt vocabulary and says nothing
+    if missing:  # without the tokenizer the converter would write a corrupt vocabulary without an error
         raise UserError(f"{merged_dir}: {missing[0]} is missing there; make the directory again")
     _refuse_other_contents(ct2_dir, "model.bin")
     with atomic_directory(ct2_dir) as partial:
@@ -72,16 +73,17 @@ def convert(merged_dir: str | Path, ct2_dir: str | Path, quantization: str, wind
 
 
 def _refuse_other_contents(directory: Path, mark: str, sources: Sequence[str | Path] = ()) -> None:
-    """An export takes the place of an earlier one, which has the file ``mark``, but of nothing else of the user's."""
+    """Refuse a directory that is not empty, unless it is an earlier export, which has the file ``mark``."""
     if directory.resolve() in [Path(source).resolve() for source in sources]:
-        raise UserError(f"{directory} would take the place of what it is made from; name another directory")
+        raise UserError(f"{directory} is also the source and would be overwritten; name another directory")
     if directory.exists() and not (directory / mark).is_file() and any(directory.iterdir()):
-        raise UserError(f"{directory} is not empty and no earlier export (it has no {mark}); name another directory")
+        raise UserError(f"{directory} is not empty and is not an earlier export (it has no {mark}); name another "
+                        "directory")
 
 
 def convert_finetuning_peft_model_into_whisper(peft_model_path: str, whisper_model_path: str,
                                                out_ctranslate_path: str, quantization: str = "") -> None:
-    """Merge an adapter into its base and convert the result to CTranslate2: the parent project's call.
+    """Merge an adapter into its base and convert the result to CTranslate2, with the parent project's signature.
 
     The whole Hugging Face model stays beside the export, in ``out_ctranslate_path`` + ``.merged``.
 

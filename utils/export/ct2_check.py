@@ -18,11 +18,11 @@ _SPECIAL = ["<|startoftranscript|>", "<|endoftext|>", "<|transcribe|>", "<|trans
 _FILES = ("config.json", "vocabulary.json", "preprocessor_config.json", "generation_config.json")
 
 Expectation = tuple[str, Any, Any]
-"""What it is about, what was found, what should be there."""
+"""What is checked, the value that was found, and the expected value."""
 
 
 def check_ct2(ct2_dir: Path, merged_dir: Path) -> None:
-    """Compare what a runtime relies on, in the written files, with the checkpoint.
+    """Compare the files of an export, as far as runtimes rely on them, with the checkpoint.
 
     Raises:
         UserError: a file cannot be read; or the vocabulary, a special token, a suppressed token, a language, an
@@ -32,11 +32,11 @@ def check_ct2(ct2_dir: Path, merged_dir: Path) -> None:
     generation = GenerationConfig.from_pretrained(merged_dir, local_files_only=True)
     tokenizer = load_tokenizer(merged_dir)
     files = {name: read_json(ct2_dir / name, "Export again: ./run.sh --stage 5") for name in _FILES}
-    # One after the other: what comes later relies on what was compared before.
+    # The order matters: later checks rely on what earlier ones have compared.
     for what, found, expected in chain(_ids(ct2_dir, files["vocabulary.json"], tokenizer, model),
                                        _settings(files, generation, model), _weights(ct2_dir, model)):
         if found != expected:
-            raise UserError(f"{ct2_dir}: {what} would be wrong there: {str(found)[:80]}, not {str(expected)[:80]}")
+            raise UserError(f"{ct2_dir}: {what}: wrong value {str(found)[:80]} instead of {str(expected)[:80]}")
 
 
 def _ids(ct2_dir: Path, vocabulary: list[str], tokenizer: WhisperTokenizerFast,
@@ -64,7 +64,7 @@ def _settings(files: dict[str, Any], generation: GenerationConfig, model: Whispe
     if languages := getattr(generation, "lang_to_id", None):
         yield "lang_ids", sorted(written.get("lang_ids") or []), sorted(languages.values())
         yield "languages", [vocabulary[index] for index in languages.values()], [*languages]
-    # The check of word times may have put other heads into all files of an export.
+    # check_word_times.py may have written other heads, so an export's files are compared with each other.
     if getattr(generation, "alignment_heads", None):
         heads = files["generation_config.json"].get("alignment_heads") or []
         yield "alignment_heads", written.get("alignment_heads"), heads

@@ -1,4 +1,4 @@
-"""The gate of stage 5: an export against the tuned model it came from, token by token and in its figures."""
+"""The comparison in stage 5 of an export with the tuned model that it was made from, by tokens and by scores."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ SHOWN_DIFFERENCES = 3
 
 @dataclass
 class Difference:
-    """A hypothesis that is not the tuned model's, and where it leaves it."""
+    """A hypothesis that differs from the tuned model's, and the first token that differs."""
 
     key: str
     tuned: str
     exported: str
     position: int  # of the first token that differs
-    tokens: list[str]  # the tuned model's and the export's; "" is the end
+    tokens: list[str]  # the tuned model's token there, and the export's; "" is the end
     probabilities: list[float] | None = None  # of these two, by the tuned model
     cause: str = ""
 
 
 @dataclass
 class Parity:
-    """An export beside the tuned model on one set; parity.json is this as JSON."""
+    """The comparison of an export with the tuned model on one set; parity.json has it as JSON."""
 
     set: str
     tuned: str  # names of the systems
     exported: str
-    quantization: str  # what was asked for
-    compute_type: str  # what it was on the machine that decoded
+    quantization: str  # the type of the export
+    compute_type: str  # the type that the machine computed in
     size_mb: float
-    speed: float  # seconds of audio a second
+    speed: float  # seconds of audio for each second of decoding
     memory_mb: float | None
     tuned_size_mb: float | None
     tuned_speed: float
@@ -52,43 +52,43 @@ class Parity:
     n_hypotheses: int
     n_same: int
     n_tokens: int  # the tuned model's
-    n_wrong_tokens: int  # edits that lead to the export's
+    n_wrong_tokens: int  # edit distance to the export's tokens
     differences: list[Difference] = field(default_factory=list)
     p_values: dict[str, float] = field(kw_only=True)  # of each metric's difference over all languages
 
     @property
     def same_tokens(self) -> float:
-        """Per cent of the tuned model's tokens that the export has, too."""
+        """The percentage of the tuned model's tokens that the export writes, too."""
         return 100 * (1 - self.n_wrong_tokens / max(self.n_tokens, 1))
 
     @property
     def fallback(self) -> str:
-        """The type that this machine had to take instead of the one asked for; empty if it has that one."""
+        """The type that the machine computed in because it lacks the export's type; empty if it has that type."""
         asked, taken = self.quantization, self.compute_type
-        if asked == "int8":  # 8-bit weights; the rest is left to the device
+        if asked == "int8":  # the weights have 8 bits; the type of activations depends on the device
             return "" if taken.startswith("int8") else taken
         return "" if taken == asked else taken
 
     def spread(self, count: int) -> list[Difference]:
-        """``count`` differences from all over the list, so that every language and task has its share."""
+        """``count`` differences at even distances in the list, so that every language and task has some."""
         total = len(self.differences)
         if count >= total:
             return self.differences
         return [self.differences[index * total // count] for index in range(count)]
 
     def examples(self) -> list[Difference]:
-        """The first differences, those that were examined if any were."""
+        """The first few differences: examined ones, if any were examined."""
         examined = [difference for difference in self.differences if difference.cause]
         return (examined or self.differences)[:SHOWN_DIFFERENCES]
 
     def lost(self, tolerance: float) -> list[str]:
-        """Figures over all languages that are worse by more than ``tolerance`` points and more than by chance."""
+        """The scores over all languages that are worse by more than ``tolerance`` points, and significantly so."""
         return [line for line, p_value in self._losses(tolerance) if p_value < SIGNIFICANT]
 
     def undecided(self, tolerance: float) -> list[str]:
-        """Sentences on those that are worse by more than ``tolerance``, where chance may have done it."""
-        return [f"(?) {self.exported} on {self.set}: {line} is more than {tolerance}, but chance may have done it: the "
-                "set is too small to tell" for line, p_value in self._losses(tolerance) if p_value >= SIGNIFICANT]
+        """Sentences on scores that are worse by more than ``tolerance`` points, but not significantly."""
+        return [f"(?) {self.exported} on {self.set}: {line} is worse by more than {tolerance}, but not significantly: "
+                "the set is too small to tell" for line, p_value in self._losses(tolerance) if p_value >= SIGNIFICANT]
 
     def _losses(self, tolerance: float) -> list[tuple[str, float]]:
         losses = []
@@ -108,18 +108,18 @@ def compare_export(tuned: Path, exported: Path, merged_dir: Path | None = None) 
 
     Args:
         tuned, exported: decode directories with scores.json; the export's decode.json names its model directory,
-            whose tokenizer cuts the texts into tokens.
-        merged_dir: the tuned model as a whole, for its size.
+            whose tokenizer splits the texts into tokens.
+        merged_dir: the whole tuned model, whose size is reported.
 
     Raises:
-        UserError: they are not of the same set, scored alike, or something is missing.
+        UserError: the two are of different sets, were scored differently, or a file is missing.
     """
     from utils.data.tokenizer import load_tokenizer
 
     before, after = _figures(tuned), _figures(exported)
     texts = [read_list(path / "text", allow_empty=True) for path in (tuned, exported)]
     if before.keys() != after.keys() or texts[0].keys() != texts[1].keys():
-        raise UserError(f"{tuned} and {exported} are not of the same utterances, languages and metrics; decode and "
+        raise UserError(f"{tuned} and {exported} differ in utterances, languages or metrics; decode and "
                         "score both again")
     infos = [read_decode_info(path) for path in (tuned, exported)]
     model_dir = model_of(exported)
@@ -134,7 +134,7 @@ def compare_export(tuned: Path, exported: Path, merged_dir: Path | None = None) 
 
 
 def _p_values(tuned: Path, exported: Path) -> dict[str, float]:
-    """Of each main metric's difference over all languages, by the paired bootstrap."""
+    """The p-value of each main metric's difference over all languages, by the paired bootstrap."""
     baseline, system = read_decode(tuned), read_decode(exported)
     rows = [row for row in system.rows
             if row["language"] == "all" and row["metric"] in MAIN_METRICS and is_normalized(row)]
@@ -142,10 +142,10 @@ def _p_values(tuned: Path, exported: Path) -> dict[str, float]:
 
 
 def model_of(exported: Path) -> Path:
-    """The CTranslate2 directory that an export's hypotheses are from.
+    """The CTranslate2 directory that wrote an export's hypotheses.
 
     Raises:
-        UserError: it is not there.
+        UserError: the directory has no model.
     """
     directory = Path(read_decode_info(exported).get("model", ""))
     if not (directory / "model.bin").is_file():
@@ -160,7 +160,7 @@ def _figures(directory: Path) -> dict[tuple[str, str], float]:
 
 
 def _memory_mb(info: dict[str, Any]) -> float | None:
-    """The most that decoding took beyond the libraries that were loaded before; None in older directories."""
+    """The peak memory of decoding, without the libraries loaded before it; None in older directories."""
     if "peak_memory_mb" not in info:
         return None
     return round(info["peak_memory_mb"] - info["memory_before_mb"], 1)
@@ -192,13 +192,13 @@ def _compare_tokens(tokenizer: WhisperTokenizerFast, tuned: dict[str, str],
 
 
 def write_parity(parity: Parity, exported: Path) -> None:
-    """Write parity.json: all but the differences that were not examined."""
+    """Write parity.json; of the differences it has those that were examined, or a few examples."""
     known = [difference for difference in parity.differences if difference.cause] or parity.examples()
     write_json(exported / PARITY_JSON, {**asdict(parity), "differences": [asdict(difference) for difference in known]})
 
 
 def read_parity(exported: Path) -> Parity | None:
-    """What :func:`write_parity` wrote; None if that export was not compared."""
+    """The comparison that :func:`write_parity` wrote; None if that export was not compared."""
     path = exported / PARITY_JSON
     if not path.exists():
         return None
@@ -207,4 +207,4 @@ def read_parity(exported: Path) -> Parity | None:
     try:
         return Parity(**{**values, "differences": [Difference(**difference) for difference in values["differences"]]})
     except (TypeError, KeyError):
-        raise UserError(f"{path}: not a comparison of this version. {remedy}") from None
+        raise UserError(f"{path}: was written by another version. {remedy}") from None

@@ -1,4 +1,4 @@
-"""Why a hypothesis of an export differs, found at the token where it first leaves the tuned model's."""
+"""The cause of each difference between an export's hypothesis and the tuned model's, found at its first token."""
 
 from __future__ import annotations
 
@@ -28,33 +28,34 @@ from utils.model.checkpoints import load_base_model
 from utils.model.modeling import MultitaskWhisper
 
 QUANTIZATION = "quantization (the float32 export agrees with the tuned model)"
-NEAR_TIE = "quantization at a near tie (the float32 export agrees; the tuned model all but chose the other token)"
+NEAR_TIE = "quantization at a near tie (the float32 export agrees; to the tuned model both tokens are about as likely)"
 PADDING = "padding (in the tuned model's batches the float32 export agrees)"
 ROUNDING = "rounding at a near tie (the float32 export differs, too)"
 SEARCH = "the search (a hypothesis that looped and was decoded again, or beams that end differently)"
 CONVERSION = "NOT EXPLAINED: the float32 export differs at a clear choice: look at ids, settings and weights"
-_NEAR_TIE = math.log(2)  # the other token is at least half as probable
+_NEAR_TIE = math.log(2)  # nats: the less probable token is at least half as probable
 
 
 def examine(differences: Sequence[Difference], merged_dir: Path, lists: Lists, tuned: Path, exported: Path) -> None:
     """Fill in ``probabilities`` and ``cause`` of some differences.
 
-    A float32 export decodes these utterances again, with the padding that each had in the export's batches and in the
-    tuned model's, and the tuned model says how probable both tokens were to it where the hypotheses part.
+    A float32 export decodes these utterances twice: padded as in the export's batches, and as in the tuned model's. The
+    tuned model gives the probabilities of both tokens at the first place where the hypotheses differ.
 
     Args:
-        merged_dir: the tuned model as a whole.
+        differences: are changed in place.
+        merged_dir: the whole tuned model.
         lists: features (or audio) of the set.
-        tuned, exported: decode directories; their decode.json say how they were batched and searched.
+        tuned, exported: decode directories; decode.json has the settings of batches and search.
 
     Raises:
-        UserError: a part is missing.
+        UserError: a file is missing.
     """
     tokenizer = load_tokenizer(merged_dir)
     utterances, read_feats = open_set(lists, "the set", LogMel(merged_dir))
     infos = [read_decode_info(directory) for directory in (tuned, exported)]
     plans = [_batches_of(utterances, {difference.key for difference in differences}, info) for info in infos]
-    log(f"looking for the reasons of {len(differences)} differences with a float32 export")
+    log(f"finding the causes of {len(differences)} differences with a float32 export")
     with tempfile.TemporaryDirectory(prefix=".float32.", dir=merged_dir.parent) as temporary:
         convert(merged_dir, Path(temporary) / "ct2", "float32")
         decoder = Ct2Decoder(Path(temporary) / "ct2", tokenizer, beam_size=infos[0].get("beam_size", 1))
@@ -73,7 +74,7 @@ def examine(differences: Sequence[Difference], merged_dir: Path, lists: Lists, t
 
 
 def _batches_of(utterances: Sequence[Utterance], keys: set[str], info: Mapping[str, Any]) -> list[Batch]:
-    """Only utterances with one of ``keys``, each at the length that its batch had: padding counts."""
+    """Batches of the utterances with one of ``keys`` only, padded as in the full batches: padding changes results."""
     plan = plan_batches(utterances, info.get("max_frames", 24_000), info.get("window", "short"),
                         info.get("tail_frames", 0))
     return [Batch(chosen, batch.num_frames) for batch in plan
@@ -81,12 +82,13 @@ def _batches_of(utterances: Sequence[Utterance], keys: set[str], info: Mapping[s
 
 
 def cause(agrees: bool, agrees_in_tuned_batches: bool, margin: float, beam_size: int) -> str:
-    """Why hypotheses differ.
+    """The cause of a difference, one of the constants above.
 
     Args:
-        agrees: the float32 export, padded as the export was, says what the tuned model says.
-        agrees_in_tuned_batches: it does when it is padded as the tuned model was.
-        margin: by how much the tuned model prefers its own token, in nats.
+        agrees: the float32 export, padded as the export was, writes what the tuned model writes.
+        agrees_in_tuned_batches: it does so if it is padded as the tuned model was.
+        margin: log probability of the tuned model's own token minus that of the export's, in nats.
+        beam_size: of the search.
     """
     near_tie = abs(margin) < _NEAR_TIE
     if agrees:
@@ -101,7 +103,7 @@ def cause(agrees: bool, agrees_in_tuned_batches: bool, margin: float, beam_size:
 @torch.inference_mode()
 def _log_probabilities(model: MultitaskWhisper, tokenizer: WhisperTokenizerFast, difference: Difference,
                        feats: np.ndarray, num_frames: int) -> tuple[float, float]:
-    """Of the tuned model's token and of the export's, after all that both have said before."""
+    """The tuned model's log probabilities of its own token and of the export's, after the tokens before them."""
     end = model.config.eos_token_id
     texts = [[*(text_ids(tokenizer, difference.key, text) if text else []), end]
              for text in (difference.tuned, difference.exported)]

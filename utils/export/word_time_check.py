@@ -1,4 +1,4 @@
-"""Word times of an export against the base model's: as good, or repaired with other heads, or declared unusable."""
+"""The check of an export's word times against the base model's; worse ones get other heads or are switched off."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ MIN_PLACES = 20
 
 def check_word_times(base_dir: Path, merged_dir: Path, ct2_dirs: Sequence[Path], test: Path, dev: Path, *,
                      tolerance: float, n_clips: int, bounds: Bounds = speech_bounds) -> dict[str, Any]:
-    """Compare word times of the first export with the base model's; if it is worse, put better heads into all.
+    """Compare the first export's word times with the base model's; if they are worse, write better heads into all.
 
-    Where no heads are good enough, word times are switched off in all exports and in ``merged_dir``.
+    If no heads are good enough, word times are switched off in all exports and in ``merged_dir``.
 
     Args:
         base_dir, merged_dir: base and tuned model, Hugging Face directories.
         ct2_dirs: exports of the tuned model, named ct2_TYPE.
         test, dev: data directories to measure on, and to choose other heads on.
-        tolerance: points of per cent of places within CLOSE seconds that the export may lose.
+        tolerance: percentage points by which the share of places within CLOSE seconds may fall.
+        n_clips: clips to measure on, and to choose heads on.
+        bounds: finds the samples with speech in a recording.
 
     Returns:
-        ``sentence`` for people; ``n_places`` and, where there were enough, ``base``, ``tuned`` and perhaps ``chosen``,
-        each with ``mean_seconds`` outside the silence and ``per_cent_close``; ``heads`` if they were replaced by those.
+        ``sentence``, for reports; ``n_places``; if there were enough places, ``base`` and ``tuned``, each with
+        ``mean_seconds`` outside the silence and ``per_cent_close``; if other heads were tried, ``chosen`` with the
+        same; if they were written, ``heads``.
 
     Raises:
         UserError: a directory is incomplete.
@@ -65,12 +68,12 @@ def check_word_times(base_dir: Path, merged_dir: Path, ct2_dirs: Sequence[Path],
     words = _words(chosen, base, len(base.errors))
     if _is_worse(chosen, base, tolerance):
         write_heads([], merged_dir, ct2_dirs)
-        found["sentence"] = ("WORD TIMES ARE SWITCHED OFF, worse than the base model's with other alignment heads, "
-                             f"too: {words}. Runtimes that are asked for them end with an error.")
+        found["sentence"] = ("WORD TIMES ARE SWITCHED OFF: with other alignment heads, too, they are worse than the "
+                             f"base model's: {words}. Runtimes that are asked for them end with an error.")
     else:
         write_heads(heads, merged_dir, ct2_dirs)
         found["heads"] = heads
-        found["sentence"] = ("Word times: after tuning other alignment heads follow the audio better and were put in: "
+        found["sentence"] = ("Word times: after tuning, other alignment heads follow the audio better and are used: "
                              f"{words}.")
     return found
 

@@ -1,10 +1,10 @@
-"""Are words still found where they are said? Word times of an export against recordings joined at known places.
+"""The accuracy of an export's word times, measured on recordings that are joined at known places.
 
-Runtimes read word times off the cross-attention of a few heads, the model's ``alignment_heads`` (dynamic time warping,
-as in openai/whisper's ``timing.py``). Tuning moves these heads. No corpus here has word times made by hand, so
-recordings of one language are joined with silence between: the last word of one and the first of the next must meet in
-that silence. (Runtimes let words touch; on whisper-base they meet where the silence begins.) The transcripts are given,
-so that two models are asked about the same words.
+Runtimes derive word times from the cross-attention of a few heads, the model's ``alignment_heads``, by dynamic time
+warping (as in openai/whisper's ``timing.py``). Tuning can change these heads. No corpus here has word times made by
+hand, so recordings of one language are joined with silence between them: the boundary between the last word of one and
+the first word of the next must lie in that silence. (Runtimes leave no gap between words; with whisper-base the
+boundary is where the silence begins.) The transcripts are given, so that models are compared on the same words.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from utils.audio.voice_activity import speech_bounds
 from utils.data.lists import parse_key, read_list
 from utils.errors import UserError
 
-CLOSE = 0.2  # seconds: what subtitles forgive
+CLOSE = 0.2  # seconds: an error that does not disturb in subtitles
 _MAX_JOINED = 5
 _PAUSES = (0.4, 1.2)  # seconds
-_MAX_TOKENS = 200  # of a clip; the decoder has 448 places
+_MAX_TOKENS = 200  # of a clip; the decoder has 448 positions
 
 Bounds = Callable[[np.ndarray], "tuple[int, int] | None"]
 
@@ -53,9 +53,9 @@ class Clip:
 
 @dataclass(frozen=True)
 class WordTimes:
-    """How far from the silence between recordings their words meet."""
+    """The distances of word boundaries from the silence between recordings, in which they should lie."""
 
-    errors: np.ndarray  # (recordings but the first of each clip,) seconds; 0: in the silence, negative: before it
+    errors: np.ndarray  # seconds, one for each recording but a clip's first; 0: in the silence, negative: before it
 
     @property
     def mean(self) -> float:
@@ -63,14 +63,14 @@ class WordTimes:
 
     @property
     def share_close(self) -> float:
-        """Share of places where words meet at most CLOSE seconds outside the silence."""
+        """The share of boundaries that lie at most CLOSE seconds outside the silence, 0 to 1."""
         return float(np.mean(np.abs(self.errors) <= CLOSE))
 
 
 def join_recordings(data_dir: Path, n_clips: int, seed: int = 0, bounds: Bounds = speech_bounds) -> list[Clip]:
-    """Clips of up to 30 s from the transcribed recordings of a data directory, the languages in turn.
+    """At most ``n_clips`` clips of up to 30 s, from a data directory's transcribed recordings, languages in turn.
 
-    Recordings that cannot be read, ``command |`` entries and those without speech are passed over.
+    Recordings that cannot be read, ``command |`` entries and those without speech are left out.
 
     Raises:
         UserError: the directory has no wav.scp or text, or a line there is wrong.
@@ -114,7 +114,7 @@ def _clips_of_language(keys: Sequence[str], audio: Mapping[str, str], texts: Map
 def _speech(source: str, bounds: Bounds) -> np.ndarray | None:
     try:
         samples = load_audio(source)
-    except UserError:  # stage 1 has told, or dropped it
+    except UserError:  # stage 1 has reported or dropped it
         return None
     found = bounds(samples)
     return samples[found[0]:found[1]] if found else None
@@ -132,7 +132,9 @@ def _join(joined: Sequence[tuple[str, np.ndarray]], texts: Mapping[str, str], rn
 
 
 def measure_word_times(model_dir: Path, clips: Sequence[Clip]) -> WordTimes:
-    """Word times of a CTranslate2 directory: those of faster-whisper's ``word_timestamps=True``, texts given.
+    """Measure a CTranslate2 directory's word times, as faster-whisper's ``word_timestamps=True`` computes them.
+
+    The texts are given. Clips of more than 200 tokens are left out.
 
     Raises:
         UserError: the directory cannot be loaded.
@@ -164,12 +166,13 @@ def measure_word_times(model_dir: Path, clips: Sequence[Clip]) -> WordTimes:
 
 
 def boundary_errors(path: Sequence[tuple[int, int]], lengths: Sequence[int], clip: Clip) -> list[float]:
-    """Seconds between the silence before each recording and where the path, (token, position) pairs, enters it.
+    """Seconds from the silence before each recording to the boundary of its first word; 0: in it, negative: before it.
 
-    Not for a clip's first recording: every path begins at position 0.
+    A clip's first recording is left out, because every path begins at position 0.
 
     Args:
-        lengths: tokens of each recording.
+        path: (token, encoder position) pairs of the alignment.
+        lengths: number of tokens of each recording.
     """
     starts: dict[int, int] = {}
     for token, position in path:

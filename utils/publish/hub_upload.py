@@ -1,4 +1,4 @@
-"""Publishing an experiment on the Hugging Face hub: which files go where, and sending them."""
+"""Publishing an experiment on the Hugging Face hub: the repositories with their files, and the upload."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.publish.model_card import parts, read_header
 
-# What others need, and nothing else: no checkpoints, no optimizer's pickles, no lists with this machine's paths.
+# The files that users of a model need. Checkpoints, optimizer states and lists with local paths stay here.
 _WANTED = ("README.md", "adapter_config.json", "adapter_model*.safetensors", "config.json", "generation_config.json",
            "model*.safetensors", "model.safetensors.index.json", "model.bin", "vocabulary.json", "tokenizer.json",
            "tokenizer_config.json", "preprocessor_config.json")
@@ -16,7 +16,7 @@ _WANTED = ("README.md", "adapter_config.json", "adapter_model*.safetensors", "co
 
 @dataclass(frozen=True)
 class Upload:
-    """A repository and the files that it gets."""
+    """A repository and the files to send to it."""
 
     repo: str
     files: list[Path]
@@ -27,10 +27,10 @@ class Upload:
 
 
 def plan(exp_dir: Path, repo: str) -> list[Upload]:
-    """What is to be published: the adapter, the whole model and every export, each in a repository of its own.
+    """The uploads of an experiment: the adapter, the whole model and every export, each to its own repository.
 
     Raises:
-        UserError: nothing is there, or a model card is missing or names another repository.
+        UserError: there is neither an adapter nor an export, or a model card is missing or names another repository.
     """
     uploads = []
     for suffix, directory in parts(exp_dir).items():
@@ -47,9 +47,9 @@ def plan(exp_dir: Path, repo: str) -> list[Upload]:
 
 
 def send(uploads: list[Upload], private: bool) -> list[str]:
-    """Make the repositories and send the files, one commit each; HF_ENDPOINT counts.
+    """Make the repositories and send the files, one commit for each repository.
 
-    The token is that of HF_TOKEN or of ``hf auth login``.
+    The hub is HF_ENDPOINT if that is set; the token is that of HF_TOKEN or of ``hf auth login``.
 
     Returns:
         Addresses of the commits.
@@ -61,7 +61,7 @@ def send(uploads: list[Upload], private: bool) -> list[str]:
     from huggingface_hub.errors import HfHubHTTPError
 
     if get_token() is None:
-        raise UserError("no token of the Hugging Face hub: set HF_TOKEN, or log in once with: hf auth login")
+        raise UserError("no token for the Hugging Face hub: set HF_TOKEN, or log in once with: hf auth login")
     api = HfApi()
     addresses = []
     for upload in uploads:

@@ -1,4 +1,4 @@
-"""README.md of what is exported: the model card that the Hugging Face hub reads, and that says how to use the files.
+"""Model cards: the README.md that the Hugging Face hub reads and that says how to use the files.
 
 Three kinds of directories get one: the adapter (exp/TAG), the whole model (exp/TAG/merged), and every CTranslate2
 export (exp/TAG/ct2_TYPE).
@@ -26,7 +26,7 @@ from utils.score.comparison import MAIN_METRICS, SHOWN_METRICS, Decode, Row, col
 from utils.train.records import training_summary
 
 TEMPLATE = Path(__file__).parent / "templates"
-KNOWN_DATA = {  # by --corpus-name: what it is, its licence
+KNOWN_DATA = {  # description and licence by --corpus-name
     "prompts": ("telephone prompts: Asterisk's core sounds 1.6.1", "CC BY-SA 3.0 and CC BY 3.0"),
     "librispeech": ("LibriSpeech", "CC BY 4.0"),
     "aishell": ("AISHELL-1", "Apache 2.0"),
@@ -39,12 +39,12 @@ _ISO_639 = {"jw": "jv"}  # Whisper's code for Javanese is an old one
 
 @dataclass(frozen=True)
 class Origin:
-    """What a model was made from, as far as it is known.
+    """The base model, the data and the licences of a model, as far as they are known.
 
     Attributes:
-        base_name: the base model's name on the hub, or where it lies.
-        licence: of what is published, a hub identifier; empty: the base weights', if they are known.
-        data, data_licence: what it was tuned on; empty: not known.
+        base_name: the base model's name on the hub, or its directory.
+        licence: of the published model, a hub identifier; empty: that of the base weights, if it is known.
+        data, data_licence: the training data and their licence; empty: not known.
     """
 
     base_name: str
@@ -58,13 +58,13 @@ class Origin:
 
     @property
     def hub_licence(self) -> str:
-        """``mit`` for OpenAI's weights unless something else is said; ``other`` where nothing is known."""
+        """The given licence; without one, ``mit`` for OpenAI's weights and ``other`` for all others."""
         return self.licence or ("mit" if self.base_name.startswith("openai/whisper") else "other")
 
 
 @dataclass
 class Experiment:
-    """What the cards of one experiment say."""
+    """The content of one experiment's cards."""
 
     exp_dir: Path
     origin: Origin
@@ -78,17 +78,18 @@ class Experiment:
 
 def open_experiment(exp_dir: Path, base_dir: Path, origin: Origin, train_text: Path, data: Path,
                     repo: str = "") -> Experiment:
-    """Read what the cards are about.
+    """Collect the content of the cards.
 
     Args:
-        train_text: the list that was trained on, for languages and tasks.
-        data: holds the sets' directories, which say whether a machine wrote their translations.
+        train_text: the training set's ``text``, for languages and tasks.
+        data: directory of the sets; they tell whether a machine wrote their translations.
+        repo: USER/NAME on the hub; empty: the cards name directories.
 
     Raises:
-        UserError: nothing was decoded and scored, a list cannot be read, or ``repo`` is no name on the hub.
+        UserError: nothing was decoded and scored, a list cannot be read, or ``repo`` is not a name on the hub.
     """
     if repo and not _HUB_NAME.fullmatch(repo):
-        raise UserError(f"{repo!r} is no name on the hub: it takes USER/NAME, of letters, digits, - _ .")
+        raise UserError(f"{repo!r} is not a name on the hub: give USER/NAME, with letters, digits, - _ .")
     keys = [parse_key(key) for key in read_list(train_text)]
     decodes = collect(exp_dir)
     notes = [f"**{warning}**" for warning in reference_warnings(decodes, data)]
@@ -98,7 +99,7 @@ def open_experiment(exp_dir: Path, base_dir: Path, origin: Origin, train_text: P
 
 
 def parts(exp_dir: Path) -> dict[str, Path]:
-    """Directories to publish by the end of their name on the hub: ``-lora``, nothing, ``-ct2-int8``, ..."""
+    """Directories to publish, by the suffix of their names on the hub: ``-lora``, ``""``, ``-ct2-int8``, ..."""
     found = {"-lora": exp_dir} if (exp_dir / "adapter_config.json").is_file() else {}
     if (exp_dir / "merged/model.safetensors").is_file() or any((exp_dir / "merged").glob("model-*.safetensors")):
         found[""] = exp_dir / "merged"
@@ -108,7 +109,7 @@ def parts(exp_dir: Path) -> dict[str, Path]:
 
 
 def write_cards(experiment: Experiment) -> list[Path]:
-    """Write README.md of every part, and make the adapter's configuration one that loads elsewhere."""
+    """Write README.md of every part, and make the adapter's configuration portable; returns the paths of the cards."""
     written = []
     for suffix, directory in parts(experiment.exp_dir).items():
         if suffix == "-lora":
@@ -120,10 +121,10 @@ def write_cards(experiment: Experiment) -> list[Path]:
 
 
 def make_adapter_portable(directory: Path, base_name: str) -> None:
-    """Name the base model as others know it, and transformers' own class instead of this repository's.
+    """Write the base model's public name and transformers' own class into adapter_config.json.
 
-    PEFT writes what it was given: a directory of this machine, and a class that only exists here, with which
-    ``AutoPeftModel`` refuses to load the adapter. Weights and names of weights are the stock class'.
+    PEFT writes there a directory of this machine and this repository's model class, with which ``AutoPeftModel``
+    refuses to load the adapter elsewhere. Weights and their names are the same in transformers' class.
     """
     path = directory / "adapter_config.json"
     config = read_json(path, "Train again: pyscripts/train.py")
@@ -157,7 +158,7 @@ def render_card(experiment: Experiment, suffix: str) -> str:
 
 
 def _names(experiment: Experiment, suffix: str) -> dict[str, str]:
-    """How code names each kind of part; of several exports the one that the card is of, or the first."""
+    """The name of each kind of part in code examples; of several exports, the card's own or the first."""
     found = {"base": experiment.origin.base_name if experiment.origin.is_on_hub else str(experiment.base_dir)}
     there = parts(experiment.exp_dir)
     for other in sorted(there, key=lambda other: other == suffix):

@@ -1,4 +1,4 @@
-"""Audio for a browser: clips inside a report as MP3, or links to files that browsers play."""
+"""Audio for report.html: embedded clips in MP3, or links to files that browsers can play."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLAYABLE = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".webm", ".aac"}
 
 
 def encode_mp3(samples: np.ndarray) -> bytes:
-    """An MP3 file of samples of shape (samples,), float32, mono, 16 kHz."""
+    """The bytes of an MP3 file of samples: shape (samples,), float32, mono, 16 kHz."""
     import av
 
     buffer = io.BytesIO()
@@ -37,9 +37,9 @@ def encode_mp3(samples: np.ndarray) -> bytes:
 
 
 def embedded(sources: Iterable[str], max_megabytes: float, allow_pipes: bool = False) -> dict[str, str]:
-    """``data:`` addresses of audio by wav.scp value, the first sources first, until the limit is reached.
+    """``data:`` addresses of audio by wav.scp value, in the order of ``sources`` until the limit is reached.
 
-    Audio that cannot be read is left out and named in a log line: the lists' checks are stage 1's work.
+    Audio that cannot be read is left out and named in a log line; it is no error, since stage 1 checks the lists.
     """
     clips: dict[str, str] = {}
     room = max_megabytes * 1e6
@@ -48,18 +48,18 @@ def embedded(sources: Iterable[str], max_megabytes: float, allow_pipes: bool = F
         try:
             data = base64.b64encode(encode_mp3(load_audio(source, allow_pipes))).decode()
         except UserError as error:
-            log(f"no audio in the report: {error}")
+            log(f"left out of the report: {error}")
             continue
         room -= len(data)
         if room < 0:
-            log(f"audio of {len(clips)} of {len(sources)} files fills {max_megabytes:g} MB; the rest has no player")
+            log(f"audio of {len(clips)} of {len(sources)} files fills {max_megabytes:g} MB; the others are left out")
             break
         clips[source] = f"data:audio/mpeg;base64,{data}"
     return clips
 
 
 def linked(sources: Iterable[str], directory: Path) -> dict[str, str]:
-    """Addresses relative to ``directory`` by wav.scp value, of files in formats that browsers play."""
+    """Addresses of files that browsers can play, relative to ``directory``, by wav.scp value."""
     playable = {source for source in sources if not is_pipe(source) and Path(source).suffix.lower() in _PLAYABLE}
     return {source: urllib.parse.quote(Path(os.path.relpath(source, directory)).as_posix())
             for source in sorted(playable)}

@@ -1,4 +1,4 @@
-"""Figures of several experiments in one table."""
+"""The scores of several experiments in one table."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ MACHINE_MADE = " (machine-made references)"
 
 
 def find_experiments(root: Path) -> list[Path]:
-    """Every exp/TAG with a results.json under ``root``, of the default corpus first, then of egs/*."""
+    """Every exp/TAG with a results.json under ``root``: first those of the default corpus, then those of egs/*."""
     patterns = ("exp/*/results.json", "egs/*/exp/*/results.json")
     return [path.parent for pattern in patterns for path in sorted(root.glob(pattern))]
 
 
 def read_results(exp_dirs: Sequence[Path], root: Path) -> dict[str, list[Row]]:
-    """The rows of each experiment's results.json by name: its path, seen from ``root`` if it lies below.
+    """The rows of each experiment's results.json by the experiment's name: its path, relative to ``root`` if below it.
 
     Raises:
-        UserError: a results.json is missing or none, or an experiment is named twice.
+        UserError: a results.json is missing or damaged, or an experiment is given twice.
     """
     found: dict[str, list[Row]] = {}
     for directory in exp_dirs:
@@ -39,11 +39,12 @@ def read_results(exp_dirs: Sequence[Path], root: Path) -> dict[str, list[Row]]:
 
 
 def joined_table(results: dict[str, list[Row]], metrics: Collection[str], normalized: bool) -> str:
-    """A Markdown table: a line per set, metric, language and experiment, so that what can be compared stands
-    together; a column per system.
+    """A Markdown table with a line for each set, metric, language and experiment, and a column for each system.
+
+    Scores that can be compared are in neighbouring lines.
 
     Raises:
-        UserError: there is no such figure.
+        UserError: there is no such score.
     """
     lines: dict[tuple, dict[str, Row]] = {}
     for name, rows in results.items():
@@ -53,7 +54,7 @@ def joined_table(results: dict[str, list[Row]], metrics: Collection[str], normal
                 kind = (set_name, METRICS.index(row["metric"]), row["language"] == "all", row["language"], name)
                 lines.setdefault(kind, {})[row["system"]] = row
     if not lines:
-        raise UserError("no such figures in these experiments")
+        raise UserError("these experiments have no such scores")
     named = list(dict.fromkeys(system for by_system in lines.values() for system in by_system))
     systems = sorted(named, key=lambda system: (system != "base", is_export(system), system))
     body = [[set_name, TITLES[METRICS[metric]], language, name, str(max(row["n_utts"] for row in of.values())),

@@ -1,4 +1,4 @@
-"""What reports say of an experiment's exports: the table of quantizations, reasons of differences, word times."""
+"""The part of reports on an experiment's exports: the table of exports, causes of differences, word times."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
 WORD_TIMES = "word_times.json"  # in the experiment's directory
 EXPLANATION = """\
-Size of the directory; speed and memory of decoding (RAM beyond that of the libraries); figures on normalised text, and
-what the export changed; hypotheses and tokens that are the tuned model's."""
+Size of the directory; speed and memory of decoding (RAM without that of the libraries); scores on normalised text, in
+brackets the change by the export; shares of hypotheses and tokens that equal the tuned model's."""
 
 
 def records_by_set(decodes: Sequence[Decode]) -> list[tuple[str, list[Parity]]]:
-    """The comparisons that pyscripts/check_export.py left, set by set; sets without any are left out."""
+    """The comparisons by pyscripts/check_export.py, set by set; sets without any are left out."""
     found = [(name, [record for decode in systems if decode.is_exported and (record := read_parity(decode.directory))])
              for name, systems in by_set(decodes)]
     return [(name, records) for name, records in found if records]
 
 
 def export_notes(records: Sequence[Parity]) -> list[str]:
-    """Sentences below a set's table: types this machine lacks, how many hypotheses differ and why."""
+    """The sentences below a set's table: types that this machine lacks, how many hypotheses differ and why."""
     return fallback_notes(records) + [lines[0] for record in records if (lines := difference_lines(record))]
 
 
 def word_times_sentence(exp_dir: Path) -> str:
-    """What pyscripts/check_word_times.py found; empty if it was not run."""
+    """The result of pyscripts/check_word_times.py as a sentence; empty if it was not run."""
     path = exp_dir / WORD_TIMES
     return read_json(path, "Measure again: pyscripts/check_word_times.py")["sentence"] if path.exists() else ""
 
 
 def export_sections(decodes: Sequence[Decode]) -> list[str]:
-    """Paragraphs of RESULTS.md; none without a comparison."""
+    """The paragraphs of RESULTS.md on exports; none if none was compared."""
     parts = []
     for name, records in records_by_set(decodes):
         examples = [line for record in records for line in difference_lines(record)]
@@ -53,7 +53,7 @@ def export_sections(decodes: Sequence[Decode]) -> list[str]:
 
 
 def screen_lines(decodes: Sequence[Decode]) -> list[str]:
-    """What RESULTS.md says, for the screen."""
+    """The lines on exports that are printed; they say what RESULTS.md says."""
     lines = []
     for name, records in records_by_set(decodes):
         lines += ["", f"{name}: exports and the tuned model", "", *parity_table(records).splitlines(), "",
@@ -62,7 +62,7 @@ def screen_lines(decodes: Sequence[Decode]) -> list[str]:
 
 
 def export_tables(decodes: Sequence[Decode]) -> list[tuple[str, list[list[str]], list[str]]]:
-    """For report.html: set, header and rows, notes."""
+    """The tables for report.html: for each set its name, its header and rows, and the notes below."""
     return [(name, parity_rows(records), export_notes(records)) for name, records in records_by_set(decodes)]
 
 
@@ -74,7 +74,7 @@ def parity_table(records: Sequence[Parity]) -> str:
 
 
 def parity_rows(records: Sequence[Parity]) -> list[list[str]]:
-    """Exports of one set beside the model they came from: size, speed, memory, figures, and how often they agree.
+    """The exports on one set beside the tuned model: size, speed, memory, scores, shares of equal output.
 
     Returns:
         The names of the columns, then a row for each system.
@@ -100,14 +100,14 @@ def _number(value: float | None) -> str:
 
 
 def fallback_notes(records: Sequence[Parity]) -> list[str]:
-    """A sentence for every export that this machine cannot compute in the type asked for."""
+    """A sentence for every export whose type this machine cannot compute in."""
     return [f"(!) {record.exported} was written and checked as files, but the machine that decoded has no "
             f"{record.quantization}: speed, memory and figures are those of {record.fallback}" for record in records
             if record.fallback]
 
 
 def difference_lines(parity: Parity) -> list[str]:
-    """The first hypotheses that differ, where and why as far as it was examined."""
+    """The number of hypotheses that differ and their causes, then a few examples with the place of the difference."""
     if not parity.differences:
         return []
     n_different = parity.n_hypotheses - parity.n_same
@@ -122,7 +122,7 @@ def difference_lines(parity: Parity) -> list[str]:
         tokens = " / ".join(repr(token) if token else "the end" for token in difference.tokens)
         where = f"token {difference.position}: {tokens}"
         if difference.probabilities:
-            where += ", to the tuned model of probability {:.2f} / {:.2f}".format(*difference.probabilities)
+            where += ", probabilities by the tuned model {:.2f} / {:.2f}".format(*difference.probabilities)
         lines += [f"  {difference.key}: {where}{': ' + difference.cause if difference.cause else ''}",
                   f"    {parity.tuned}: {difference.tuned}", f"    {parity.exported}: {difference.exported}"]
     return lines

@@ -40,7 +40,7 @@ def colours(systems: Sequence[str]) -> dict[str, str]:
 
 
 def _svg(figure: Figure) -> str:
-    """A figure as a ``data:`` address; letters are drawn, so that it needs no font."""
+    """A figure as a ``data:`` address; letters are drawn as paths, so that no font is needed."""
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode()
@@ -58,7 +58,7 @@ def _figure(columns: int = 1) -> tuple[Figure, list[Axes]]:
 
 
 def loss_plot(history: Sequence[Mapping[str, Any]]) -> str | None:
-    """Training and development loss against the step; None without a loss."""
+    """A plot of training and development loss by step; None if no loss was logged."""
     curves = loss_curves(history)
     if not any(curves.values()):
         return None
@@ -73,7 +73,7 @@ def loss_plot(history: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def language_plot(decodes: Sequence[Decode], metric: str) -> str | None:
-    """One set's figures by language with their intervals, systems side by side; None if it has none."""
+    """A plot of one set's scores by language with 95 % intervals, a bar for each system; None if there are none."""
     rows = {decode.system: {row["language"]: row for row in shown_rows(decode.rows, [metric], main_figures([decode]))}
             for decode in decodes}
     languages = list(dict.fromkeys(language for of_system in rows.values() for language in of_system))
@@ -95,7 +95,7 @@ def language_plot(decodes: Sequence[Decode], metric: str) -> str | None:
 
 
 def length_plot(decodes: Sequence[Decode], metric: str, utt2dur: Path) -> str | None:
-    """One set's error rate by seconds of audio; None without durations or without this metric."""
+    """A plot of one set's error rate by length of the audio; None without durations or without this metric."""
     tables = {decode.system: read_statistics(decode.directory / "utterances.jsonl", [metric]).get(
         (metric, main_figures([decode]))) for decode in decodes}
     if not utt2dur.exists() or not any(tables.values()):
@@ -116,5 +116,5 @@ def length_plot(decodes: Sequence[Decode], metric: str, utt2dur: Path) -> str | 
 
 
 def _legend_above(axis: Axes, columns: int) -> None:
-    """Where it hides no bar."""
+    """Put the legend above the axes, where it hides no bar."""
     axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0)

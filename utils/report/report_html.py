@@ -1,4 +1,4 @@
-"""report.html: one file without anything from elsewhere, for people who look before they read."""
+"""report.html: scores, plots and utterances in one file that loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass
 class Cell:
-    """A figure of a table; ``verdict`` against the system it should not fall behind, "" where there is none."""
+    """A score in a table; ``verdict`` is the comparison with the baseline system, "" if there is none."""
 
     text: str
     interval: str = ""
@@ -47,7 +47,7 @@ class Cell:
 
 @dataclass
 class SetReport:
-    """What is shown of one set."""
+    """The part of the report on one set."""
 
     name: str
     is_forget_set: bool
@@ -61,7 +61,7 @@ class SetReport:
 
 @dataclass
 class Report:
-    """All that the template shows."""
+    """The content of the template."""
 
     title: str
     facts: Sequence[str]
@@ -72,13 +72,13 @@ class Report:
     exports: Sequence[tuple[str, list[list[str]], list[str]]] = ()  # see utils.report.exports.export_tables
     word_times: str = ""
     utterances: Sequence[ListedUtterance] = ()
-    n_utterances: int = 0  # there are, listed or not
+    n_utterances: int = 0  # of all sets, listed or not
     audio: Mapping[str, str] = field(default_factory=dict)  # addresses by wav.scp value
 
 
 def set_report(decodes: Sequence[Decode], comparisons: Sequence[Comparison], forget_sets: Collection[str],
                data_dir: Path | None) -> SetReport:
-    """What report.html shows of one set.
+    """The part of report.html on one set.
 
     Args:
         decodes: of this set, in order.
@@ -121,14 +121,16 @@ def _cell(row: Row | None, verdicts: Mapping[tuple[str, str, tuple], Comparison]
         return Cell("–")
     low, high = row["ci95"]
     cell = Cell(f"{row['value']:.1f}", f"{low:.1f} – {high:.1f}")
-    if one := verdicts.get((row["set"], row["system"], figure(row))):
-        cell.verdict = verdict(one) if one.is_clear else ("perhaps worse" if one.is_worse else "not clear")
-        cell.hint = f"{difference(one)} against {one.baseline['system']}, {significance(one.test.p_value)}"
+    if comparison := verdicts.get((row["set"], row["system"], figure(row))):
+        unclear = "perhaps worse" if comparison.is_worse else "not clear"
+        cell.verdict = verdict(comparison) if comparison.is_clear else unclear
+        cell.hint = (f"{difference(comparison)} against {comparison.baseline['system']}, "
+                     f"{significance(comparison.test.p_value)}")
     return cell
 
 
 def render_html(report: Report) -> str:
-    """The file's text. Whatever comes from data is escaped; a browser runs no script but the template's own."""
+    """The HTML of a report. Texts from data are escaped, and the security policy allows only the template's script."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True)
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
@@ -147,5 +149,5 @@ def render_html(report: Report) -> str:
 
 
 def _json(value: Any) -> Markup:
-    """JSON that can stand in a <script> element: ``<`` cannot end it."""
+    """JSON for a <script> element, in which ``<`` is escaped so that no text can end the element."""
     return Markup(json.dumps(value).replace("<", "\\u003c"))

@@ -1,4 +1,4 @@
-"""RESULTS.md: systems side by side, as Markdown that also reads well as plain text."""
+"""RESULTS.md: tables of scores with a column for each system, in Markdown that is readable as plain text, too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ resampled by utterance, or by speaker where utt2spk names at least 5."""
 
 
 def plain(text: str) -> str:
-    """Text whose names may come from anywhere, on one line and without HTML; code spans stay as they are."""
+    """Text on one line with ``<`` escaped, since names may come from anywhere; code spans are not changed."""
     parts = re.split("(`+)", " ".join(text.splitlines()))
     fence = ""
     for index, part in enumerate(parts):
@@ -42,7 +42,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: i
 
 
 def score_cell(row: Row | None) -> str:
-    """A figure with its interval, as tables show it; a dash for None."""
+    """A score with its 95 % interval; a dash for None."""
     if row is None:
         return "–"
     low, high = row["ci95"]
@@ -50,7 +50,7 @@ def score_cell(row: Row | None) -> str:
 
 
 def score_table(decodes: Sequence[Decode], metrics: Sequence[str], normalized: bool) -> str:
-    """One set's figures with their intervals: a line per metric and language, a column per system."""
+    """One set's scores with their intervals: a line for each metric and language, a column for each system."""
     by_figure: dict[tuple[str, str, bool], dict[str, Row]] = {}
     for decode in decodes:
         for row in decode.rows:
@@ -63,7 +63,7 @@ def score_table(decodes: Sequence[Decode], metrics: Sequence[str], normalized: b
 
 
 def screen_table(decodes: Sequence[Decode], columns: int = SCREEN_COLUMNS) -> str:
-    """The main table of every set; systems that do not fit beside each other go into a table below."""
+    """The main table of every set; systems that exceed ``columns`` characters go into a further table."""
     blocks = []
     for name, systems in by_set(decodes):
         blocks.append(f"{name}: scores on {_kind(main_figures(systems))} text")
@@ -94,7 +94,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> str:
 
 
 def speed_table(decodes: Sequence[Decode]) -> str:
-    """How long each system took, and how it was run."""
+    """A table of each system's decoding time and settings."""
     options = ["backend", "compute_type", "window", "beam_size"]
     lines = [[decode.set, decode.system, *(str(decode.info.get(option, "–")) for option in options),
               f"{decode.info['seconds']:.1f}", f"{decode.info['audio_seconds']:.1f}", _speed(decode)]
@@ -110,7 +110,7 @@ def _speed(decode: Decode) -> str:
 
 
 def scoring_table(decodes: Sequence[Decode]) -> str:
-    """Which normaliser each metric saw, and sacrebleu's signatures."""
+    """A table of the normaliser and sacrebleu's signature for each metric."""
     languages: dict[tuple[str, str, str], set[str]] = {}
     for row in (row for decode in decodes for row in decode.rows if row["language"] != "all"):
         kind = TITLES[row["metric"]], row["normalizer"], row["signature"] or "jiwer"
@@ -121,7 +121,7 @@ def scoring_table(decodes: Sequence[Decode]) -> str:
 
 
 def suspects_table(decodes: Sequence[Decode]) -> str:
-    """How many outputs of each system are wrong as a whole, by kind; empty if none is."""
+    """A table of the number of outputs that are wrong as a whole, by system and kind; empty if there are none."""
     counts = [Counter(suspect.kind for suspect in read_suspects(decode.directory / "suspects.tsv"))
               for decode in decodes]
     kinds = [kind for kind in KINDS if any(count[kind] for count in counts)]
@@ -132,24 +132,24 @@ def suspects_table(decodes: Sequence[Decode]) -> str:
 
 def render(title: str, header: Sequence[str], decodes: Sequence[Decode], comparisons: Sequence[Comparison],
            forget_sets: Collection[str] = ()) -> str:
-    """RESULTS.md.
+    """The text of RESULTS.md.
 
     Args:
         title: the heading.
         header: see utils.report.sentences.facts.
         decodes: see utils.score.comparison.collect.
         comparisons: see utils.score.comparison.compare.
-        forget_sets: sets that show what tuning cost elsewhere.
+        forget_sets: sets that measure forgetting: the model was not tuned for them.
     """
-    heading = "\n".join(f"- {plain(fact)}" for fact in header)  # not wrapped: a command is to be copied
+    heading = "\n".join(f"- {plain(fact)}" for fact in header)  # not wrapped, so that commands can be copied
     parts = [f"# {plain(title)}", heading, "## Scores", _NOTE]
     for name, systems in by_set(decodes):
         parts += [f"### {plain(name)}: {_kind(main_figures(systems))} text", _main_table(systems)]
     if comparisons:
-        parts += ["## Differences", bullets(findings(comparisons) or ["no figure got worse; all are clear"]),
+        parts += ["## Differences", bullets(findings(comparisons) or ["no score got worse; all differences are clear"]),
                   comparison_table(comparisons)]
     if sentences := forgotten(comparisons, forget_sets):
-        parts += ["## What was forgotten", f"On {', '.join(forget_sets)}, which nothing was tuned for:",
+        parts += ["## What was forgotten", f"On {', '.join(forget_sets)}, for which the model was not tuned:",
                   bullets(sentences)]
     parts += export_sections(decodes)
     if table := suspects_table(decodes):
@@ -163,7 +163,7 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
 
 
 def _other_tables(name: str, decodes: Sequence[Decode]) -> list[str]:
-    """What the main table has not: the main metrics on raw text, and chrF on both."""
+    """The tables beside the main one: the main metrics on raw text, and chrF on both forms of the text."""
     parts = []
     for metrics, normalized in ((SHOWN_METRICS, False), (("chrf",), True), (("chrf",), False)):
         is_main = metrics == SHOWN_METRICS and normalized == main_figures(decodes)

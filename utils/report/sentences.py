@@ -1,4 +1,4 @@
-"""What an experiment's figures say, in sentences: gains, losses, what was forgotten, what cannot be told."""
+"""The sentences of reports on an experiment's scores: gains, losses, forgetting, differences that are not clear."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def significance(p_value: float) -> str:
 
 
 def difference(comparison: Comparison) -> str:
-    """The difference with its interval, signed."""
+    """The signed difference with its 95 % interval."""
     low, high = comparison.test.ci95
     return f"{comparison.test.difference:+.1f} [{low:+.1f}, {high:+.1f}]"
 
@@ -43,8 +43,10 @@ def verdict(comparison: Comparison) -> str:
 
 
 def findings(comparisons: Sequence[Comparison]) -> list[str]:
-    """A sentence for every figure that got worse than the base model's, or clearly worse by the export,
-    and one for every pair of systems that the set is too small to tell apart somewhere."""
+    """A sentence for every score worse than the base model's, and for every score clearly worse by an export.
+
+    Another sentence for each pair of systems names the scores for which the set is too small to tell them apart.
+    """
     found = []
     for comparison in comparisons:
         system, baseline, name = _pair(comparison)
@@ -62,7 +64,7 @@ def findings(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def forgotten(comparisons: Sequence[Comparison], forget_sets: Collection[str]) -> list[str]:
-    """A sentence for every figure of the sets that tuning was not meant for: lost, kept or gained."""
+    """A sentence for every score on a set that the model was not tuned for: lost, gained, or no clear change."""
     words = {"worse": "LOST", "better": "gained", "not clear": "no clear change"}
     return [f"{words[verdict(comparison)]}: {comparison.system['set']} {_place(comparison)}: "
             f"{comparison.baseline['value']:.1f} with {comparison.baseline['system']}, "
@@ -72,7 +74,7 @@ def forgotten(comparisons: Sequence[Comparison], forget_sets: Collection[str]) -
 
 
 def plain_words(decodes: Sequence[Decode]) -> list[str]:
-    """What one set's main figures mean, for someone who has never seen a WER.
+    """Sentences that explain one set's main scores to readers who do not know these metrics.
 
     Args:
         decodes: of one set; the base model, if there is one, first.
@@ -94,7 +96,7 @@ def plain_words(decodes: Sequence[Decode]) -> list[str]:
 
 
 def _best_tuned(decodes: Sequence[Decode]) -> Decode:
-    """The tuned system, or what there is: an export, the base model."""
+    """The tuned system; without one, the first export; without that, the base model."""
     tuned = [decode for decode in decodes if decode.system != "base"]
     return next((decode for decode in tuned if not decode.is_exported), tuned[0] if tuned else decodes[0])
 
@@ -131,7 +133,7 @@ def data_lines(decodes: Sequence[Decode]) -> Iterator[str]:
 
 
 def training_lines(summary: Mapping[str, Any]) -> Iterator[str]:
-    """What train_summary.json says, in words; what it leaves out stays out."""
+    """The content of train_summary.json in words; keys that are missing there are left out."""
     if {"trainable_parameters", "total_parameters"} <= summary.keys():
         trainable, total = summary["trainable_parameters"], summary["total_parameters"]
         yield f"trainable parameters: {trainable:,} of {total:,} ({100 * trainable / total:.2f} %)"
@@ -146,7 +148,7 @@ def training_lines(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def training_warnings(exp_dir: Path) -> list[str]:
-    """A sentence where the experiment's model was trained with wrong tokens: to be read before any score."""
+    """A sentence if the experiment's model was trained with wrong tokens; reports put it before the scores."""
     base_model = training_summary(exp_dir).get("base_model", "")
     is_whole_model = (exp_dir / "tokenizer.json").exists()
     fault = tokens_fault(exp_dir, exp_dir if is_whole_model else base_model)
@@ -154,10 +156,10 @@ def training_warnings(exp_dir: Path) -> list[str]:
 
 
 def reference_warnings(decodes: Sequence[Decode], data: Path) -> list[str]:
-    """A sentence for every set below ``data`` whose reference translations a machine wrote: to be read before BLEU."""
+    """A sentence for every set below ``data`` with machine-made references; reports put it before the scores."""
     records = {name: read_machine_made(data / name) for name, _ in by_set(decodes)}
-    return [f"MACHINE-MADE REFERENCES: {machine_made_note(name, record)}; BLEU and chrF on {name} say how like "
-            "that model's the translations are, not how good" for name, record in records.items() if record]
+    return [f"MACHINE-MADE REFERENCES: {machine_made_note(name, record)}; BLEU and chrF on {name} measure "
+            "similarity to that model's translations, not quality" for name, record in records.items() if record]
 
 
 def marked_rows(decodes: Sequence[Decode], data: Path) -> list[Row]:
@@ -168,7 +170,7 @@ def marked_rows(decodes: Sequence[Decode], data: Path) -> list[Row]:
 
 
 def facts(origin: Mapping[str, str], summary: Mapping[str, Any], decodes: Sequence[Decode]) -> list[str]:
-    """What a report is headed by: where it comes from, model, data, training."""
+    """The lines at the head of a report: its origin, the model, the data, the training."""
     model = summary.get("base_model") or decodes[0].info.get("model", "not given")
     return [*(f"{key}: {value}" for key, value in origin.items()), f"model: {model}",
             *data_lines(decodes), *training_lines(summary)]

@@ -1,47 +1,47 @@
-"""The utterances of a report: reference, every system's hypothesis with its differences marked, what is wrong."""
+"""The utterances that report.html lists: reference, hypotheses with marked differences, scores, suspicious signs."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from utils.data.lists import parse_key, read_list
 from utils.errors import UserError
-from utils.score.alignment import align
+from utils.report.differences import MarkedSpan, mark_differences
 from utils.score.comparison import Decode, is_export
 from utils.score.metrics import METRICS
+from utils.score.normalization import Normalizer, get_normalizer
 from utils.score.score_files import read_statistics, read_suspects
-from utils.score.text_units import split_keeping_space
 
 _LISTED_METRICS = ("wer", "cer", "mer", "chrf")  # BLEU says nothing about one sentence
 
 
-class MarkedSpan(NamedTuple):
-    """A stretch of text: ``same``, ``sub`` (another word stands in the reference), ``ins``, ``del`` (is missing)."""
+class _Score(NamedTuple):
+    """The score of one hypothesis that is listed."""
 
-    kind: str
-    text: str
+    text: str  # "2 errors in 7", "chrF 45"
+    badness: float  # per cent of errors, or 100 - chrF
+    normalizer: str  # as utterances.jsonl names it
 
 
 @dataclass
 class Hypothesis:
-    """What one system wrote for an utterance."""
+    """One system's hypothesis for an utterance, as the report shows it."""
 
     system: str
     spans: list[MarkedSpan]
-    score: str  # "WER 12", "chrF 45"
-    badness: float  # per cent of errors, or 100 - chrF; what lists are sorted by
+    score: str  # "2 errors in 7", "chrF 45"
+    badness: float  # per cent of errors, or 100 - chrF; lists are sorted by it
     suspects: list[str]
 
 
 @dataclass
 class ListedUtterance:
-    """One target with everything that a report shows of it."""
+    """One key with everything that the report shows of it."""
 
     key: str
     set: str
@@ -54,50 +54,13 @@ class ListedUtterance:
 
     @property
     def badness(self) -> float:
-        """Of the last system that was not exported: what the experiment is about."""
+        """The badness of the last system that is not exported, which is the tuned one, or of the last export."""
         own = [hypothesis for hypothesis in self.hypotheses if not is_export(hypothesis.system)]
         return (own or self.hypotheses)[-1].badness
 
 
-def mark_differences(references: Sequence[str], hypotheses: Sequence[str]) -> list[list[MarkedSpan]]:
-    """Each hypothesis as spans, words of the reference that it lacks included; case and punctuation do not count."""
-    sides = [[_tokens(text) for text in texts] for texts in (references, hypotheses)]
-    aligned = align(*([[_form(token) for token in tokens] for tokens in side] for side in sides))
-    marked = []
-    for reference, hypothesis, alignment in zip(*sides, aligned, strict=True):
-        spans: list[MarkedSpan] = []
-        for chunk in alignment.chunks:
-            if chunk.type in ("delete", "substitute"):
-                spans += [MarkedSpan("del", token) for token in reference[chunk.ref_start_idx:chunk.ref_end_idx]]
-            kind = {"equal": "same", "substitute": "sub"}.get(chunk.type, "ins")
-            spans += [MarkedSpan(kind, token) for token in hypothesis[chunk.hyp_start_idx:chunk.hyp_end_idx]]
-        marked.append([MarkedSpan(kind, "".join(span.text for span in group))
-                       for kind, group in groupby(spans, key=lambda span: span.kind)])
-    return marked
-
-
-def _tokens(text: str) -> list[str]:
-    """Words or characters with the space and the punctuation after them."""
-    tokens: list[str] = []
-    for token in split_keeping_space(text):
-        if tokens and not _letters(token):
-            tokens[-1] += token
-        else:
-            tokens.append(token)
-    return tokens
-
-
-def _letters(token: str) -> str:
-    return "".join(char for char in token.lower() if unicodedata.category(char)[0] in "LMN")
-
-
-def _form(token: str) -> str:
-    """What of a token is compared."""
-    return _letters(token) or "".join(token.split())
-
-
 def list_utterances(decodes: Sequence[Decode], data_dir: Path, limit: int) -> tuple[list[ListedUtterance], int]:
-    """The utterances of one set with most errors of the tuned system, worst first.
+    """The utterances of one set in which the tuned system has the most errors, the worst first.
 
     Args:
         decodes: of one set, in the order in which they are shown.
@@ -113,42 +76,52 @@ def list_utterances(decodes: Sequence[Decode], data_dir: Path, limit: int) -> tu
     references = read_list(data_dir / "text")
     listed = {key: ListedUtterance(key, decodes[0].set, parse_key(key).language, parse_key(key).task, text)
               for key, text in references.items()}
-    badness: dict[str, dict[str, tuple[str, float]]] = {decode.system: _scores(decode) for decode in decodes}
+    scores = {decode.system: _scores(decode) for decode in decodes}
     leading = [decode.system for decode in decodes if not decode.is_exported] or [decodes[-1].system]
-    worst = sorted(listed, key=lambda key: -badness[leading[-1]].get(key, ("", 0.0))[1])[:limit]
+    badness = {key: score.badness for key, score in scores[leading[-1]].items()}
+    worst = sorted(listed, key=lambda key: -badness.get(key, 0.0))[:limit]
     for decode in decodes:
-        _add_hypotheses(decode, {key: listed[key] for key in worst}, badness[decode.system])
+        _add_hypotheses(decode, {key: listed[key] for key in worst}, scores[decode.system])
     _add_audio({key: listed[key] for key in worst}, data_dir)
     return [listed[key] for key in worst], len(listed)
 
 
-def _scores(decode: Decode) -> dict[str, tuple[str, float]]:
-    """What is shown and the badness of every utterance, by key."""
-    scores: dict[str, tuple[str, float]] = {}
+def _scores(decode: Decode) -> dict[str, _Score]:
+    """The score of every utterance, by key: on normalised text if there is one."""
+    scores: dict[str, _Score] = {}
     tables = read_statistics(decode.directory / "utterances.jsonl", _LISTED_METRICS)
     for metric, is_normalized in sorted(tables, key=lambda kind: (kind[1], _LISTED_METRICS.index(kind[0]))):
         table = tables[metric, is_normalized]
-        for key, values in zip(table.keys, table.values, strict=True):
+        for key, normalizer, values in zip(table.keys, table.normalizers, table.values, strict=True):
             if metric == "chrf":
                 score = METRICS[metric].score(values)
-                scores[key] = f"chrF {score:.0f}", 100 - score
+                scores[key] = _Score(f"chrF {score:.0f}", 100 - score, normalizer)
             else:
                 errors, length = int(values[:3].sum()), max(int(values[3]), 1)
-                scores[key] = f"{errors} errors in {int(values[3])}", 100 * errors / length
+                scores[key] = _Score(f"{errors} errors in {int(values[3])}", 100 * errors / length, normalizer)
     return scores
 
 
-def _add_hypotheses(decode: Decode, listed: Mapping[str, ListedUtterance],
-                    scores: Mapping[str, tuple[str, float]]) -> None:
+def _add_hypotheses(decode: Decode, listed: Mapping[str, ListedUtterance], scores: Mapping[str, _Score]) -> None:
     texts = read_list(decode.directory / "text", allow_empty=True)
     if missing := sorted(key for key in listed if key not in texts or key not in scores):
         raise UserError(f"{decode.directory}: no scored hypothesis for {missing[0]}. Score again: pyscripts/score.py")
     suspects: defaultdict[str, list[str]] = defaultdict(list)
     for suspect in read_suspects(decode.directory / "suspects.tsv"):
         suspects[suspect.key].append(suspect.kind)
-    marked = mark_differences([utt.reference for utt in listed.values()], [texts[key] for key in listed])
+    normalizers = [_normalizer(scores[key].normalizer, "en" if utt.task == "translate" else utt.language)
+                   for key, utt in listed.items()]
+    marked = mark_differences([utt.reference for utt in listed.values()], [texts[key] for key in listed], normalizers)
     for (key, utt), spans in zip(listed.items(), marked, strict=True):
-        utt.hypotheses.append(Hypothesis(decode.system, spans, *scores[key], suspects.get(key, [])))
+        utt.hypotheses.append(Hypothesis(decode.system, spans, scores[key].text, scores[key].badness,
+                                         suspects.get(key, [])))
+
+
+@cache
+def _normalizer(name: str, language: str) -> Normalizer:
+    """The normaliser that utterances.jsonl names, such as ``basic+spell``, for texts in a language."""
+    name, _, spell = name.partition("+")
+    return get_normalizer(name, language if spell else None)
 
 
 def _add_audio(listed: Mapping[str, ListedUtterance], data_dir: Path) -> None:

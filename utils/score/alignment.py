@@ -1,4 +1,4 @@
-"""Alignments of references and hypotheses by jiwer, and how they are shown in the style of NIST's sclite."""
+"""Alignments of references and hypotheses by jiwer, and their display in the style of NIST's sclite."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import jiwer
 
 
 class Alignment(NamedTuple):
-    """One utterance in the units of a metric, and how its two sides correspond."""
+    """The units (words or characters) of an utterance's reference and hypothesis, and jiwer's alignment of them."""
 
     reference: list[str]
     hypothesis: list[str]
     chunks: list[jiwer.AlignmentChunk]
 
     def pairs(self) -> Iterator[tuple[str | None, str | None]]:
-        """Reference and hypothesis unit side by side; None where one of them has nothing."""
+        """Aligned pairs of reference and hypothesis units; None is the missing side of an insertion or deletion."""
         for chunk in self.chunks:
             reference = self.reference[chunk.ref_start_idx:chunk.ref_end_idx]
             hypothesis = self.hypothesis[chunk.hyp_start_idx:chunk.hyp_end_idx]
@@ -25,7 +25,7 @@ class Alignment(NamedTuple):
             yield from zip(reference or [None] * length, hypothesis or [None] * length, strict=True)
 
     def counts(self) -> tuple[int, int, int, int]:
-        """Substitutions, deletions, insertions, units of the reference."""
+        """Numbers of substitutions, deletions, insertions and units of the reference."""
         found = {"equal": 0, "substitute": 0, "delete": 0, "insert": 0}
         for chunk in self.chunks:
             found[chunk.type] += max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
@@ -33,7 +33,7 @@ class Alignment(NamedTuple):
 
 
 def align(references: Sequence[list[str]], hypotheses: Sequence[list[str]]) -> list[Alignment]:
-    """jiwer's alignment of every utterance; either side of it may be empty. Units hold no white space."""
+    """jiwer's alignment of every utterance. Either side may be empty; units must contain no white space."""
     different = [index for index, pair in enumerate(zip(references, hypotheses, strict=True)) if pair[0] != pair[1]]
     aligned = [Alignment(units, units, [jiwer.AlignmentChunk("equal", 0, len(units), 0, len(units))] if units else [])
                for units in references]
@@ -46,9 +46,9 @@ def align(references: Sequence[list[str]], hypotheses: Sequence[list[str]]) -> l
 
 
 def show(key: str, alignment: Alignment) -> str:
-    """sclite's block of an utterance (with -s, letters as they are): ``***`` where a side has nothing, S, D, I below.
+    """An utterance as sclite prints it: REF, HYP and Eval lines, ``***`` for a missing unit, S, D or I below errors.
 
-    Columns are aligned for fonts whose East Asian characters are two columns wide.
+    Case is kept, as with sclite's option -s. East Asian characters count as two columns wide.
     """
     lines: tuple[list[str], list[str], list[str]] = ["REF: "], ["HYP: "], ["Eval:"]
     for reference, hypothesis in alignment.pairs():

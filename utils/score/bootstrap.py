@@ -13,17 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SEED = 20040517  # the same draws in every run, so that the same hypotheses give the same report
-MIN_SPEAKERS = 5  # fewer say too little about how speakers differ
-MAX_DRAWN = 20_000  # rows that are drawn; more are first summed into this many groups at random
+SEED = 20040517  # fixed, so that the same hypotheses give the same report
+MIN_SPEAKERS = 5  # with fewer, utterances are drawn: so few do not show how much speakers differ
+MAX_DRAWN = 20_000  # the most rows that are drawn; more are first summed into this many random groups
 
 CorpusScore = Callable[[np.ndarray], float]
-"""Maps summed statistics, shape (k,), to a figure; NaN where it is undefined."""
+"""Maps summed statistics of shape (k,) to a score; NaN where it is undefined."""
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """How far ``system - baseline`` is from nothing; ``p_value`` is two-sided."""
+    """The difference ``system - baseline``, its 95 % interval and its two-sided p-value."""
 
     difference: float
     ci95: tuple[float, float]
@@ -31,7 +31,7 @@ class PairedTest:
 
 
 def sum_clusters(statistics: np.ndarray, speakers: Sequence[str]) -> np.ndarray:
-    """What is drawn: speakers' sums where speakers tell, since a speaker's utterances are not independent.
+    """The rows to draw: sums by speaker if there are enough speakers, since their utterances are not independent.
 
     Args:
         statistics: shape (utterances, k).
@@ -63,7 +63,7 @@ def resampled_sums(statistics: np.ndarray, n_resamples: int) -> np.ndarray:
 
 
 def _grouped(statistics: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Sums of at most MAX_DRAWN random groups of equal size; they vary as much as their members do together.
+    """Sums of at most MAX_DRAWN random groups of equal size, whose total varies as much as that of single rows.
 
     With g groups an interval's width is off by a factor of 1 ± 1/sqrt(2 g): half a per cent.
     """
@@ -87,20 +87,23 @@ def bootstrap_interval(statistics: np.ndarray, speakers: Sequence[str], score: C
     Args:
         statistics: shape (utterances, k).
         speakers: one per utterance; see :func:`sum_clusters`.
+
+    Returns:
+        The lower and the upper end; the score of all utterances lies between them.
     """
     value = score(statistics.sum(axis=0))
     sums = resampled_sums(sum_clusters(statistics, speakers), n_resamples)
     low, high = _interval(np.array([score(row) for row in sums]))
-    # BLEU of a resample is biased on a few utterances; an interval that misses its own figure helps no one.
+    # BLEU of resamples is biased on a few utterances; the interval is widened so that it contains the score itself.
     return min(low, value), max(high, value)
 
 
 def paired_bootstrap(baseline: np.ndarray, system: np.ndarray, speakers: Sequence[str], score: CorpusScore,
                      n_resamples: int = 1000) -> PairedTest:
-    """Compare two systems on the same utterances, drawn together.
+    """Compare two systems on the same utterances; each resample draws the same utterances for both.
 
-    The p-value shifts the resampled differences to mean zero (Riezler and Maxwell 2005, as sacrebleu does)
-    and counts those at least as large as the one observed; equal systems have p = 1.
+    For the p-value, the resampled differences are shifted to mean zero, and those at least as large as the observed
+    one are counted (Riezler and Maxwell 2005, as sacrebleu does). Equal systems have p = 1.
 
     Args:
         baseline: statistics of shape (utterances, k).

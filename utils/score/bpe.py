@@ -1,4 +1,4 @@
-"""The small vocabulary that TER is counted in: a sentencepiece model of the training text."""
+"""The small vocabulary for TER (token error rate): a sentencepiece model of the training text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SPECIAL_PIECES = 3  # <unk>, <s>, </s>
 
 
 def transcripts(text_file: str | Path) -> list[str]:
-    """The transcriptions of a ``text`` list; of a list of translations only, those.
+    """The transcriptions of a ``text`` list; if it has none, its translations.
 
     Raises:
         UserError: see :func:`utils.data.lists.read_list`.
@@ -26,10 +26,10 @@ def transcripts(text_file: str | Path) -> list[str]:
 
 
 def vocabulary_size(texts: Iterable[str]) -> int:
-    """Pieces for a training text: one to 100 characters, at least all different characters and 100, at most 5000.
+    """The number of pieces for a training text: one for every 100 characters, between 100 and 5000.
 
-    A piece should be seen often enough for its errors to mean something; scripts with thousands of characters
-    (Chinese) need a piece for each of them.
+    A piece must occur often enough for its errors to mean something. The number is never less than the text's
+    different characters need; Chinese has thousands of them.
     """
     different: set[str] = set()
     length = 0
@@ -43,7 +43,7 @@ def vocabulary_size(texts: Iterable[str]) -> int:
 def train_bpe(texts: list[str], directory: str | Path, size: int | None = None) -> Path:
     """Train a byte-pair model and write ``bpe.model`` and ``tokens.txt`` (its pieces, one a line) as ESPnet does.
 
-    The same texts give the same model. ``size`` is a wish: a text too small for it gets fewer pieces.
+    The same texts give the same model. ``size`` is the most pieces: a text too small for them gets fewer.
 
     Returns:
         The path of ``bpe.model``.

@@ -1,4 +1,4 @@
-"""The scored systems of an experiment, and where one falls behind another."""
+"""The scored systems of an experiment, and paired significance tests between them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Row = dict[str, Any]
 """An object of results.json."""
 
 SIGNIFICANT = 0.05
-MAIN_METRICS = ("wer", "cer", "mer", "bleu")  # compared
+MAIN_METRICS = ("wer", "cer", "mer", "bleu")  # systems are compared by these
 SHOWN_METRICS = ("wer", "cer", "mer", "ter", "bleu")
 ROW_KEYS = {*DECODE_KEYS, "language", "task", "metric", "value", "ci95", "n_utts", "normalizer", "signature"}
-EXPORT_PREFIX = "ct2-"  # of the names of exported systems: ct2-int8
+EXPORT_PREFIX = "ct2-"  # the names of exported systems begin with it: ct2-int8
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Decode:
 
     @property
     def order(self) -> tuple[str, int, str]:
-        """Sets by name; in each the base model, tuned models, exported models."""
+        """A key that sorts by set, and in each set the base model first, then tuned models, then exported ones."""
         return self.set, 0 if self.system == "base" else 1 + self.is_exported, self.system
 
     @cached_property
@@ -61,7 +61,7 @@ class Decode:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A figure of a system beside the same figure of the system that it should not fall behind."""
+    """A score of a system and the same score of its baseline, which it should not be worse than."""
 
     system: Row
     baseline: Row
@@ -78,7 +78,7 @@ class Comparison:
 
     @property
     def interval_width(self) -> float:
-        """Of the wider of the two figures' own 95 % intervals."""
+        """The width of the wider of the two scores' 95 % intervals."""
         return max(row["ci95"][1] - row["ci95"][0] for row in (self.system, self.baseline))
 
 
@@ -136,22 +136,22 @@ def is_normalized(row: Row) -> bool:
 
 
 def figure(row: Row) -> tuple[str, str, bool]:
-    """What a row is a value of; rows of different systems with the same figure stand side by side."""
+    """Metric, language, and whether on normalised text: rows of systems that agree in these can be compared."""
     return row["metric"], row["language"], is_normalized(row)
 
 
 def main_figures(decodes: Sequence[Decode]) -> bool:
-    """Whether the main figures are those on normalised text: yes, unless all scoring was on raw text only."""
+    """Whether the main scores are those on normalised text: yes, unless only raw text was scored."""
     return any(is_normalized(row) for decode in decodes for row in decode.rows)
 
 
 def compare(decodes: Sequence[Decode], n_resamples: int = 1000) -> list[Comparison]:
-    """Tuned systems against the base model and exported ones against the tuned one, set by set.
+    """Compare tuned systems with the base model and exported ones with the tuned one, set by set.
 
-    Compares the main metrics per language, and over all where there is more than one language.
+    The main metrics are compared per language, and over all languages where there are several.
 
     Raises:
-        UserError: two systems were not scored alike: other normalisers, metrics or utterances.
+        UserError: two systems were scored with different normalisers, metrics or utterances.
     """
     comparisons = []
     for decode in decodes:
@@ -164,17 +164,17 @@ def compare(decodes: Sequence[Decode], n_resamples: int = 1000) -> list[Comparis
 
 
 def compare_with(baseline: Decode, decode: Decode, rows: Sequence[Row], n_resamples: int = 1000) -> list[Comparison]:
-    """Some of the rows of ``decode`` beside the same figures of ``baseline``.
+    """Compare some rows of ``decode`` with the same scores of ``baseline``.
 
     Raises:
-        UserError: the two were not scored alike: other normalisers, metrics or utterances.
+        UserError: the two were scored with different normalisers, metrics or utterances.
     """
     others = {figure(row): row for row in baseline.rows}
     return [_compare(decode, row, baseline, others.get(figure(row)), n_resamples) for row in rows]
 
 
 def shown_rows(rows: Sequence[Row], metrics: Sequence[str], normalized: bool) -> list[Row]:
-    """Rows of some metrics by metric, then language, ``all`` last and only beside several languages."""
+    """Rows of some metrics, sorted by metric, then language; ``all`` comes last, and only if there are several."""
     chosen = [row for row in rows if row["metric"] in metrics and is_normalized(row) == normalized]
     languages = {metric: {row["language"] for row in chosen if row["metric"] == metric} for metric in metrics}
     chosen = [row for row in chosen if row["language"] != "all" or len(languages[row["metric"]]) > 2]
@@ -203,11 +203,11 @@ def _compare(decode: Decode, row: Row, baseline: Decode, other: Row | None, n_re
 
 
 def _of_language(statistics: Statistics | None, language: str) -> Statistics:
-    """The rows of a language, or of all, in the order of their keys."""
+    """The statistics of a language, or of all languages, sorted by key."""
     if statistics is None:
-        return Statistics([], [], np.zeros((0, 0)))
+        return Statistics([], [], [], np.zeros((0, 0)))
     keys = statistics.keys
     chosen = sorted((index for index, key in enumerate(keys) if language in ("all", parse_key(key).language)),
                     key=keys.__getitem__)
-    return Statistics([keys[index] for index in chosen], [statistics.speakers[index] for index in chosen],
-                      statistics.values[chosen])
+    keys, speakers, normalizers = ([column[index] for index in chosen] for column in statistics[:3])
+    return Statistics(keys, speakers, normalizers, statistics.values[chosen])

@@ -1,4 +1,4 @@
-"""What went wrong most often: the parts of sclite's reports (sys, dtl) that people read, from alignments."""
+"""The most frequent errors, counted from alignments, in the form of sclite's reports ``sys`` and ``dtl``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from utils.score.alignment import Alignment
 from utils.score.metrics import Measurement
 
 MOST_FREQUENT = 50
-_KEPT = 200_000  # different errors; of more, the rarest are forgotten, so that memory stays bounded
+_KEPT = 200_000  # different errors that are counted; beyond twice as many the rarest are dropped, to bound memory
 
 
 @dataclass
 class Confusions:
-    """How often each unit was taken for another, left out, or made up."""
+    """How often each unit was substituted by another, deleted, or inserted."""
 
     substitutions: Counter[tuple[str, str]] = field(default_factory=Counter)
     deletions: Counter[str] = field(default_factory=Counter)
@@ -43,7 +43,10 @@ class Confusions:
 
 
 def summary_table(measurement: Measurement) -> str:
-    """sclite's percentages (sys): a line per language, and one for all. S.Err: utterances with any error."""
+    """sclite's table of percentages (sys): a line per language, and one for all.
+
+    S.Err is the percentage of utterances with an error.
+    """
     languages = np.array([utt.language for utt in measurement.utterances])
     rule = "|" + "-" * 78 + "|"
     unit = {"wer": "Wrd", "cer": "Chr", "mer": "Unit", "ter": "Tok"}[measurement.metric]
@@ -83,7 +86,7 @@ def _frequency_table(title: str, counts: Counter[str], limit: int) -> str:
 
 
 def worst_utterances(statistics: np.ndarray, limit: int = 20) -> list[int]:
-    """Indices of the utterances with most errors, most first; none of those without errors.
+    """Indices of the utterances with the most errors, the worst first; those without errors are left out.
 
     Args:
         statistics: of an error rate, shape (utterances, 4).

@@ -1,15 +1,15 @@
-"""Whether a text is in another language than it should be: py3langid, whose model comes with its package.
+"""Language identification of texts with py3langid, whose model comes with its package.
 
-py3langid (BSD, 4.6 MB, numpy alone) tells the languages of short texts apart well enough that a model of 96 MB
-(lingua) was not needed. Measured on the 2,581 texts of the telephone prompts in en, es, fr, it and ru, each text taken
-for itself and for its own translations; of those with MIN_LETTERS letters or more:
+py3langid (BSD, 4.6 MB, needs numpy alone) identifies short texts so well that a model of 96 MB (lingua) is not needed.
+Measured on the 2,581 texts of the telephone prompts in en, es, fr, it and ru, of those with MIN_LETTERS letters or
+more; each text was tested against its own language, and against the languages of its translations:
 
-  claims that a text is foreign which is not    0 of 1,112
-  texts of another language (Latin letters) that are found    99.4 % of 2,478
+  false alarms: texts in the expected language                    0 of 1,112
+  found: texts in another language with Latin letters             99.4 % of 2,478
 
-At 10 letters instead of 20 it would be 7 of 1,540 and 93.7 %. Of the 2,946 hypotheses of base, tuned and exported
-model, 3 are claimed to be foreign, and are: Spanish where English was due. Of 10,359 messages of Debian's programs in
-43 languages 21 are, 12 of these because they consist of English terms.
+With 10 letters instead of 20 these would be 7 of 1,540, and 93.7 %. Of the 2,946 hypotheses of base, tuned and exported
+model, 3 are reported, and rightly: they are Spanish instead of English. Of 10,359 messages of Debian's programs in 43
+languages 21 are reported, 12 of them because they consist of English terms.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
 MIN_LETTERS = 20  # shorter texts could be of many languages
-MIN_RATIO = 10.0  # times as probable as the language that is expected
+MIN_RATIO = 10.0  # how many times as probable as the expected language the other one must be
 _CODES = {"jw": "jv"}  # Whisper's code of Javanese is not the standard's
 
 
@@ -38,11 +38,11 @@ def _identifier() -> LanguageIdentifier:
 
 
 def foreign_language(text: str, expected: str) -> str | None:
-    """The code of the language that a text is in, if that is clearly not the expected one.
+    """The code of a text's language if it is clearly not the expected one, else None.
 
     Args:
         text: with its own letters and accents; case and punctuation do not matter.
-        expected: Whisper code. Nothing is claimed of a language that py3langid does not know.
+        expected: Whisper code. If py3langid does not know the language, the result is None.
     """
     if sum(map(str.isalpha, text)) < MIN_LETTERS:
         return None

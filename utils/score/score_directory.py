@@ -1,7 +1,7 @@
-"""A whole decode scored in chunks, on several cores: a million utterances in minutes and bounded memory.
+"""Scoring a decode directory in chunks, on several cores: a million utterances in minutes, in bounded memory.
 
-What grows with the set are the two lists and a few counts an utterance; texts, alignments and records go to their
-files as each chunk is done.
+Only the two lists and a few counts for each utterance are held in memory. Normalised texts, alignments and records go
+to their files as soon as a chunk is done.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ CHUNK = 2000  # utterances
 
 
 class Part(NamedTuple):
-    """What a worker sends back of one metric on one chunk."""
+    """A worker's result for one metric on one chunk."""
 
     metric: str
-    is_main: bool  # on the text that was asked for, not the raw one beside it
+    is_main: bool  # scored on text in the requested form; False: on raw text beside it
     indices: np.ndarray  # of the utterances, in the whole set
     normalizers: list[str]
     statistics: np.ndarray
@@ -41,7 +41,7 @@ class Part(NamedTuple):
 
 @dataclass
 class _Joined:
-    """The parts of one metric so far."""
+    """The parts of one metric that are done so far."""
 
     parts: list[Part] = field(default_factory=list)
     confusions: Confusions = field(default_factory=Confusions)
@@ -51,7 +51,7 @@ class _Joined:
         self.parts.append(part._replace(lines="", rendered=None, confusions=Confusions()))
 
     def measurement(self, utterances: Sequence[TextPair]) -> Measurement:
-        """All utterances, with their texts as they were before normalisation."""
+        """The measurement of all utterances; their texts are those before normalisation."""
         indices = np.concatenate([part.indices for part in self.parts])
         return Measurement(self.parts[0].metric, [utterances[index] for index in indices],
                            [name for part in self.parts for name in part.normalizers],
@@ -59,10 +59,10 @@ class _Joined:
 
 
 class _Work(NamedTuple):
-    """What the workers see: they are forked, so that nothing of it is copied."""
+    """The input of the workers; they are forked, so that it is not copied."""
 
     utterances: Sequence[TextPair]
-    others: Mapping[str, str]  # references by key, for the other task's
+    references: Mapping[str, str]  # by key, to find that of the other task
     options: ScoringOptions
 
 
@@ -77,12 +77,12 @@ def score_directory(decode_dir: Path, decode: Mapping[str, Any], utterances: Seq
         decode_dir: where the files go. They appear together at the end, or not at all.
         decode: decode.json, see utils.score.metrics.results.
         utterances: see utils.score.metrics.pair_texts.
-        options: what is counted; raw figures are made beside normalised ones.
+        options: normaliser and metrics; raw text is always scored, too.
         n_resamples: of the bootstrap.
-        nj: processes.
+        nj: number of processes.
 
     Returns:
-        The objects of scores.json: on the text asked for, then on raw text.
+        The objects of scores.json: those on text in the requested form, then those on raw text.
 
     Raises:
         UserError: see utils.score.metrics.measure and results.
@@ -103,11 +103,11 @@ def score_directory(decode_dir: Path, decode: Mapping[str, Any], utterances: Seq
                 records.write(part.lines)
                 joined.setdefault((not part.is_main, part.metric), _Joined()).add(part)
         rows = []
-        for (is_raw, metric), one in sorted(joined.items(), key=lambda item: item[0][0]):
-            measurement = one.measurement(utterances)
+        for (is_raw, metric), of_metric in sorted(joined.items(), key=lambda item: item[0][0]):
+            measurement = of_metric.measurement(utterances)
             rows += results(measurement, decode, n_resamples)
             if metric in directories and not is_raw:
-                directories[metric].finish(_head(measurement, one.confusions, suspects))
+                directories[metric].finish(_head(measurement, of_metric.confusions, suspects))
         write_suspects(decode_dir / "suspects.tsv", suspects, {utt.key: utt.hypothesis for utt in utterances})
     return rows
 
@@ -127,12 +127,12 @@ def _chunks(utterances: Sequence[TextPair], options: ScoringOptions,
 
 
 def _score_chunk(start: int) -> tuple[list[Part], list[Suspect]]:
-    utterances, others, options = _work.utterances[start:start + CHUNK], _work.others, _work.options
+    utterances, references, options = _work.utterances[start:start + CHUNK], _work.references, _work.options
     parts = [_part(measurement, start, is_main=True) for measurement in measure(utterances, options)]
     if options.normalizer != "none":
         raw = measure(utterances, replace(options, normalizer="none", digits="keep"))
         parts += [_part(measurement, start, is_main=False) for measurement in raw]
-    return parts, [suspect for utt in utterances for suspect in find_faults(utt, others.get(_other_key(utt)))]
+    return parts, [suspect for utt in utterances for suspect in find_faults(utt, references.get(_other_key(utt)))]
 
 
 def _other_key(utterance: TextPair) -> str:
@@ -151,7 +151,7 @@ def _part(measurement: Measurement, start: int, is_main: bool) -> Part:
 
 
 def _head(measurement: Measurement, confusions: Confusions, suspects: Sequence[Suspect]) -> str:
-    """What stands above the alignments in result.txt."""
+    """The part of result.txt above the alignments."""
     scored = {utt.key for utt in measurement.utterances}
     kinds = [suspect.kind for suspect in suspects if suspect.key in scored]
     return "\n\n".join([summary_table(measurement),

@@ -1,4 +1,4 @@
-"""The files of a decode directory: decode.json in; scores, sclite's trn files and alignments out."""
+"""The files that scoring writes into a decode directory: statistics, sclite's trn files, alignments, suspects."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Statistics(NamedTuple):
 
     keys: list[str]
     speakers: list[str]
+    normalizers: list[str]
     values: np.ndarray
 
 
@@ -39,7 +40,7 @@ class Rendered(NamedTuple):
 
 
 def statistics_lines(measurement: Measurement) -> str:
-    """Every utterance's statistics, one JSON object a line; paired tests need them, users may."""
+    """The statistics of every utterance, one JSON object a line, as utterances.jsonl has them for paired tests."""
     rows = zip(measurement.utterances, measurement.normalizers, measurement.statistics.tolist(), strict=True)
     return "".join(json.dumps({"key": utt.key, "metric": measurement.metric, "normalizer": normalizer,
                                "speaker": utt.speaker, "statistics": values}, ensure_ascii=False) + "\n"
@@ -47,32 +48,33 @@ def statistics_lines(measurement: Measurement) -> str:
 
 
 def read_statistics(path: Path, metrics: Collection[str]) -> dict[tuple[str, bool], Statistics]:
-    """Statistics of some metrics by (metric, whether on normalised text).
+    """Statistics of some metrics, by metric and whether they are on normalised text.
 
     Raises:
         UserError: the file is missing or was not written by pyscripts/score.py.
     """
-    found: dict[tuple[str, bool], tuple[list[str], list[str], array[int]]] = {}
+    found: dict[tuple[str, bool], tuple[list[str], list[str], list[str], array[int]]] = {}
     try:
         with path.open(encoding="utf-8") as stream:
             for line in stream:
                 record = json.loads(line)
                 if record["metric"] in metrics:
                     kind = record["metric"], record["normalizer"] != "none"
-                    keys, speakers, values = found.setdefault(kind, ([], [], array("l")))
+                    keys, speakers, normalizers, values = found.setdefault(kind, ([], [], [], array("l")))
                     keys.append(sys.intern(record["key"]))  # one copy for all metrics and systems
                     speakers.append(sys.intern(record["speaker"]))
+                    normalizers.append(sys.intern(record["normalizer"]))
                     values.extend(record["statistics"])
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path}: missing or damaged. Score again: pyscripts/score.py") from None
-    return {kind: Statistics(keys, speakers, np.array(values).reshape(len(keys), -1))
-            for kind, (keys, speakers, values) in found.items()}
+    return {kind: Statistics(keys, speakers, normalizers, np.array(values).reshape(len(keys), -1))
+            for kind, (keys, speakers, normalizers, values) in found.items()}
 
 
 class ScoreDirectory:
-    """score_wer/ and the like, written as utterances come; replaces the old one as a whole when it is closed.
+    """A directory score_METRIC, written chunk by chunk; it replaces an older one as a whole when it is closed.
 
-    ref.trn and hyp.trn are as sclite reads them (units apart, key in brackets); result.txt is in sclite's style.
+    sclite can read ref.trn and hyp.trn (units separated by spaces, key in brackets); result.txt is in its style.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -103,7 +105,7 @@ class ScoreDirectory:
 
 
 def render_alignments(measurement: Measurement) -> Rendered:
-    """Lines of ref.trn and hyp.trn, and blocks of result.txt, for an error rate's utterances."""
+    """The lines of ref.trn and hyp.trn and the blocks of result.txt for the utterances of an error rate."""
     pairs = [*zip(measurement.utterances, measurement.alignments, strict=True)]
     return Rendered("".join(_trn_line(alignment.reference, utt) for utt, alignment in pairs),
                     "".join(_trn_line(alignment.hypothesis, utt) for utt, alignment in pairs),
@@ -121,7 +123,7 @@ def write_suspects(path: Path, suspects: Iterable[Suspect], hypotheses: Mapping[
 
 
 def read_suspects(path: Path) -> list[Suspect]:
-    """What :func:`write_suspects` wrote; nothing if there is no such file."""
+    """The suspects that :func:`write_suspects` wrote; an empty list if there is no such file."""
     if not path.exists():
         return []
     return [Suspect(*line.split("\t")[:3]) for line in path.read_text(encoding="utf-8").splitlines()]

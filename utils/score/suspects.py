@@ -1,8 +1,7 @@
 """Outputs that are wrong as a whole: empty, looping, made up, in the wrong language, of the wrong task.
 
-Simple rules. :func:`find_faults` compares the hypothesis with its reference, so that a speaker who really says "two two
-two two" is no loop; :func:`inspect_translation` has only the transcript to compare with. They find what is blatant,
-not everything.
+The rules are simple and find only blatant cases. :func:`find_faults` compares the hypothesis with its reference, so
+that "two two two two" is no loop if it was said; :func:`inspect_translation` compares with the transcript only.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ KINDS = {
 
 _LONGEST_PHRASE = 8
 _REPEATS = 4
-_MARGIN = 5  # units that a hypothesis may always be longer
-_LONG, _SHORT = 2.0, 0.3  # times the reference's length
-_OWN_LANGUAGE = 0.5  # similarity to the other task's reference, at least,
-_CLOSER = 0.25  # and by this much more than to its own
-_SAME_LANGUAGE = 0.5  # share of a hypothesis that its reference has, too, and that makes it no foreign text
-# Of translations into English, which have no reference:
-_WORDS_PER_SECOND = 7  # nobody speaks that fast
-_LONG_ENGLISH = 3.0  # times the transcript's words: Korean or Tamil puts two into one
+_MARGIN = 5  # a hypothesis may always be longer by so many units
+_LONG, _SHORT = 2.0, 0.3  # lengths that are too long and too short, as multiples of the reference's
+_OWN_LANGUAGE = 0.5  # wrong task: at least this similar to the other task's reference,
+_CLOSER = 0.25  # and more similar to it than to its own reference by this much
+_SAME_LANGUAGE = 0.5  # a hypothesis that shares so many of its units with its reference is in its language
+# Limits for translations into English, which have no reference:
+_WORDS_PER_SECOND = 7  # faster than anyone speaks
+_LONG_ENGLISH = 3.0  # times the transcript's words; a word of Korean or Tamil can be two or three in English
 _SHORT_OF_CHARACTERS = 0.1  # an English word stands for one or two characters of Chinese, for four or five of Thai
 
 
@@ -53,10 +52,10 @@ class Suspect(NamedTuple):
 
 
 def find_faults(utterance: TextPair, other_reference: str | None = None) -> list[Suspect]:
-    """What is suspicious about an output.
+    """The faults of a hypothesis, at most one of each kind.
 
     Args:
-        utterance: with texts as they are or normalised.
+        utterance: its texts may be raw or normalised.
         other_reference: the reference of the same utterance in the other task, if there is one.
     """
     reference, hypothesis = (split_mixed(_letters(text)) for text in (utterance.reference, utterance.hypothesis))
@@ -76,11 +75,12 @@ def find_faults(utterance: TextPair, other_reference: str | None = None) -> list
 
 
 def inspect_translation(key: str, transcript: str, translation: str, seconds: float) -> list[Suspect]:
-    """What is suspicious about a translation into English that has no reference.
+    """The faults of a translation into English that has no reference, at most one of each kind.
 
     Args:
+        key: the key of the translation.
         transcript: what was said, in its own language.
-        seconds: how long it took to say it.
+        seconds: length of the audio.
     """
     said, written = (split_mixed(_letters(text)) for text in (transcript, translation))
     if not written:
@@ -114,7 +114,7 @@ def _letters(text: str) -> str:
 
 
 def longest_repetition(units: Sequence[str]) -> tuple[int, list[str]]:
-    """How often a phrase of up to 8 units follows itself, and the phrase; the longest stretch counts."""
+    """The longest stretch that repeats a phrase of up to 8 units: the number of repetitions, and the phrase."""
     best, phrase, stretch = 1, [], 0
     if len(set(units)) == len(units):
         return best, phrase
@@ -137,7 +137,7 @@ def _loop(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
 
 @cache
 def _script(char: str) -> str:
-    """LATIN, CYRILLIC, CJK …: the first word of a letter's Unicode name; kana count as CJK, Japanese has both."""
+    """LATIN, CYRILLIC, CJK …: the first word of a letter's Unicode name. Kana count as CJK: Japanese has both."""
     script = unicodedata.name(char, "").partition(" ")[0]
     return "CJK" if script in ("HIRAGANA", "KATAKANA") else script
 
@@ -155,7 +155,7 @@ def _wrong_script(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
 
 
 def _wrong_language(utterance: TextPair, reference: Sequence[str], hypothesis: Sequence[str]) -> dict[str, str]:
-    """The kind and the detail of an output in another language; the other task's language means the wrong task."""
+    """Kind and detail for a hypothesis in another language; if that is the other task's, the kind is wrong task."""
     said = set(reference)
     if sum(unit in said for unit in hypothesis) >= _SAME_LANGUAGE * len(hypothesis):
         return {}

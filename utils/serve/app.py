@@ -1,4 +1,4 @@
-"""The recognizer as a web service: OpenAI's audio endpoints, one for both tasks at once, and a page that uses it."""
+"""The web service: OpenAI's audio endpoints, an endpoint for both tasks at once, and a page that uses it."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from utils.serve.work_queue import AbandonedError, LateError, Progress, WorkQueu
 from utils.transcribe.recognizer import Recognition
 
 TEMPLATES = Path(__file__).parent / "templates"
-OPENAI_MODEL = "whisper-1"  # what clients ask for when nobody tells them another name
+OPENAI_MODEL = "whisper-1"  # the default name of OpenAI's clients
 _MAX_CONNECTIONS = 512
 Recognize = Callable[..., Recognition]
-Name = Annotated[str, Form(max_length=100)]  # messages repeat it
-OptionalName = Annotated[str | None, Form(max_length=100)]  # Name | None would be looked for in the address
+Name = Annotated[str, Form(max_length=100)]  # bounded, because error messages repeat it
+OptionalName = Annotated[str | None, Form(max_length=100)]  # FastAPI would take Name | None for a query parameter
 
 
 @dataclass(frozen=True)
 class Service:
-    """What the endpoints share."""
+    """The state that the endpoints share."""
 
     recognize: Recognize
     model: str
@@ -48,14 +48,14 @@ class Service:
     limits: Limits
 
     async def run(self, request: Request, file: UploadFile, tasks: Sequence[str], language: str | None) -> Recognition:
-        """Recognize an upload in its turn.
+        """Recognize an upload when the queue reaches it.
 
         Raises:
-            HTTPException: the audio or the language is wrong, or it took too long.
-            AbandonedError: the client hung up.
+            HTTPException: the audio or the language cannot be used, or the time limit was exceeded.
+            AbandonedError: the client closed the connection.
         """
         code = _checked_language(language)
-        # The one format without a header is known by its name; nothing else of a client's name is used.
+        # g722 has no header, so it is recognized by the file name; nothing else of a client's file name is used.
         source = "the uploaded file" + (".g722" if (file.filename or "").lower().endswith(".g722") else "")
         began = monotonic()
 
@@ -66,7 +66,7 @@ class Service:
             return self.recognize(audio, tasks=tasks, language=code, on_progress=check)
 
         try:
-            found = await self.queue.run(work, request.scope["deadline"] - began, _hung_up(request))
+            found = await self.queue.run(work, request.scope["deadline"] - began, _disconnected(request))
         except UserError as error:
             raise HTTPException(400, str(error)) from None
         except LateError:
@@ -82,15 +82,15 @@ def make_app(recognize: Recognize, model: str, *, workers: int, waiting: int, li
     """The service as an ASGI application.
 
     Args:
-        recognize: a Recognizer, or what is called like one; must bear to be called from several threads.
+        recognize: a Recognizer, or a function with its signature; is called from several threads.
         model: the name that clients see.
-        workers: recordings at once.
-        waiting: requests beyond these that may wait; more are told to come again.
-        api_key: what clients must know; "": there is none, and only this machine may ask.
+        workers: recordings that are recognized at once.
+        waiting: further requests that may wait; beyond these, requests are answered with status 429.
+        api_key: the key that clients must send; "": none, and only programs on this machine are served.
     """
     limits = limits or Limits()
     queue = WorkQueue(workers, waiting)
-    app = FastAPI(title="Whisper multitask", openapi_url=None)  # its own pages load scripts from elsewhere
+    app = FastAPI(title="Whisper multitask", openapi_url=None)  # its documentation pages would load remote scripts
     _add_error_handlers(app)
     service = Service(recognize, model, queue, limits)
     _add_page(app, service, bool(api_key))
@@ -100,12 +100,12 @@ def make_app(recognize: Recognize, model: str, *, workers: int, waiting: int, li
 
 
 def make_server(app: Guard, seconds: float) -> uvicorn.Server:
-    """What answers requests until SIGTERM or Ctrl-C; then those in flight are still answered.
+    """The server, which runs until SIGTERM or Ctrl-C and then still answers the requests in progress.
 
     Args:
-        seconds: how long a request may take.
+        seconds: the longest time that a request may take.
     """
-    # h11 reads what a refused client still sends, so that the client sees the refusal and no broken connection.
+    # h11 reads on while a refused client still sends, so that the client gets the answer and no broken connection.
     return uvicorn.Server(uvicorn.Config(
         app, http="h11", ws="none", lifespan="off", log_level="warning", access_log=False, server_header=False,
         proxy_headers=False, limit_concurrency=_MAX_CONNECTIONS, timeout_graceful_shutdown=math.ceil(seconds) + 5))
@@ -125,7 +125,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(AbandonedError)
     async def gone(request: Request, error: AbandonedError) -> Response:
-        return Response(status_code=499)  # nobody reads it
+        return Response(status_code=499)  # never sent: the client has gone
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:
@@ -206,13 +206,14 @@ def _check_model(service: Service, name: str) -> None:
         raise HTTPException(404, f"There is no model {name!r} here; ask for {service.model!r} or {OPENAI_MODEL!r}.")
 
 
-async def _hung_up(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
+    """Return when the client has closed the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 def _page(model: str, needs_key: bool) -> tuple[str, Mapping[str, str]]:
-    """The page's HTML, which loads nothing, and the headers that keep it so."""
+    """The HTML of the page, which loads nothing, and headers that forbid it to."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True)
     style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("service.css", "service.js"))

@@ -1,4 +1,4 @@
-"""What stands before the service: who may ask, how much, and for how long."""
+"""The access control of the service: API key, size and time limits, and protection against other web pages."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from utils.serve.work_queue import QueueFullError, WorkQueue
 KEY_VARIABLE = "WHISPER_API_KEY"
 _MIN_KEY_LENGTH = 16
 _ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
-_OPEN_PATHS = ("/", "/health")  # the page has to load before it can ask for the key
+_OPEN_PATHS = ("/", "/health")  # need no key; the page has to load before users can enter theirs
 _PAGE_HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "x-frame-options": "DENY"}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may ask for."""
+    """The limits for one request."""
 
     request_bytes: int = 25_000_000  # OpenAI's own
     audio_seconds: float = 900
@@ -42,7 +42,7 @@ def read_api_key(path: Path | None) -> str:
     """The key that clients must send, from a file or the environment; "" if there is none.
 
     Raises:
-        UserError: the file cannot be read, or the key is too short to be one.
+        UserError: the file cannot be read, or the key is too short or not ASCII.
     """
     try:
         key = path.read_text("utf-8").strip() if path else os.environ.get(KEY_VARIABLE, "").strip()
@@ -55,10 +55,10 @@ def read_api_key(path: Path | None) -> str:
 
 
 def listen(host: str, port: int, api_key: str) -> socket.socket:
-    """A socket that listens there.
+    """A socket that listens at an address.
 
     Raises:
-        UserError: other machines could reach it and there is no key, or the address cannot be had.
+        UserError: other machines could reach it and there is no key, or the address is taken or not this machine's.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -71,11 +71,11 @@ def listen(host: str, port: int, api_key: str) -> socket.socket:
 
 
 class Guard:
-    """An ASGI layer around the service; whatever it refuses is answered with OpenAI's error object.
+    """An ASGI layer around the service that refuses requests with OpenAI's error object.
 
-    Without an API key only programs of this machine may ask, and no web page but the service's own: the Host header
-    must be this machine's (or a page could rebind its own name to 127.0.0.1), and so must Origin, which browsers send
-    with every request of a page that could do harm. With a key pages of others are harmless: they do not know it.
+    Without an API key it accepts requests only from programs on this machine and from the service's own page. The Host
+    header must name this machine: otherwise a web page could rebind its own name to 127.0.0.1. So must Origin, which
+    browsers send with every harmful request of a page. With a key, other pages cannot do harm: they do not know it.
 
     A POST takes a place in the queue before its body is read, so that bodies cannot fill memory or disk.
     """
@@ -135,12 +135,12 @@ class Guard:
                              "audio at once, or compress it (flac, mp3, opus).")
 
     def _limited(self, receive: Receive, deadline: float) -> Receive:
-        """``receive`` that counts the body as it comes, and waits for it until the deadline."""
+        """A ``receive`` that limits the size of the body, and the time until it is complete."""
         n_bytes, complete = 0, False
 
         async def limited() -> MutableMapping[str, Any]:
             nonlocal n_bytes, complete
-            if complete:  # what comes now is that the client has gone
+            if complete:  # the only message after the body is that the client has gone
                 return await receive()
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, deadline - monotonic()))
@@ -157,7 +157,7 @@ class Guard:
 
 def refuse(status: int, message: str, code: str | None = None, headers: Any = None,
            param: str | None = None) -> JSONResponse:
-    """The answer to a request that is refused: OpenAI's error object, which its clients turn into their exceptions."""
+    """The answer to a refused request: OpenAI's error object, which OpenAI's clients turn into exceptions."""
     kind = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return JSONResponse({"error": {"message": message, "type": kind, "param": param, "code": code}}, status, headers)
 

@@ -1,4 +1,4 @@
-"""What OpenAI's audio endpoints answer: a recognition in each of their formats."""
+"""The response formats of OpenAI's audio endpoints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 
 
 def format_recognition(recognition: Recognition, task: str, response_format: str) -> dict[str, Any] | str:
-    """One task of a recognition as ``response_format`` has it: an object for JSON, else text."""
+    """One task of a recognition in a format of RESPONSE_FORMATS: an object for the JSON formats, else text."""
     text = recognition.text(task)
     if response_format == "text":
         return f"{text}\n"
@@ -32,7 +32,7 @@ def format_recognition(recognition: Recognition, task: str, response_format: str
 
 
 def _segment(number: int, segment: Segment, text: str) -> dict[str, Any]:
-    """A segment with all fields that strict clients want; what this recognizer does not compute is 0 or empty."""
+    """A segment with all fields that strict clients require; those not computed here are 0 or empty."""
     data = text.encode()
     return {"id": number, "seek": round(100 * segment.start), "start": round(segment.start, 3),
             "end": round(segment.end, 3), "text": text, "tokens": [], "temperature": 0.0, "avg_logprob": 0.0,

@@ -1,4 +1,4 @@
-"""A bounded queue of long calls behind an event loop: so many run at once, so many wait, the rest is turned away."""
+"""A bounded queue of long calls for an event loop: some run, some wait, and further ones are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_RETRY_SECONDS = 60
 
 
 class QueueFullError(Exception):
-    """All places are taken; ``retry_after`` is after how many seconds one may be free, as far as one can tell."""
+    """All places are taken; ``retry_after`` is the estimated number of seconds until one is free."""
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"all places are taken; try again in {retry_after} s")
@@ -25,15 +25,15 @@ class QueueFullError(Exception):
 
 
 class LateError(Exception):
-    """The work was not done in time."""
+    """The call took longer than allowed."""
 
 
 class AbandonedError(Exception):
-    """Nobody waits for the result any more."""
+    """The client of the call has gone."""
 
 
 class WorkQueue:
-    """Runs calls in threads. One event loop uses it.
+    """Runs calls in threads; must be used from one event loop.
 
     Args:
         workers: calls that run at once.
@@ -44,7 +44,7 @@ class WorkQueue:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="work")
         self._workers, self._places = workers, workers + waiting
         self._taken = 0
-        self._mean_seconds = 1.0  # of a call, the latest weighing most
+        self._mean_seconds = 1.0  # of a call: exponential moving average
 
     @property
     def taken(self) -> int:
@@ -56,7 +56,7 @@ class WorkQueue:
         """A place in the queue, held as long as the block lasts.
 
         Raises:
-            QueueFullError: there is none.
+            QueueFullError: all places are taken.
         """
         if self._taken >= self._places:
             seconds = math.ceil(self._mean_seconds * self._taken / self._workers)
@@ -68,19 +68,20 @@ class WorkQueue:
             self._taken -= 1
 
     async def run(self, work: Callable[[Progress], T], seconds: float, gone: Awaitable[Any]) -> T:
-        """What ``work`` returns.
+        """Run ``work`` in a thread and return its result.
 
-        When nobody waits any more, work that has not begun never does; work that has is stopped where it next calls
-        the function that it is given. Its thread is free only then: abandoned work cannot pile up.
+        If the client goes or the time is over, work that has not begun is dropped. Work that has begun gets an
+        AbandonedError at its next call of the progress function. Its thread stays taken until then, so abandoned work
+        cannot pile up.
 
         Args:
-            work: runs in a thread; is given what it calls now and then with its progress.
-            seconds: how long to wait.
-            gone: ends when nobody waits for the result any more.
+            work: gets a function, which it calls regularly with its progress.
+            seconds: the longest time to wait.
+            gone: is done when the client has gone.
 
         Raises:
-            LateError: it took longer.
-            AbandonedError: ``gone`` came first.
+            LateError: ``work`` took longer than ``seconds``.
+            AbandonedError: ``gone`` was done first.
         """
         abandoned = threading.Event()
 

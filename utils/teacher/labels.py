@@ -1,7 +1,7 @@
-"""A teacher's hypotheses as translations of a set, apart from a human's: which are wanted, which are fit, the lists.
+"""A teacher's hypotheses as the translations that a set lacks: select them, check them, write the lists.
 
-``data/SET/translate/machine_made`` holds the lines of ``text`` that a machine wrote, ``machine_made.json`` says which
-one, when and how. A line that somebody has corrected since is not among them: it counts as a human's.
+``data/SET/translate/machine_made`` holds the lines of ``text`` that a teacher wrote; ``machine_made.json`` says which
+teacher, when and how. A line that somebody has corrected is not in it any more: it counts as a human's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LISTS = ("wav.scp", "text", "utt2spk")
 
 @dataclass(frozen=True)
 class Untranslated:
-    """What of a set has a transcript but no human translation, by the key that its translation gets."""
+    """The utterances with a transcript but no human translation, by the key that their translation gets."""
 
     audio: dict[str, str]
     transcripts: dict[str, str]
@@ -37,12 +37,13 @@ class Untranslated:
 
 
 def untranslated(directory: Path, languages: Collection[str] = ()) -> Untranslated:
-    """What is to be translated of data/SET, seen from its ``transcribe`` lists.
+    """The utterances of data/SET/transcribe that need a translation.
 
-    Lines of these lists that cannot be used are passed over: merge_lists.py reports them.
+    Lines of these lists that cannot be used are left out without a message: merge_lists.py reports them.
 
     Args:
-        languages: Whisper codes; none: all.
+        directory: data/SET.
+        languages: Whisper codes of the languages to translate; empty: all.
 
     Raises:
         UserError: there are no ``transcribe`` lists, or the lists in ``translate`` cannot be used.
@@ -72,7 +73,7 @@ def _utterance(key: str) -> tuple[str, str]:
 
 
 def human_translations(task_dir: Path) -> dict[str, str]:
-    """Key and text of the translations in data/SET/translate that no machine wrote.
+    """The translations in data/SET/translate that no teacher wrote, by key.
 
     Raises:
         UserError: a line of ``text`` cannot be used.
@@ -94,11 +95,14 @@ def _line(key: str, text: str) -> str:
 
 def judge(wanted: Untranslated, hypotheses: Mapping[str, str],
           seconds: Mapping[str, float]) -> tuple[dict[str, str], list[Suspect]]:
-    """The translations that can be used, and what is wrong with the others.
+    """Separate the translations that can be used from those that cannot.
 
     Args:
-        hypotheses: by key; one that is missing was not decoded because its audio cannot be used.
+        hypotheses: by key; where one is missing, its audio cannot be used.
         seconds: of audio, for every key of ``hypotheses``.
+
+    Returns:
+        The usable translations by key, and what is wrong with each of the others.
     """
     kept, dropped = {}, []
     for key, transcript in wanted.transcripts.items():
@@ -113,10 +117,10 @@ def judge(wanted: Untranslated, hypotheses: Mapping[str, str],
 
 def write_translations(directory: Path, wanted: Untranslated, kept: Mapping[str, str],
                        record: Mapping[str, Any]) -> None:
-    """Make ``kept`` the machine-made part of data/SET/translate; what humans wrote stays.
+    """Make ``kept`` the machine-made part of data/SET/translate; humans' translations stay.
 
-    An interruption leaves machine-made lines marked as such: the marks are there before the lines are, and those of
-    lines that go stay until they are gone.
+    Even after an interruption every machine-made line is in ``machine_made``: new lines are added there before they
+    are written to ``text``, and old ones are removed there after they have left ``text``.
     """
     task_dir = directory / "translate"
     if not kept and not (task_dir / LINES).exists():
@@ -145,7 +149,7 @@ def write_translations(directory: Path, wanted: Untranslated, kept: Mapping[str,
 
 
 def _remove_lists(task_dir: Path) -> None:
-    """Remove lists without a line, and the directory unless the user has something else there."""
+    """Remove the empty lists, and the directory unless it has other files."""
     for name in (*_LISTS, LINES, MACHINE_MADE_JSON, SOURCE):
         (task_dir / name).unlink(missing_ok=True)
     if task_dir.is_dir() and not any(task_dir.iterdir()):
@@ -163,7 +167,7 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def label(teacher: Teacher, data_dir: Path, wanted: Untranslated) -> dict[str, Any]:
-    """Make lists of what was decoded, and ``left_out.tsv`` of what is not fit for them.
+    """Write the lists of usable translations, and ``left_out.tsv`` with the others.
 
     Returns:
         The record that is written beside the lists; its ``dropped`` counts by kind.

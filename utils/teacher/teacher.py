@@ -1,7 +1,7 @@
-"""A bigger Whisper as teacher: what it makes of a set's audio in the translate task, kept beside the set.
+"""Translations of a set by a larger Whisper, the teacher, which are kept beside the set.
 
-``data/SET/teacher/NAME/{text,utt2dur}`` has every hypothesis and the seconds of its audio, whatever becomes of it
-later; what is there is not decoded again, so an interrupted labelling continues where it was.
+``data/SET/teacher/NAME/{text,utt2dur}`` has every hypothesis and the seconds of its audio, usable or not. What is
+there is not decoded again, so an interrupted labelling continues where it stopped.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ INFO = "teacher.json"
 
 @dataclass(frozen=True)
 class Teacher:
-    """The model and how it searches."""
+    """The teacher model and its search settings."""
 
     directory: Path  # Hugging Face's or CTranslate2's
     beam_size: int = 5
@@ -44,20 +44,25 @@ class Teacher:
 
     @property
     def name(self) -> str:
-        """The name on the hub that the directory was made from, or else where it is."""
+        """The model's name on the hub, or its directory if that is not known."""
         return base_model_name(self.directory.resolve())
 
     def cache(self, data_dir: Path) -> Path:
-        """Where what it makes of data/SET is kept."""
+        """The directory that keeps the hypotheses for data/SET."""
         name = re.sub(r"[^\w.-]+", "_", self.name).strip("_")[-200:]
         return data_dir / "teacher" / f"{name}_beam{self.beam_size}"
 
 
 def decode(teacher: Teacher, data_dir: Path, audio: Mapping[str, str], job: int = 1, num_jobs: int = 1,
            allow_pipes: bool = False) -> int:
-    """Translate one job's share of ``audio`` (source by key), but for what is done already.
+    """Translate one job's share of ``audio``, without what was decoded before.
 
-    Audio that cannot be opened, or is longer than Whisper's window, is passed over.
+    Audio that cannot be opened, or is longer than Whisper's window, is left out; audio that cannot be
+    opened is named in a log line.
+
+    Args:
+        audio: wav.scp values by key.
+        job: from 1.
 
     Returns:
         The number of utterances decoded.
@@ -91,7 +96,7 @@ def decode(teacher: Teacher, data_dir: Path, audio: Mapping[str, str], job: int 
 
 def _translate(audio: Mapping[str, str], decoder: Decoder, log_mel: LogMel, batch_size: int,
                allow_pipes: bool) -> tuple[dict[str, str], dict[str, float]]:
-    """Hypotheses and seconds by key; at Whisper's native window, because nobody tuned the teacher for another."""
+    """Hypotheses and seconds by key, decoded at 30 s: the teacher was not tuned for shorter windows."""
     from utils.audio.constants import FULL_WINDOW
     from utils.decode.batches import decode_set, plan_batches
     from utils.features.feature_set import Utterance
@@ -101,7 +106,7 @@ def _translate(audio: Mapping[str, str], decoder: Decoder, log_mel: LogMel, batc
         try:
             seconds[key] = audio_seconds(source, allow_pipes)
         except UserError as error:
-            log(f"passed over: {error}")
+            log(f"left out: {error}")
     samples = {key: round(length * log_mel.sampling_rate) for key, length in seconds.items()}
     utterances = [Utterance(audio[key], log_mel.num_frames(count), [key]) for key, count in samples.items()
                   if 0 < count <= log_mel.max_samples]
@@ -111,10 +116,10 @@ def _translate(audio: Mapping[str, str], decoder: Decoder, log_mel: LogMel, batc
 
 
 def load_teacher(teacher: Teacher) -> tuple[Decoder, LogMel]:
-    """A decoder with the teacher, on the GPU if there is one, and its features.
+    """A decoder with the teacher, on the GPU if there is one, and the feature extractor for it.
 
     Raises:
-        UserError: it was not trained to translate, knows no tasks, or cannot be loaded.
+        UserError: the model was not trained to translate, is English-only, or cannot be loaded.
     """
     from utils.data.tokenizer import load_tokenizer
     from utils.decode.ct2_decoder import Ct2Decoder
@@ -135,12 +140,12 @@ def load_teacher(teacher: Teacher) -> tuple[Decoder, LogMel]:
 
 
 def refuse_untrained(directory: Path) -> None:
-    """Refuse a model with far fewer decoder than encoder layers: large-v3-turbo and the distilled ones.
+    """Refuse a model with far fewer decoder than encoder layers: large-v3-turbo and the distilled models.
 
-    They saw no translations in training (https://github.com/openai/whisper/discussions/2363).
+    These were not trained on translations (https://github.com/openai/whisper/discussions/2363).
 
     Raises:
-        UserError: it is one of these, or no Whisper at all.
+        UserError: the model is one of these, or the directory has no Whisper.
     """
     if is_ct2_directory(directory):
         from utils.model.ct2_binary import read_ct2_shapes
@@ -166,11 +171,11 @@ def _read_part(directory: Path) -> tuple[dict[str, str], dict[str, float]]:
 
 def _write_part(directory: Path, hypotheses: Mapping[str, str], seconds: Mapping[str, float]) -> None:
     write_list(directory / "utt2dur", {key: f"{value:.2f}" for key, value in seconds.items()})
-    write_list(directory / "text", hypotheses)  # last: a key in it has its seconds
+    write_list(directory / "text", hypotheses)  # last, so that every key in it has its seconds
 
 
 def read_hypotheses(cache: Path) -> tuple[dict[str, str], dict[str, float]]:
-    """Everything decoded so far, joined or still in jobs' parts: texts, and seconds of audio, by key."""
+    """All hypotheses so far and the seconds of their audio, by key, including those still in jobs' parts."""
     hypotheses, seconds = _read_part(cache)
     for part in sorted(cache.glob("part.*")):
         texts, lengths = _read_part(part)
@@ -180,7 +185,7 @@ def read_hypotheses(cache: Path) -> tuple[dict[str, str], dict[str, float]]:
 
 
 def join_hypotheses(cache: Path) -> tuple[dict[str, str], dict[str, float]]:
-    """:func:`read_hypotheses`, and make one list of the jobs' parts."""
+    """The same as :func:`read_hypotheses`, and join the jobs' parts into one list."""
     hypotheses, seconds = read_hypotheses(cache)
     parts = sorted(cache.glob("part.*"))
     if parts:

@@ -1,4 +1,4 @@
-"""Recognized recordings as files, or on standard output: text, Kaldi's text, JSON lines, SRT, WebVTT, TSV."""
+"""Outputs of recognized recordings, files or standard output: text, Kaldi's text, JSON lines, SRT, WebVTT, TSV."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMATS = ("text", "kaldi", "jsonl", *_SUBTITLES)
 
 
 class Output(ABC):
-    """Where recognized recordings go, one after the other."""
+    """A destination of recognized recordings, which are written one after the other."""
 
     @abstractmethod
     def write(self, name: str, source: str, recognition: Recognition) -> None:
@@ -29,28 +29,31 @@ class Output(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Write what is only complete in the end."""
+        """Write what needs all recordings."""
 
 
 def open_output(directory: Path | None, formats: Sequence[str], tasks: Sequence[str], only_one: bool) -> Output:
-    """A folder if there is a directory, else standard output.
+    """The output for a directory, or standard output without one.
 
     Args:
-        only_one: there is just one recording.
+        directory: where files go; None: standard output.
+        formats: some of FORMATS.
+        tasks: the tasks to write.
+        only_one: whether there is just one recording.
 
     Raises:
         UserError: an unknown format, or formats that standard output cannot take.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
-        raise UserError(f"--format {' '.join(unknown)}: there are {' '.join(FORMATS)}")
+        raise UserError(f"--format {' '.join(unknown)}: choose from {' '.join(FORMATS)}")
     return Folder(directory, formats, tasks) if directory else Stdout(formats, tasks, only_one)
 
 
 class Folder(Output):
     """NAME.txt, NAME.srt, … of every recording, NAME.en.* with its translation, and lists of all of them.
 
-    ``text`` (Kaldi's, sorted, keys ``id|language|task``) and ``transcripts.jsonl`` appear when all is done.
+    ``text`` (Kaldi's, sorted, keys ``id|language|task``) and ``transcripts.jsonl`` are written at the end.
 
     Raises:
         UserError: nothing can be written there, or two files of these recordings would have one name.
@@ -128,7 +131,7 @@ class Stdout(Output):
         sys.stdout.flush()
 
     def _text(self, name: str, recognition: Recognition) -> str:
-        """The text alone if there is nothing to tell apart; else each line begins with what it is."""
+        """The text; with several recordings or tasks, each line begins with the name or the language."""
         if self.only_one and len(self.tasks) == 1:
             return _lines(recognition, self.tasks[0])
         heads = [] if self.only_one else [name]
@@ -136,17 +139,17 @@ class Stdout(Output):
                        for task in self.tasks)
 
     def close(self) -> None:
-        """Nothing is left to print."""
+        """Do nothing: every recording has been printed."""
 
 
 def kaldi_lines(name: str, recognition: Recognition, tasks: Sequence[str]) -> dict[str, str]:
-    """Key ``id|language|task`` -> text of a recording; white space in its name becomes ``_``."""
+    """A recording's texts by key ``id|language|task``; white space in its name becomes ``_``."""
     utterance = "_".join(name.replace("|", "_").split())
     return {f"{utterance}|{recognition.language or 'en'}|{task}": recognition.text(task) for task in tasks}
 
 
 def json_object(name: str, source: str, recognition: Recognition, tasks: Sequence[str]) -> dict[str, Any]:
-    """A recording as an object for machines; times in seconds."""
+    """A recording as an object for JSON; times are in seconds."""
     return {"name": name, "audio": source, "duration": round(recognition.duration, 3),
             "language": recognition.language, "language_probability": round(recognition.language_probability, 4),
             **{task: recognition.text(task) for task in tasks},
@@ -159,7 +162,7 @@ def _json_line(content: dict[str, Any]) -> str:
 
 
 def _lines(recognition: Recognition, task: str) -> str:
-    """The text of a task, one segment a line."""
+    """The text of a task, one line for each segment."""
     return "".join(f"{segment.texts[task]}\n" for segment in recognition.segments if segment.texts[task])
 
 

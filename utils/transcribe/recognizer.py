@@ -1,4 +1,4 @@
-"""Recordings of any length to text and translation, with an exported model: one encoder pass serves both tasks."""
+"""Transcription and translation of recordings of any length with an exported model, in one encoder pass."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TAIL_FRAMES = 50  # of silence after a batch's longest segment, as stage 5 has 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a recording, in seconds, and what is said there: task -> text."""
+    """A stretch of a recording, start and end in seconds, and its text by task."""
 
     start: float
     end: float
@@ -39,10 +39,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Recognition:
-    """What was heard in a recording.
+    """The result for one recording.
 
-    ``language`` is Whisper's code, "" where nobody speaks and none was given; ``language_probability`` is 1 where the
-    language was given; ``duration`` is the recording's, in seconds.
+    Attributes:
+        language: Whisper's code; "" if nobody speaks and no language was given.
+        language_probability: 1 if the language was given.
+        duration: of the recording, in seconds.
+        segments: the stretches with speech, in order.
     """
 
     language: str
@@ -51,22 +54,22 @@ class Recognition:
     segments: list[Segment]
 
     def text(self, task: str) -> str:
-        """All of it for one task, segments joined by spaces."""
+        """The whole text of one task; segments are joined by spaces."""
         return " ".join(filter(None, (segment.texts[task] for segment in self.segments)))
 
 
 class Recognizer:
-    """An exported model, or any other that faster-whisper takes; may be called from several threads at once.
+    """Recognizes with an exported model, or any other that faster-whisper takes; threads may call it at once.
 
     Args:
         model_dir: a CTranslate2 Whisper directory with its tokenizer.json.
         device, compute_type: ``auto`` takes the GPU if there is one, and the type that the model was saved in.
         hotwords: names and products that are likely to be said.
-        window: ``short`` encodes what is there, ``full`` pads to Whisper's 30 s; ``auto`` asks the model's directory
-            whether it was tuned for short windows.
+        window: ``short`` encodes without padding, ``full`` pads to Whisper's 30 s; ``auto`` is ``short`` if the model's
+            directory says that it was tuned so.
 
     Raises:
-        UserError: the directory is no multilingual CTranslate2 Whisper, or this machine lacks device or type.
+        UserError: the directory is no multilingual CTranslate2 Whisper, or this machine lacks the device or type.
     """
 
     def __init__(self, model_dir: str | Path, *, device: str = "auto", compute_type: str = "auto", beam_size: int = 1,
@@ -89,12 +92,12 @@ class Recognizer:
         Args:
             audio: (samples,) float32 at 16 kHz, mono.
             tasks: one or both of ``transcribe`` and ``translate``.
-            language: any name or code that Whisper knows; None: it is detected, one for all of the recording.
-            on_progress: called in the caller's thread with the share of the speech that is done, up to 1. An exception
-                that it raises ends the work and reaches the caller.
+            language: any name or code that Whisper knows; None: one language is detected for the whole recording.
+            on_progress: is called in the caller's thread with the share of the speech that is done, up to 1. An
+                exception that it raises ends the work and reaches the caller.
 
         Raises:
-            UserError: unknown language or task, or the audio is not what it must be.
+            UserError: unknown language or task, or the audio is empty, not mono, or has NaN or infinite samples.
         """
         _check(audio, tasks)
         code = known_language(language) if language else None
@@ -130,7 +133,7 @@ class Recognizer:
         return merge_spans(speech, WINDOW_SECONDS, gap)
 
     def _budget(self, frames: list[int]) -> int:
-        """Frames in a batch: several batches for every worker, so that none waits long for another in the end."""
+        """The most frames in a batch: few enough for several batches per worker, so that all end at the same time."""
         total = FULL_WINDOW * len(frames) if self.window == "full" else sum(frames)
         return min(self._decoder.max_frames, max(FULL_WINDOW, total // (4 * self._decoder.workers)))
 
@@ -138,7 +141,7 @@ class Recognizer:
         return self._decoder.encode(stack_feats(feats, batch.num_frames).numpy())
 
     def _detect_language(self, encoded: Any, batch: Batch) -> tuple[str, float]:
-        """The likeliest language of a batch and its probability, each utterance weighing as much as it is long."""
+        """The most probable language of a batch and its probability, averaged over utterances weighted by length."""
         total = sum(utterance.num_frames for utterance in batch.utterances)
         shares: dict[str, float] = {}
         for utterance, found in zip(batch.utterances, self._decoder.model.detect_language(encoded), strict=True):
@@ -152,7 +155,7 @@ class Recognizer:
 
     def _run(self, work: Sequence[Callable[[], dict[str, str]]], sizes: Sequence[int],
              on_progress: Callable[[float], None] | None) -> dict[str, str]:
-        """Texts by key of all batches, as many at once as the decoder has workers."""
+        """Texts by key of all batches; as many run at once as the decoder has workers."""
         texts: dict[str, str] = {}
         done_so_far = 0
         with ThreadPoolExecutor(self._decoder.workers) as pool:

@@ -1,4 +1,4 @@
-"""What a command line names as audio: files, folders, Kaldi lists and standard input, each recording once."""
+"""The recordings that a command line names: files, folders, Kaldi lists and standard input, each recording once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", "
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording: its name (outputs have it, too), where its audio is, and its language if the list tells it."""
+    """One recording: its name, which outputs get, its file or wav.scp value, and its language if the list has it."""
 
     name: str
     source: str
@@ -24,12 +24,12 @@ class Recording:
 
 
 def find_recordings(arguments: Iterable[str]) -> list[Recording]:
-    """All recordings that files, folders (with all below them), lists (``*.scp``) and ``-`` name.
+    """All recordings in the given files, folders (searched recursively), lists (``*.scp``) and ``-``.
 
     A list's lines are ``utterance file``, or ``id|language|task file`` as the recipe's own have it.
 
     Raises:
-        UserError: nothing to do, a list that cannot be read, or two recordings whose outputs would have one name.
+        UserError: a folder or list is empty or cannot be read, or the outputs of two recordings would have one name.
     """
     found: dict[Recording, None] = {}  # a set that keeps the order: the tasks of an utterance share a file
     for argument in arguments:

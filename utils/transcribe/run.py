@@ -1,4 +1,4 @@
-"""Many recordings, several at once: progress in seconds of audio, and no bad file stops the others."""
+"""Transcription of many recordings, several at once; a bad file does not stop the others."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from utils.transcribe.stream import cut_at_pauses, raw_samples, read_blocks
 
 @dataclass(frozen=True)
 class Job:
-    """What shall be done with every recording."""
+    """The settings for all recordings."""
 
     tasks: Sequence[str]
     language: str | None = None  # None: what the list says, else detected
     allow_pipes: bool = False
-    raw: bool = False  # standard input is 16-bit, 16 kHz, mono, without a header
+    raw: bool = False  # whether standard input is 16-bit samples, 16 kHz, mono, without a header
 
 
 def transcribe(recognizer: Recognizer, recordings: Sequence[Recording], job: Job, output: Output, num_jobs: int) -> int:
     """Recognize recordings, ``num_jobs`` at once, and write them in their order.
 
     Returns:
-        how many could not be read; each is named on standard error.
+        The number of recordings that could not be read; each is named on standard error.
     """
     seconds = [_seconds(recording, job) for recording in recordings]
     failed = 0
@@ -72,7 +72,7 @@ def transcribe(recognizer: Recognizer, recordings: Sequence[Recording], job: Job
                     tqdm.write(f"{Path(sys.argv[0]).name}: error: {_named(recording, found)}", file=sys.stderr)
                 else:
                     output.write(recording.name, recording.source, found)
-        finally:  # after Ctrl-C or a full disk nothing more is begun, and what runs ends with its batch
+        finally:  # after Ctrl-C or a full disk nothing new is started, and running calls end after their batch
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
     output.close()
@@ -80,9 +80,9 @@ def transcribe(recognizer: Recognizer, recordings: Sequence[Recording], job: Job
 
 
 def transcribe_live(recognizer: Recognizer, job: Job, output: Output) -> None:
-    """Standard input utterance by utterance, each written when a pause follows it.
+    """Recognize standard input utterance by utterance; each is written as soon as a pause follows it.
 
-    Ctrl-C reaches the program that records, too: what it has sent is still decoded. A second one ends at once.
+    The first Ctrl-C ends the program that records, and what it has sent is still decoded. A second one ends at once.
 
     Raises:
         UserError: the stream cannot be read.
@@ -105,13 +105,13 @@ def _read(recording: Recording, job: Job) -> np.ndarray:
 
 
 def _seconds(recording: Recording, job: Job) -> float:
-    """How long a recording is, for the progress bar; 0 where only reading it all would tell."""
+    """The length of a recording in seconds, for the progress bar; 0 if only reading all of it would show it."""
     if recording.source == STDIN or is_pipe(recording.source):
         return 0.0
     try:
         return audio_seconds(recording.source, job.allow_pipes)
     except UserError:
-        return 0.0  # named when its turn comes
+        return 0.0  # the error is reported when the recording is read
 
 
 def _named(recording: Recording, error: UserError) -> str:

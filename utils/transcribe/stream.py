@@ -1,4 +1,4 @@
-"""Audio that arrives while it is spoken: a microphone's stream cut into utterances at pauses."""
+"""Live audio: the stream of a microphone, cut into utterances at pauses."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from utils.errors import UserError
 _LOOK_EVERY = SAMPLE_RATE // 2
 _PAUSE = round(0.7 * SAMPLE_RATE)  # so much silence ends an utterance
 _LONGEST = round((WINDOW_SECONDS - 2) * SAMPLE_RATE)
-_KEPT = SAMPLE_RATE // 2  # of silence, in which a word may have begun
+_KEPT = SAMPLE_RATE // 2  # silence that is kept, because a word may begin in it
 
 
 def raw_samples(data: bytes) -> np.ndarray:
-    """(samples,) float32 of signed 16-bit little-endian samples, as ``arecord -t raw -f S16_LE -r 16000`` writes."""
+    """Samples, shape (samples,), float32, from bytes as ``arecord -t raw -f S16_LE -r 16000`` writes them."""
     return np.frombuffer(data[:len(data) // 2 * 2], "<i2").astype(np.float32) / 32768
 
 
 def read_blocks(stream: BinaryIO, raw: bool) -> Iterator[np.ndarray]:
-    """Samples (float32, mono, 16 kHz) of half a second or so each, as they arrive.
+    """Blocks of about half a second of samples (float32, mono, 16 kHz), as they arrive.
 
     Args:
         stream: any format that FFmpeg reads without seeking (wav, ogg, webm, mp3, flac).
-        raw: it is 16-bit little-endian, mono, 16 kHz, without a header.
+        raw: whether the stream is 16-bit little-endian samples, mono, 16 kHz, without a header.
 
     Raises:
         UserError: FFmpeg cannot read it.
@@ -42,7 +42,7 @@ def read_blocks(stream: BinaryIO, raw: bool) -> Iterator[np.ndarray]:
 
     waiting = np.zeros(0, np.float32)
     try:
-        # Little is read ahead to find out the format: the first words must not wait for it. Playlists open nothing.
+        # Little is read ahead to detect the format, so that the first words are not delayed. Playlists open nothing.
         options = {"probesize": "4096", "analyzeduration": "0", "protocol_whitelist": "none"}
         with av.open(stream, options=options) as container:
             track = container.streams.audio[0]
@@ -56,13 +56,13 @@ def read_blocks(stream: BinaryIO, raw: bool) -> Iterator[np.ndarray]:
                     yield waiting
                     waiting = waiting[:0]
     except (av.FFmpegError, IndexError) as error:
-        raise UserError(f"standard input: no audio that FFmpeg can read as it comes ({error}). Is it without a header? "
-                        "--raw true") from None
+        raise UserError(f"standard input: no audio that FFmpeg can read as it comes ({error}). If it has no header, "
+                        "give --raw true") from None
     yield np.concatenate([waiting, resampler.resample_chunk(waiting[:0], last=True)])
 
 
 def cut_at_pauses(blocks: Iterable[np.ndarray]) -> Iterator[tuple[float, np.ndarray]]:
-    """Utterances of at most 30 s, and the second at which each begins, as soon as a pause follows."""
+    """The second at which each utterance begins, and its samples (at most 30 s), as soon as a pause follows it."""
     heard = np.zeros(0, np.float32)
     start = 0  # of ``heard``, in samples
     for block in blocks:
@@ -77,7 +77,7 @@ def cut_at_pauses(blocks: Iterable[np.ndarray]) -> Iterator[tuple[float, np.ndar
 
 
 def _place_to_cut(speech: Sequence[SpeechSpan], length: int) -> int:
-    """How many of ``length`` samples are done with; 0: wait for more."""
+    """How many of ``length`` samples can be cut off; 0: more samples are needed."""
     if not speech:
         return max(0, length - _KEPT)
     if length - speech[-1].end >= _PAUSE:

@@ -1,7 +1,7 @@
 """Subtitles of recognized segments: cues that fit a screen, as SRT, WebVTT or TSV.
 
-The model is asked for no timestamps. A segment that is too long for one cue is cut at sentence ends, commas and spaces,
-and its time is shared out by the number of characters; where a segment begins and ends was heard.
+The model writes no timestamps. Where a segment begins and ends is known from voice activity detection. A segment that
+is too long for one cue is cut at sentence ends, commas and spaces; its parts share its time by their width.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SENTENCE_ENDS, _PAUSES = tuple(".!?。！？…"), tuple(",;:，、；：")
 
 
 class Cue(NamedTuple):
-    """One subtitle: when it appears and goes, in seconds, and what it says."""
+    """One subtitle: start and end in seconds, and its text."""
 
     start: float
     end: float
@@ -60,7 +60,7 @@ def _split(text: str) -> list[str]:
 
 
 def _goodness(unit: str) -> int:
-    """How good it is to cut after a unit."""
+    """How suitable the end of a unit is as a place to cut; higher is better."""
     return 2 * unit.strip().endswith(_SENTENCE_ENDS) + unit.strip().endswith(_PAUSES)
 
 
@@ -69,13 +69,13 @@ def _width(text: str) -> int:
 
 
 def to_srt(cues: Iterable[Cue]) -> str:
-    """SubRip."""
+    """The cues as a SubRip file."""
     return "\n".join(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{cue.text}\n"
                      for number, cue in enumerate(cues, 1))
 
 
 def to_vtt(cues: Iterable[Cue]) -> str:
-    """WebVTT; ``&`` and ``<`` would be markup there."""
+    """The cues as a WebVTT file; ``&``, ``<`` and ``>`` are escaped."""
     blocks = (f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"
               f"{cue.text.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')}\n" for cue in cues)
     return "\n".join(["WEBVTT\n", *blocks])

@@ -35,7 +35,7 @@ _UNPACKED_TIMES = 1.35  # a speaker's archive unpacks to
 def download_aishell(download_dir: Path, places: Places) -> Path:
     """Get the archive and unpack it, speakers included, unless ``corpus_directory`` finds it complete.
 
-    A speaker's archive is deleted when it is unpacked, so what was interrupted continues.
+    A speaker's archive is deleted when it is unpacked, so an interrupted run can continue.
 
     Returns:
         The directory with ``transcript`` and ``wav``.
@@ -57,10 +57,10 @@ def download_aishell(download_dir: Path, places: Places) -> Path:
 
 
 def corpus_directory(download_dir: Path) -> Path:
-    """Where ``transcript`` and ``wav`` are.
+    """The directory with ``transcript`` and ``wav``.
 
     Raises:
-        UserError: they are nowhere.
+        UserError: there is none.
     """
     places = [download_dir / "data_aishell", download_dir / "data_aishell" / "data_aishell"]
     found = next((place for place in places if (place / TRANSCRIPTS).is_file()), None)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Write AISHELL-1's lists: DATA_DIR/{train,dev,test}/TASK/{wav.scp,text,utt2spk}.
 
-The sets are the corpus' own folders. Transcripts are written in words; the spaces between Chinese characters go, and
-full-width letters become plain ones. The corpus has no English: --translations names a file of lines `ID TEXT`, for any
-of its utterances; for what it lacks, ./run.sh --teacher asks a model. Left out, with the reason in
+The sets are the corpus' own folders. Transcripts are written in words; the spaces between Chinese characters are
+removed, and full-width letters become plain ones. The corpus has no English: --translations names a file of lines
+`ID TEXT`, for any utterances; ./run.sh --teacher translates the others with a model. Left out, with the reason in
 DATA_DIR/aishell_left_out.tsv: audio without transcript (some 300 files of the corpus), transcripts without audio.
 
 Example: local/prepare_aishell.py --translations english.txt download/aishell data
@@ -86,7 +86,7 @@ def read_texts(path: Path) -> dict[str, str]:
 
 
 def join_chinese(words: str) -> str:
-    """Words as Chinese is written: without spaces, but between words or numbers in plain letters.
+    """Words joined as Chinese is written: spaces stay only between words or numbers in Latin letters.
 
     >>> join_chinese("苹果 推出 ａｐｐ ｓｔｏｒｅ 后")
     '苹果推出app store后'
@@ -97,7 +97,7 @@ def join_chinese(words: str) -> str:
 def main() -> None:
     """Parse the options and write the lists."""
     parser = make_parser(__doc__)
-    parser.add_argument("--translations", type=Path, metavar="FILE", help="English, a line `ID TEXT` each")
+    parser.add_argument("--translations", type=Path, metavar="FILE", help="English translations, lines `ID TEXT`")
     add_prepare_options(parser, languages="zh or nothing: AISHELL-1 is Mandarin")
     args = parser.parse_args()
     chosen_languages(args.languages, ["zh"])

@@ -31,7 +31,7 @@ LICENCE = "CoVoST 2: CC0, Changhan Wang, Anne Wu, Juan Pino, 2020; Common Voice:
 REGIONS = {"zh": "zh-CN", "sv": "sv-SE"}  # Whisper's code and Common Voice's, where they differ
 LANGUAGES = ("fr", "de", "es", "ca", "it", "ru", "zh", "pt", "fa", "et", "mn", "nl", "tr", "ar", "sv", "lv", "sl", "ta",
              "ja", "id", "cy")
-_WHERE = "Common Voice is yours to fetch, by its terms: README.md and --help say where and what to put where"
+_WHERE = "Common Voice must be downloaded by hand, because of its terms; README.md and --help say how"
 
 
 def download_covost2(download_dir: Path, languages: Sequence[str], places: Places) -> None:
@@ -53,7 +53,7 @@ def download_covost2(download_dir: Path, languages: Sequence[str], places: Place
 
 
 def _make_ready(download_dir: Path, language: str) -> str:
-    """Unpack a language's Common Voice if need be; returns what is missing, in words, or nothing."""
+    """Unpack a language's Common Voice if needed; returns a sentence on what is missing, or ""."""
     name, place = corpus_code(language), download_dir / "common_voice"
     directory, archive = common_voice(download_dir, language), _archive(download_dir, language)
     if directory is None and archive is not None:
@@ -83,7 +83,7 @@ def _archive(download_dir: Path, language: str) -> Path | None:
 
 
 def corpus_code(language: str) -> str:
-    """What Common Voice and CoVoST call a language that Whisper calls ``language``."""
+    """Common Voice's and CoVoST's code of a language, from Whisper's code."""
     return REGIONS.get(language, language)
 
 

@@ -24,9 +24,9 @@ from utils.cli import log, make_parser, run_main
 from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, without_long, write_lists
 from utils.errors import UserError
 
-SETS = {"train": "train", "train_covost": "train", "dev": "dev", "test": "test"}  # theirs and ours
+SETS = {"train": "train", "train_covost": "train", "dev": "dev", "test": "test"}  # CoVoST's names and ours
 _SPEAKER_LETTERS = 16  # of the 128 of a client_id
-_FEW = 0.98  # of the rows that the Common Voice at hand has, from here down it is another version
+_FEW = 0.98  # if Common Voice has a smaller share of the rows than this, it is another version
 
 
 def prepare_covost2(download_dir: Path, data_dir: Path, languages: Sequence[str]) -> list[CorpusUtterance]:
@@ -40,7 +40,7 @@ def prepare_covost2(download_dir: Path, data_dir: Path, languages: Sequence[str]
         The utterances of all sets.
 
     Raises:
-        UserError: a table or Common Voice is missing, or not the one that is meant.
+        UserError: a table or Common Voice is missing or of another version.
     """
     left_out: list[LeftOut] = []
     found = [utterance for language in languages for utterance in _read_language(download_dir, language, left_out)]
@@ -59,7 +59,7 @@ def _read_language(download_dir: Path, language: str, left_out: list[LeftOut]) -
     clips = {path.name for path in (voice / "clips").glob("*.mp3")}
     utterances, gone, n_rows = [], 0, 0
     for row in read_tsv(download_dir / name / name, ("path", "translation", "split"), left_out):
-        if row["split"] not in SETS:  # the rest of what the authors had translated, in none of their sets
+        if row["split"] not in SETS:  # translated, but in none of the authors' sets
             continue
         n_rows += 1
         clip = row["path"]
@@ -93,7 +93,7 @@ def read_tsv(path: Path, columns: Sequence[str], left_out: list[LeftOut]) -> Ite
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
             if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
-                raise UserError(f"{path}:1: no column {missing[0]}: not the table that is meant")
+                raise UserError(f"{path}:1: no column {missing[0]}: this is another table")
             for row in reader:
                 if None in row or None in row.values():
                     left_out.append(LeftOut(f"{path}:{reader.line_num}", "not as many fields as columns"))

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Download and unpack FLEURS in some languages, about 3 GB each, from its archives on the Hugging Face hub.
 
-A language becomes DOWNLOAD_DIR/CONFIG/{SET.tsv,audio/SET/} with FLEURS's own CONFIG (fr_fr) and SET (train, dev,
-test). Of English at least the sentences come along, which are the translations of all others. The environment's
-HF_ENDPOINT is the hub, as in Hugging Face's own tools.
+Writes DOWNLOAD_DIR/CONFIG/{SET.tsv,audio/SET/} for each language, with FLEURS's own CONFIG (fr_fr) and SET (train,
+dev, test). The English sentences are always downloaded, because they are the translations of all others. The
+environment variable HF_ENDPOINT names the hub, as in Hugging Face's own tools.
 
 Example: local/download_fleurs.py --languages "fr sw" download/fleurs
 """
@@ -27,7 +27,7 @@ REVISION = "70bb2e84b976b7e960aa89f1c648e09c59f894dd"  # of the repository googl
 LICENCE = "FLEURS: CC BY 4.0, Alexis Conneau et al., Google, 2022"
 SETS = ("train", "dev", "test")
 MEGABYTES = {"train": 2000, "dev": 300, "test": 700}  # of the archives, roughly: languages differ
-UNPACKED = 1.5  # at most so many times as large, roughly
+UNPACKED = 1.5  # unpacked size as a multiple of the archive's, roughly, at most
 
 TABLE = Path(__file__).resolve().parents[1] / "conf/languages.tsv"
 LANGUAGES = dict(line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines() if line[0] != "#")
@@ -56,7 +56,7 @@ def download_fleurs(download_dir: Path, languages: Sequence[str], places: Places
 
 
 def archives_of(config: str) -> list[Archive]:
-    """The archives of one language; none has a published checksum, gzip's own must do."""
+    """The archives of one language. No checksums are published, so only gzip's own are checked."""
     names = {set_: f"{config}/audio/{set_}.tar.gz" for set_ in SETS}
     return [Archive(name, name, n_bytes := MEGABYTES[set_] * 10**6, round(UNPACKED * n_bytes))
             for set_, name in names.items()]

@@ -55,10 +55,10 @@ def download_librispeech(download_dir: Path, parts: Sequence[str], places: Place
 
 
 def part_directory(download_dir: Path, part: str) -> Path:
-    """Where a part's speakers are.
+    """The directory with a part's speakers.
 
     Raises:
-        UserError: it is nowhere.
+        UserError: there is none.
     """
     places = [download_dir / "LibriSpeech" / part, download_dir / part / "LibriSpeech" / part]
     found = next((place for place in places if place.is_dir()), None)
@@ -70,7 +70,7 @@ def part_directory(download_dir: Path, part: str) -> Path:
 def main() -> None:
     """Parse the options and download."""
     parser = make_parser(__doc__)
-    parser.add_argument("--parts", default=",".join(MINI), help=f"some of {' '.join(PARTS)}, between them commas")
+    parser.add_argument("--parts", default=",".join(MINI), help=f"some of {' '.join(PARTS)}, separated by commas")
     add_download_options(parser, languages="en or nothing: LibriSpeech is English")
     args = parser.parse_args()
     chosen_languages(args.languages, ["en"])

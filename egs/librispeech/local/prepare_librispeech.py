@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Write LibriSpeech's lists: DATA_DIR/SET/transcribe/{wav.scp,text,utt2spk}.
 
---sets says which parts make which set: NAME=PART or NAME=PART+PART, between them commas. Text is lower-cased:
-Whisper never learned to shout, and case does not count in the WER that the field reports. Left out, with the reason
-in DATA_DIR/librispeech_left_out.tsv: transcripts without audio, audio without transcript, more than 30 s.
+--sets names the parts of each set: NAME=PART or NAME=PART+PART, separated by commas. Text is lower-cased, because
+Whisper does not write in capitals and case does not count in the usual WER. Left out, with the reason in
+DATA_DIR/librispeech_left_out.tsv: transcripts without audio, audio without transcript, more than 30 s.
 
 Example: local/prepare_librispeech.py --sets train=train-clean-100,dev=dev-clean+dev-other download/librispeech data
 """
@@ -67,7 +67,7 @@ def _read_part(directory: Path, set_: str, left_out: list[LeftOut]) -> Iterator[
 
 
 def parse_sets(option: str) -> dict[str, list[str]]:
-    """The meaning of ``--sets``.
+    """The parts of each set in ``--sets``.
 
     Raises:
         UserError: not NAME=PART, or no such part.

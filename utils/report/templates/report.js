@@ -36,7 +36,7 @@
   form.elements.sort.addEventListener("change", sort);
   form.addEventListener("submit", (event) => event.preventDefault());
 
-  // A player is made when it is asked for: a thousand of them at once would be slow on a phone.
+  // A player is made when its button is pressed: a thousand of them at once would be slow on a phone.
   const addresses = JSON.parse(document.getElementById("audio").textContent);
   list.addEventListener("click", (event) => {
     const button = event.target.closest("button.play");
@@ -45,7 +45,7 @@
     player.controls = true;
     for (const other of document.querySelectorAll("audio")) other.pause();
     button.replaceWith(player);
-    player.play().catch(() => {});  // the controls are there all the same
+    player.play().catch(() => {});  // the user can still press the player's own button
   });
   update();
 })();

@@ -1,5 +1,5 @@
 "use strict";
-// The service's page: audio from a file or the microphone to /recognize, and what it hears side by side.
+// The service's page: sends audio from a file or the microphone to /recognize, shows both texts side by side.
 (() => {
   const $ = (id) => document.getElementById(id);
   const record = $("record"), drop = $("drop"), status = $("status"), player = $("player");
@@ -10,7 +10,7 @@
     status.className = isError ? "error" : "";
   };
 
-  const tick = (what) => {  // says what is going on, and since when
+  const tick = (what) => {  // shows what is going on, and for how many seconds
     const began = Date.now();
     const show = () => say(`${what} ${Math.floor((Date.now() - began) / 1000)} s`);
     clearInterval(clock);
@@ -63,7 +63,7 @@
     $("result").hidden = true;
     if (player.src) URL.revokeObjectURL(player.src);
     player.src = URL.createObjectURL(audio);
-    tick("Listening to it …");
+    tick("Recognizing …");
     try {
       const response = await fetch("recognize", {method: "POST", body, headers: key ? {Authorization: `Bearer ${key}`} : {}});
       const answer = await response.json();
@@ -85,7 +85,7 @@
     if (file) send(file, file.name);
   });
   for (const kind of ["dragover", "dragenter", "dragleave", "drop"]) {
-    document.addEventListener(kind, (event) => {  // everywhere: a file that misses the box must not replace the page
+    document.addEventListener(kind, (event) => {  // on the whole page: otherwise a file dropped beside the box would replace it
       event.preventDefault();
       drop.classList.toggle("over", kind === "dragover" || kind === "dragenter");
       if (kind === "drop" && event.dataTransfer.files.length) send(event.dataTransfer.files[0], event.dataTransfer.files[0].name);
