@@ -54,7 +54,8 @@ overwrite=false                     # delete a training with other settings or d
 # Stages 4 and 5: decoding, scoring and reports
 inference_nj=1                      # parallel decoding jobs, each on a GPU of its own
 beam_size=                          # 1 is greedy search; empty: the configuration's predict.beam_size
-normalizer=auto                     # text normalization before scoring: auto, none, basic, whisper-en, zh
+normalizer=auto                     # text normalization before scoring: auto, none, basic, whisper-en, zh, or
+                                    # whisper-basic, OpenAI's for all languages (doc/scoring.md)
 digits=keep                         # keep, or spell: write numbers as words before scoring (not with whisper-en)
 audio=embed                         # audio in report.html: embed, link, none
 max_audio_mb=20                     # limit of embedded audio in MB; the worst utterances come first
@@ -72,6 +73,8 @@ dry_run=true                        # with --push-to-hub: only show what would b
 . "$recipe/utils/parse_options.sh"
 [[ $# == 0 ]] || die "unexpected argument '$1'; options start with --"
 [[ -z $teacher || $tasks == *translate* ]] || die "--teacher translates: it needs translate in --tasks"
+[[ $normalizer =~ ^(auto|none|basic|whisper-en|zh|whisper-basic)$ ]] ||
+  die "--normalizer $normalizer: there are auto, none, basic, whisper-en, zh and whisper-basic"
 require_names "$tag" "$(basename -- "$model")" "$corpus_name"
 require_names "$train_set" "$dev_set" "$test_sets" "$forget_set" "$teacher_sets"
 $status || "$recipe/tools/install.sh"
