@@ -10,7 +10,8 @@ import unicodedata
 import pytest
 import regex
 
-from utils.data.languages import all_codes, is_spaceless
+from utils import ROOT
+from utils.data.languages import all_codes, is_spaceless, language_name
 from utils.score.metrics import ScoringOptions, TextPair, measure, normalize
 from utils.score.normalization import NORMALIZERS, get_normalizer, normalizer_signature
 from utils.score.text_rules import RULES_VERSION, rules_for
@@ -186,6 +187,19 @@ def test_signatures_name_the_rules():
     assert normalizer_signature("basic+spell", "tr") == "rules:2+turkic-case"
     assert normalizer_signature("basic", "ar") == "rules:2+harakat+wasla+tatweel"
     assert all(normalizer_signature(name, "zh") for name in NORMALIZERS if name != "none")
+
+
+def test_the_documentation_names_every_rule_and_its_languages():
+    page = (ROOT / "doc/scoring.md").read_text("utf-8")
+    rows = dict(regex.findall(r"^\| (`[^|]+`) \| ([^|]+) \|", page, regex.MULTILINE))
+    documented = {name: names for cell, names in rows.items() for name in regex.findall("`([^`]+)`", cell)}
+    languages_of: dict[str, set[str]] = {}
+    for code in all_codes():
+        for rule in rules_for(code):
+            languages_of.setdefault(rule.name, set()).add(language_name(code).capitalize())
+    for name, languages in languages_of.items():
+        said = documented[name]
+        assert said.startswith("all") or {*said.split(", ")} == languages, name
 
 
 def test_rules_are_for_languages_that_whisper_knows():
