@@ -54,7 +54,8 @@ overwrite=false                     # delete another training, or a complete one
 # Stages 4 and 5: decoding, scoring and reports
 inference_nj=1                      # parallel decoding jobs, each on its own GPU
 beam_size=                          # beam size; 1: greedy search; empty: the configuration's predict.beam_size
-normalizer=auto                     # text normalization before scoring: auto, none, basic, whisper-en, zh
+normalizer=auto                     # text normalization before scoring: auto, none, basic, whisper-en, zh, or
+                                    # whisper-basic, OpenAI's for all languages (doc/scoring.md)
 digits=keep                         # keep, or spell: numbers become words before scoring (not with whisper-en)
 audio=embed                         # audio in report.html: embed, link, none
 max_audio_mb=20                     # limit of embedded audio in MB; utterances with the most errors come first
@@ -72,6 +73,8 @@ dry_run=true                        # with --push-to-hub: only list what would b
 . "$recipe/utils/parse_options.sh"
 [[ $# == 0 ]] || die "unexpected argument '$1'; options start with --"
 [[ -z $teacher || $tasks == *translate* ]] || die "--teacher translates: it needs translate in --tasks"
+[[ $normalizer =~ ^(auto|none|basic|whisper-en|zh|whisper-basic)$ ]] ||
+  die "--normalizer $normalizer: there are auto, none, basic, whisper-en, zh and whisper-basic"
 require_names "$tag" "$(basename -- "$model")" "$corpus_name"
 require_names "$train_set" "$dev_set" "$test_sets" "$forget_set" "$teacher_sets"
 $status || "$recipe/tools/install.sh"

@@ -32,9 +32,11 @@ MIN_RESAMPLES = 100  # with fewer, the outer 2.5 % are too few to estimate
 def parse_args() -> Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("--ref", required=True, metavar="TEXT", help="references, the set's text file")
-    parser.add_argument("--normalizer", default="auto", choices=["auto", "none", "basic", "whisper-en", "zh"],
-                        help="normaliser of both texts; auto: whisper-en for English speech, zh for "
-                             "Chinese, basic for other languages and for translations")
+    parser.add_argument("--normalizer", default="auto",
+                        choices=["auto", "none", "basic", "whisper-en", "zh", "whisper-basic"],
+                        help="what is done to both texts first; auto: whisper-en for English speech, zh for "
+                             "Chinese, basic for other languages and for translations; whisper-basic: OpenAI's for "
+                             "all languages, for comparison with published figures")
     parser.add_argument("--digits", default="keep", choices=["keep", "spell"],
                         help="spell: numbers in digits are written in words first (21: twenty-one, 二十一); "
                              "whisper-en writes all numbers as digits")
@@ -56,8 +58,8 @@ def main() -> None:
     if args.bootstrap < MIN_RESAMPLES:
         raise UserError(f"--bootstrap {args.bootstrap}: give at least {MIN_RESAMPLES}")
     if args.digits == "spell" and args.normalizer in ("none", "whisper-en"):
-        raise UserError(f"--digits spell: --normalizer {args.normalizer} leaves numbers as digits. Choose auto, basic "
-                        "or zh")
+        raise UserError(f"--digits spell: --normalizer {args.normalizer} leaves numbers as digits. Choose auto, "
+                        "basic, zh or whisper-basic")
     if args.nj < 1:
         raise UserError(f"--nj {args.nj}: give at least 1")
 
@@ -65,6 +67,7 @@ def main() -> None:
     from utils.decode.decode_directory import read_decode_info
     from utils.filesystem import write_json
     from utils.score.metrics import ScoringOptions, mixed_languages, pair_texts
+    from utils.score.reference_check import check_translations
     from utils.score.score_directory import score_directory
     from utils.score.text_units import piece_splitter
 
@@ -72,6 +75,7 @@ def main() -> None:
     text = args.decode_dir / "text"
     utterances = pair_texts(read_list(args.ref), read_list(text, allow_empty=True), where=str(text),
                             utt2spk=read_list(args.utt2spk) if args.utt2spk else None)
+    check_translations(utterances)
     if args.bpe_model:
         piece_splitter(args.bpe_model)  # refuses a bad file before the work starts
     options = ScoringOptions(args.normalizer, args.metric, args.bpe_model, mixed_languages(utterances), args.digits)

@@ -12,12 +12,12 @@ from utils import ROOT
 from utils.filesystem import write_json
 
 
-def add_experiment(directory: Path, wer: dict[str, float]) -> None:
+def add_experiment(directory: Path, wer: dict[str, float], rules: str | None = None) -> None:
     """results.json with French WER by system, raw (ten more) and normalised."""
     write_json(directory / "results.json", [
         {"system": system, "set": "test", "language": "fr", "task": "transcribe", "metric": "wer",
          "value": value + raw, "ci95": [value - 1, value + 1], "n_utts": 20, "seconds": 1.0, "audio_seconds": 9.0,
-         "normalizer": "none" if raw else "basic", "signature": None}
+         "normalizer": "none" if raw else "basic", "signature": None if raw else rules}
         for system, value in wer.items() for raw in (0, 10)])
 
 
@@ -42,6 +42,14 @@ def test_all_experiments_of_all_corpora_stand_in_one_table(recipe):
     assert [line["experiment"] for line in table] == ["egs/aishell/exp/small", "exp/r32", "exp/r8"]
     assert [*table[0]] == ["set", "metric", "language", "experiment", "utts", "base", "lora", "ct2-int8"]
     assert table[1]["lora"] == "15.0 [14.0, 16.0]" and table[2]["ct2-int8"] == "–"
+
+
+def test_experiments_scored_by_other_rules_say_so(recipe):
+    add_experiment(recipe / "exp" / "r8", {"base": 28, "lora": 18}, "rules:2+turkic-case")
+    table, = tables(collect(recipe, "exp/r8", "exp/r32").stdout)
+    assert [line["experiment"] for line in table] == ["exp/r32 (rules 1)", "exp/r8 (rules 2)"]
+    table, = tables(collect(recipe, "--raw", "true", "exp/r8", "exp/r32").stdout)  # they know other words, too
+    assert [line["experiment"] for line in table] == ["exp/r32 (rules 1)", "exp/r8 (rules 2)"]
 
 
 def test_named_experiments_raw_to_a_file(recipe):

@@ -84,6 +84,16 @@ def test_columns_stay_aligned_in_chinese():
     assert marks == "Eval:    D        I"
 
 
+def test_columns_stay_aligned_where_marks_have_no_width():
+    references, hypotheses = {"a|hi|transcribe": "हिंदी में बात", "b|th|transcribe": "ข้าว"}, {
+        "a|hi|transcribe": "हिंदी बात", "b|th|transcribe": "ขาว"}
+    words, characters = measure(pair_texts(references, hypotheses), ScoringOptions("basic"))
+    reference, hypothesis, marks = render_alignments(words).alignments.splitlines()[2:5]
+    assert (reference, hypothesis, marks) == ("REF:  हिंदी में बात", "HYP:  हिंदी * बात", "Eval:      D")
+    reference, hypothesis, marks = render_alignments(characters).alignments.splitlines()[2:5]
+    assert (reference, hypothesis, marks) == ("REF:  ข ้  า ว", "HYP:  ข * า ว", "Eval:   D")
+
+
 def test_worst_utterances_have_most_errors():
     measurement, = measure(pair_texts(REFERENCES, {**HYPOTHESES, "c|en|transcribe": "goodbye"}),
                            ScoringOptions("none"))

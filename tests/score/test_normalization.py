@@ -1,13 +1,15 @@
 """Normalisers: what counts as the same text."""
 
+import subprocess
 import sys
 
 import pytest
 
+from utils import ROOT
 from utils.data.languages import all_codes
 from utils.errors import UserError
 from utils.score import normalization
-from utils.score.normalization import choose_normalizer, get_normalizer
+from utils.score.normalization import NORMALIZERS, choose_normalizer, get_normalizer
 
 
 def test_none_only_collapses_white_space():
@@ -69,6 +71,17 @@ def test_numbers_are_spelled_in_every_language_of_whisper():
 def test_unknown_name_is_refused_with_the_known_ones():
     with pytest.raises(UserError, match=r"unknown normalizer 'english'.*whisper-en"):
         get_normalizer("english")
+
+
+def test_run_sh_and_score_py_know_every_normalizer():
+    run_sh, score_py = ROOT / "run.sh", ROOT / "pyscripts/score.py"
+    refused = subprocess.run([run_sh, "--normalizer", "english"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 1 and "--normalizer english: there are auto" in refused.stderr
+    shown = subprocess.run([sys.executable, score_py, "--help"], capture_output=True, text=True, check=True).stdout
+    for name in NORMALIZERS:
+        assert name in refused.stderr.partition("there are")[2]
+        subprocess.run([run_sh, "--normalizer", name, "--help"], capture_output=True, check=True)
+    assert f"{{auto,{','.join(NORMALIZERS)}}}" in "".join(shown.split())
 
 
 def test_missing_package_is_named(monkeypatch):

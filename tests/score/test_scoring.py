@@ -20,7 +20,9 @@ from utils.data.lists import write_list
 from utils.decode.decode_directory import read_decode_info
 from utils.errors import UserError
 from utils.score.bootstrap import bootstrap_interval, paired_bootstrap, sum_clusters
+from utils.score.comparison import Decode, compare_with, read_decode
 from utils.score.metrics import METRICS, ScoringOptions, measure, pair_texts, results
+from utils.score.reference_check import check_translations
 from utils.score.score_files import read_statistics, render_alignments
 
 DECODE = {"system": "base", "set": "test", "seconds": 2.5, "audio_seconds": 20.0}
@@ -263,3 +265,34 @@ def test_a_bad_decode_json_is_explained(tmp_path, contents, complaint):
         (tmp_path / "decode.json").write_text(contents)
     with pytest.raises(UserError, match=complaint):
         read_decode_info(tmp_path)
+
+
+def test_reference_translations_that_are_not_english_are_refused(decode_dir, tmp_path):
+    """BLEU's tokenizer would take a Chinese sentence for one word."""
+    english = {"a|zh|translate": "I like 北京 and Shanghai", "b|fr|translate": "Thank you", "c|fr|translate": "42"}
+    check_translations(pair_texts(english, english))
+    references = english | {f"d{i}|zh|translate": "你好世界" for i in range(9)} | {"e|zh|transcribe": "你好世界"}
+    write_list(tmp_path / "ref", references)
+    write_list(decode_dir / "text", references)
+    done = run_score("--ref", tmp_path / "ref", decode_dir)
+    assert done.returncode == 1 and not (decode_dir / "scores.json").exists()
+    assert "the reference translations of zh are not English: 70 % of their letters are not Latin" in done.stderr
+
+
+def test_systems_scored_by_other_rules_are_not_compared(decode_dir, tmp_path):
+    assert run_score("--ref", tmp_path / "ref", "--bootstrap", 100, decode_dir).returncode == 0
+    now = read_decode(decode_dir)
+    assert {row["signature"] for row in now.rows if row["metric"] == "wer"} == {"rules:2", None}
+    assert all(row["signature"].endswith("|rules:2") for row in now.rows
+               if row["metric"] == "bleu" and row["normalizer"] == "basic")
+    before = Decode(decode_dir, now.info, [{**row, "signature": None} for row in now.rows])
+    compare_with(now, now, now.rows[:1], 100)
+    with pytest.raises(UserError, match="were not scored alike: fr wer differs in utterances, normalizer or signature"):
+        compare_with(before, now, now.rows[:1], 100)
+
+
+def test_signatures_over_languages_with_other_rules_name_the_version_alone():
+    references = {"a|tr|transcribe": "bir", "b|ar|transcribe": "واحد"}
+    found = scores(references, references, "auto")
+    assert {language: row["signature"] for (_, language), row in found.items()} == {
+        "tr": "rules:2+turkic-case", "ar": "rules:2+harakat+wasla+tatweel", "all": "rules:2"}

@@ -10,7 +10,7 @@ import pytest
 from utils.data.lists import read_list
 from utils.errors import UserError
 from utils.transcribe.outputs import FORMATS, open_output
-from utils.transcribe.recognizer import Recognition, Segment
+from utils.transcribe.recognizer import Recognition, Segment, join_texts
 
 BOTH = ("transcribe", "translate")
 TALK = Recognition("fr", 0.9, 12.5, [Segment(0.5, 2.0, {"transcribe": "Bonjour.", "translate": "Hello."}),
@@ -36,6 +36,20 @@ def test_a_folder_has_every_format_with_the_translation_beside_it(tmp_path: Path
     assert talk["segments"][0] == {"start": 0.5, "end": 2.0, "transcribe": "Bonjour.", "translate": "Hello."}
     assert (talk["audio"], talk["language"], talk["duration"]) == ("b.wav", "fr", 12.5)
     assert silent["segments"] == [] and silent["transcribe"] == ""
+
+
+@pytest.mark.parametrize(("language", "texts", "joined"), [
+    ("fr", ["Bonjour.", "", "Au revoir."], "Bonjour. Au revoir."), ("", ["one", "two"], "one two"),
+    ("ko", ["안녕하세요.", "감사합니다."], "안녕하세요. 감사합니다."),
+    ("zh", ["你好。", "", "请输入密码。"], "你好。请输入密码。"),
+    ("ja", ["こんにちは", "世界"], "こんにちは世界"), ("th", ["สวัสดี", "ครับ"], "สวัสดีครับ"),
+    ("yue", ["打開 wifi", "OK", "唔該"], "打開 wifi OK唔該"), ("zh", [], "")])
+def test_segments_are_joined_as_their_language_is_written(language: str, texts: list[str], joined: str) -> None:
+    assert join_texts(texts, language) == joined
+    segments = [Segment(0.0, 1.0, {"transcribe": text, "translate": "a"}) for text in texts]
+    talk = Recognition(language, 1.0, 9.0, segments)
+    assert talk.text("transcribe") == joined
+    assert talk.text("translate") == " ".join("a" for _ in texts)  # English
 
 
 @pytest.mark.parametrize(("kind", "tasks", "only_one", "printed"), [

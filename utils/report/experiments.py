@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -38,16 +39,30 @@ def read_results(exp_dirs: Sequence[Path], root: Path) -> dict[str, list[Row]]:
     return found
 
 
+def rules_version(rows: Sequence[Row]) -> str:
+    """The version of the normaliser's rules that an experiment was scored with; several are joined by commas.
+
+    Empty for one that was scored on raw text only.
+    """
+    signatures = [row["signature"] or "" for row in rows if is_normalized(row)]
+    found = {match[1] if (match := re.search(r"rules:(\w+)", signature)) else "1" for signature in signatures}
+    return ", ".join(sorted(found))
+
+
 def joined_table(results: dict[str, list[Row]], metrics: Collection[str], normalized: bool) -> str:
     """A Markdown table with a line for each set, metric, language and experiment, and a column for each system.
 
-    Scores that can be compared are in neighbouring lines.
+    Scores that can be compared are in neighbouring lines. Experiments name the version of their normaliser's rules
+    where these differ.
 
     Raises:
         UserError: there is no such score.
     """
     lines: dict[tuple, dict[str, Row]] = {}
+    versions = {name: rules_version(rows) for name, rows in results.items()}
     for name, rows in results.items():
+        if len({*versions.values()} - {""}) > 1:
+            name += f" (rules {versions[name]})" if versions[name] else ""
         for row in rows:
             if row["metric"] in metrics and is_normalized(row) == normalized:
                 set_name = row["set"] + MACHINE_MADE * row.get("machine_made_references", False)

@@ -21,6 +21,10 @@ _NOTE = """\
 Per cent; lower WER, CER, MER and TER, higher BLEU and chrF are better. In brackets: 95 % bootstrap intervals,
 resampled by utterance, or by speaker where utt2spk names at least 5."""
 
+_RULES_NOTE = """\
+`rules` is the version of the normaliser's rules, followed by those that only some languages have (doc/scoring.md).
+Figures of different versions cannot be compared; those without a version are of version 1."""
+
 
 def plain(text: str) -> str:
     """Text on one line with ``<`` escaped, since names may come from anywhere; code spans are not changed."""
@@ -110,10 +114,11 @@ def _speed(decode: Decode) -> str:
 
 
 def scoring_table(decodes: Sequence[Decode]) -> str:
-    """A table of the normaliser and sacrebleu's signature for each metric."""
+    """Which normaliser each metric saw; the signature names its rules and, for BLEU and chrF, sacrebleu's settings."""
     languages: dict[tuple[str, str, str], set[str]] = {}
     for row in (row for decode in decodes for row in decode.rows if row["language"] != "all"):
-        kind = TITLES[row["metric"]], row["normalizer"], row["signature"] or "jiwer"
+        program = "" if row["task"] == "translate" else "jiwer "
+        kind = TITLES[row["metric"]], row["normalizer"], (program + (row["signature"] or "")).strip()
         languages.setdefault(kind, set()).add(row["language"])
     lines = [[metric, normalizer, " ".join(sorted(names)), signature.replace("|", " ")]
              for (metric, normalizer, signature), names in languages.items()]
@@ -158,7 +163,8 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
     parts.append("## Other figures")
     for name, systems in by_set(decodes):
         parts += _other_tables(name, systems)
-    parts += ["## Speed", speed_table(decodes), "## Normalizers and signatures", scoring_table(decodes)]
+    parts += ["## Speed", speed_table(decodes), "## Normalizers and signatures", _RULES_NOTE,
+              scoring_table(decodes)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -53,7 +53,7 @@ def show(key: str, alignment: Alignment) -> str:
     lines: tuple[list[str], list[str], list[str]] = ["REF: "], ["HYP: "], ["Eval:"]
     for reference, hypothesis in alignment.pairs():
         mark = "D" if hypothesis is None else "I" if reference is None else " " if reference == hypothesis else "S"
-        width = max(_width(unit or "") for unit in (reference, hypothesis))
+        width = max(1, *(_width(unit or "") for unit in (reference, hypothesis)))  # CER's units may be marks
         for line, unit in zip(lines, (reference or "*" * width, hypothesis or "*" * width, mark), strict=True):
             line.append(unit + " " * (width - _width(unit)))
     substitutions, deletions, insertions, length = alignment.counts()
@@ -65,4 +65,5 @@ def show(key: str, alignment: Alignment) -> str:
 def _width(text: str) -> int:
     if text.isascii():
         return len(text)
-    return sum(0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
+    return sum(0 if unicodedata.category(char) in ("Mn", "Me", "Cf") else
+               1 + (unicodedata.east_asian_width(char) in "WF") for char in text)

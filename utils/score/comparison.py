@@ -194,10 +194,11 @@ def _baseline(decode: Decode, decodes: Sequence[Decode]) -> Decode | None:
 def _compare(decode: Decode, row: Row, baseline: Decode, other: Row | None, n_resamples: int) -> Comparison:
     kind, language = (row["metric"], is_normalized(row)), row["language"]
     ours, theirs = (_of_language(side.statistics.get(kind), language) for side in (decode, baseline))
-    if other is None or other["normalizer"] != row["normalizer"] or not ours.keys or ours.keys != theirs.keys:
+    alike = other is not None and all(other[key] == row[key] for key in ("normalizer", "signature"))
+    if other is None or not alike or not ours.keys or ours.keys != theirs.keys:
         raise UserError(f"{decode.directory} and {baseline.directory} were not scored alike: {language} "
-                        f"{row['metric']} differs in utterances or normalizer. Score both with the same "
-                        "--ref, --normalizer and --metric")
+                        f"{row['metric']} differs in utterances, normalizer or signature. Score both again with the "
+                        "same --ref, --normalizer and --metric")
     score = METRICS[row["metric"]].score
     return Comparison(row, other, paired_bootstrap(theirs.values, ours.values, ours.speakers, score, n_resamples))
 

@@ -16,7 +16,7 @@ from utils.data.lists import parse_key
 from utils.errors import UserError
 from utils.score.alignment import Alignment, align
 from utils.score.bootstrap import bootstrap_interval
-from utils.score.normalization import KEEP_NUMBERS, choose_normalizer, get_normalizer
+from utils.score.normalization import KEEP_NUMBERS, choose_normalizer, get_normalizer, normalizer_signature
 from utils.score.text_units import SPLITTERS, is_mixed, piece_splitter
 
 # force: no warning about text that looks tokenised; it does not change the figure.
@@ -172,7 +172,7 @@ def normalize(utterances: Sequence[TextPair], normalizer: str,
     for utt in utterances:
         name = choose_normalizer(normalizer, utt.language, utt.task)
         spell = digits == "spell" and name not in KEEP_NUMBERS
-        functions.append(_normalizer(name, utt.text_language if spell else None))
+        functions.append(_normalizer(name, utt.text_language if spell else None, utt.text_language))
         names.append(f"{name}+spell" if spell else name)
     return [TextPair(utt.key, utt.language, utt.task, utt.speaker,
                       function(utt.reference), function(utt.hypothesis))
@@ -243,5 +243,15 @@ def _result(measurement: Measurement, chosen: np.ndarray, language: str, decode:
         "task": measurement.utterances[chosen[0]].task, "metric": measurement.metric,
         "value": round(value, 4), "ci95": [round(low, 4), round(high, 4)], "n_utts": len(chosen),
         "seconds": decode["seconds"], "audio_seconds": decode["audio_seconds"],
-        "normalizer": names.pop() if len(names) == 1 else "auto", "signature": metric.signature(),
+        "normalizer": names.pop() if len(names) == 1 else "auto", "signature": _signature(measurement, chosen),
     }
+
+
+def _signature(measurement: Measurement, chosen: np.ndarray) -> str | None:
+    """sacrebleu's signature, if the metric is its, and the version of the normaliser's rules."""
+    texts = {(measurement.normalizers[index], measurement.utterances[index].text_language) for index in chosen}
+    rules = {normalizer_signature(name, language) for name, language in texts}
+    if len(rules) > 1:
+        rules = {normalizer_signature(name, "") for name, _ in texts}
+    parts = [METRICS[measurement.metric].signature(), *sorted(filter(None, rules))]
+    return "|".join(filter(None, parts)) or None

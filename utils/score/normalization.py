@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 from utils.errors import UserError
 from utils.score.digits import digit_speller
+from utils.score.text_rules import RULES_VERSION, apply_rules, rules_for, rules_signature
+from utils.score.text_units import split_words
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable  # Python 3.11; not needed to run
 
 Normalizer = Callable[[str], str]
 
-NORMALIZERS = ("none", "basic", "whisper-en", "zh")
+NORMALIZERS = ("none", "basic", "whisper-en", "zh", "whisper-basic")
 KEEP_NUMBERS = ("none", "whisper-en")  # texts as they are; numbers as digits in any case
 
 _CHINESE = frozenset({"zh", "yue"})
@@ -40,63 +42,95 @@ def choose_normalizer(requested: str, language: str, task: str) -> str:
     return "zh" if task == "transcribe" and language in _CHINESE else "basic"
 
 
-def get_normalizer(name: str, spell_in: str | None = None) -> Normalizer:
+def get_normalizer(name: str, spell_in: str | None = None, language: str = "") -> Normalizer:
     """The function for a name in NORMALIZERS. All of them collapse white space and strip both ends.
 
     Args:
         name: one of NORMALIZERS.
         spell_in: Whisper code of the language in which numbers are spelled out first; None: digits stay.
+        language: Whisper code of the texts, for the rules of their language; "" for those of all languages only.
 
     Raises:
         UserError: unknown name, or the package that the normaliser needs is missing.
     """
     if name not in _FACTORIES:
         raise UserError(f"unknown normalizer {name!r}. Use one of: {', '.join(NORMALIZERS)}")
-    normalize = _FACTORIES[name]()
+    normalize = _FACTORIES[name](language)
     if spell_in is not None:
         spell = digit_speller(spell_in)
         return lambda text: " ".join(normalize(spell(text)).split())
     return lambda text: " ".join(normalize(text).split())
 
 
-def _none() -> Normalizer:
+def normalizer_signature(name: str, language: str) -> str | None:
+    """What a figure's signature says of its normaliser, so that figures of other rules can be told from it.
+
+    Args:
+        name: one of NORMALIZERS, with ``+spell`` where numbers were spelled out.
+        language: Whisper code of the texts; "" where figures of several languages are joined.
+
+    Returns:
+        ``rules:2+turkic-case`` (see utils.score.text_rules), ``rules:openai``, or None for texts as they are.
+    """
+    name = name.removesuffix("+spell")
+    if name == "none":
+        return None
+    if name == "whisper-basic":
+        return "rules:openai"
+    return f"rules:{RULES_VERSION if name == 'whisper-en' else rules_signature(language)}"
+
+
+def _none(language: str) -> Normalizer:
     return lambda text: text
 
 
+def _basic(language: str) -> Normalizer:
+    """Lower case, NFKC, no brackets, symbols or punctuation; letters keep their marks; the rules of the language."""
+    return apply_rules(rules_for(language))
+
+
 @cache
-def _basic() -> Normalizer:
-    """Whisper's normaliser for any language (Radford et al. 2022, appendix C): lower case, NFKC, no brackets,
-    symbols or punctuation. Diacritics stay, except combining marks that NFKC cannot compose (Thai, Hindi)."""
+def _whisper_basic(language: str) -> Normalizer:
+    """OpenAI's normaliser for any language (Radford et al. 2022, appendix C), for comparison with published figures.
+
+    It makes a space of every combining mark that NFKC cannot compose: Hindi, Thai and others lose vowels and words.
+    """
     from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
     return BasicTextNormalizer(remove_diacritics=False)
 
 
 @cache
-def _whisper_en() -> Normalizer:
-    """Whisper's English normaliser: as basic, and one form for contractions, numbers, titles, spellings."""
+def _whisper_en(language: str) -> Normalizer:
+    """OpenAI's English normaliser: as basic, and one form for contractions, numbers, titles, spellings.
+
+    Before it, invisible characters go and ``don’t`` becomes ``don't``, the only form it knows. After it, full stops
+    that stand alone go: it leaves one of ``...``.
+    """
     from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
     if not has_english_spelling():
         raise UserError("the normalizer whisper-en needs Whisper's spelling table. "
                         "Run `pip install whisper-normalizer`, or choose --normalizer basic")
-    return EnglishTextNormalizer(json.loads(_spelling_table().read_text(encoding="utf-8")))
+    normalize = EnglishTextNormalizer(json.loads(_spelling_table().read_text(encoding="utf-8")))
+    before = apply_rules(rule for rule in rules_for("en") if rule.name in ("invisible", "quotes", "nfkc"))
+    return lambda text: " ".join(split_words(normalize(before(text))))
 
 
 @cache
-def _zh() -> Normalizer:
+def _zh(language: str) -> Normalizer:
     """Chinese: full-width forms folded by NFKC, traditional characters made simplified, then as basic."""
     try:
         from opencc import OpenCC
     except ImportError:
         raise UserError("the normalizer zh needs OpenCC. Run `pip install opencc-python-reimplemented`, "
                         "or choose --normalizer basic") from None
-    simplify, basic = OpenCC("t2s").convert, _basic()
+    simplify, basic = OpenCC("t2s").convert, _basic(language)
     return lambda text: basic(simplify(unicodedata.normalize("NFKC", text)))
 
 
-_FACTORIES: dict[str, Callable[[], Normalizer]] = {
-    "none": _none, "basic": _basic, "whisper-en": _whisper_en, "zh": _zh}
+_FACTORIES: dict[str, Callable[[str], Normalizer]] = {
+    "none": _none, "basic": _basic, "whisper-en": _whisper_en, "zh": _zh, "whisper-basic": _whisper_basic}
 
 
 def _spelling_table() -> Traversable:

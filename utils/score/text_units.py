@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from utils.errors import UserError
+from utils.score.text_rules import SPOKEN_SIGNS
 
 Splitter = Callable[[str], list[str]]
 
@@ -20,8 +21,8 @@ _LATIN_WORD = re.compile("[A-Za-zÀ-ɏ]{2,}")
 
 
 def split_words(text: str) -> list[str]:
-    """Words, for WER: what white space separates."""
-    return text.split()
+    """Words, for WER: what white space separates and a letter or a digit is in; ``...`` is no word."""
+    return [token for token in text.split() if any(char.isalnum() or char in SPOKEN_SIGNS for char in token)]
 
 
 def split_characters(text: str) -> list[str]:

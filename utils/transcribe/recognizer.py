@@ -13,7 +13,7 @@ import numpy as np
 
 from utils.audio.constants import FULL_WINDOW, SAMPLE_RATE, WINDOW_SECONDS
 from utils.audio.voice_activity import SpeechSpan, find_speech, merge_spans
-from utils.data.languages import language_code
+from utils.data.languages import is_spaceless, language_code
 from utils.data.lists import TASKS
 from utils.data.prompts import hotword_ids
 from utils.data.tokenizer import load_tokenizer
@@ -54,8 +54,22 @@ class Recognition:
     segments: list[Segment]
 
     def text(self, task: str) -> str:
-        """The whole text of one task; segments are joined by spaces."""
-        return " ".join(filter(None, (segment.texts[task] for segment in self.segments)))
+        """All of it for one task, segments joined as the text's language is written: see :func:`join_texts`."""
+        return join_texts((segment.texts[task] for segment in self.segments), "en" if task == "translate" else
+                          self.language)
+
+
+def join_texts(texts: Iterable[str], language: str) -> str:
+    """Texts of segments as one. In languages written without spaces, only words in Latin letters get one between them.
+
+    Args:
+        language: Whisper code of the texts, "" if it is not known.
+    """
+    joined = ""
+    for text in filter(None, texts):
+        apart = not is_spaceless(language) or (joined[-1:] + text[0]).isascii()
+        joined += f" {text}" if joined and apart else text
+    return joined
 
 
 class Recognizer:
