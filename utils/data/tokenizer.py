@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from transformers import WhisperTokenizerFast
+from transformers import WhisperTokenizer
 
 from utils.cli import log
 from utils.data.token_ranks import REMEDY, as_pair, repair_merges, require_whispers_words, sha256_of_lines
@@ -20,7 +20,7 @@ REPAIRED = ".tokenizer_repaired"  # in a model's directory: its tokenizer.json i
 _ENGLISH_ONLY_END = 50256
 
 
-def load_tokenizer(model_dir: str | Path) -> WhisperTokenizerFast:
+def load_tokenizer(model_dir: str | Path) -> WhisperTokenizer:
     """The tokenizer of a local Whisper directory; missing merges are put back in memory, with a line in the log.
 
     Raises:
@@ -33,14 +33,14 @@ def load_tokenizer(model_dir: str | Path) -> WhisperTokenizerFast:
     return tokenizer
 
 
-def read_tokenizer(model_dir: str | Path) -> tuple[WhisperTokenizerFast, str]:
+def read_tokenizer(model_dir: str | Path) -> tuple[WhisperTokenizer, str]:
     """The tokenizer of a local Whisper directory, and what had to be repaired in it; empty if nothing.
 
     Raises:
         UserError: as load_tokenizer.
     """
     try:
-        tokenizer = WhisperTokenizerFast.from_pretrained(model_dir, local_files_only=True)
+        tokenizer = WhisperTokenizer.from_pretrained(model_dir, local_files_only=True)
         file = Path(model_dir) / "tokenizer.json"
         content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -53,13 +53,15 @@ def read_tokenizer(model_dir: str | Path) -> tuple[WhisperTokenizerFast, str]:
     return tokenizer, repair_merges(tokenizer, model_dir)
 
 
-def token_id(tokenizer: WhisperTokenizerFast, token: str) -> int | None:
+def token_id(tokenizer: WhisperTokenizer, token: str) -> int | None:
     """The id of a token, or None where the vocabulary lacks it."""
     index = tokenizer.convert_tokens_to_ids(token)
-    return None if index is None or (index == tokenizer.unk_token_id and token != tokenizer.unk_token) else index
+    if not isinstance(index, int) or (index == tokenizer.unk_token_id and token != tokenizer.unk_token):
+        return None
+    return index
 
 
-def tokens_checksum(tokenizer: WhisperTokenizerFast) -> str:
+def tokens_checksum(tokenizer: WhisperTokenizer) -> str:
     """SHA-256 of what decides how text becomes ids: two tokenizers with the same one agree on every text."""
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     added = [[token["id"], token["content"]] for token in backend["added_tokens"]]

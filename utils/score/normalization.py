@@ -13,7 +13,7 @@ from utils.errors import UserError
 from utils.score.digits import digit_speller
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable  # Python 3.11; not needed to run
+    from importlib.abc import Traversable  # in Python 3.10; later in importlib.resources.abc. Not needed to run
 
 Normalizer = Callable[[str], str]
 

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from transformers import WhisperTokenizerFast
+from transformers import WhisperTokenizer
 
 from utils.config import Config, load_config
 from utils.data.tokenizer import tokens_checksum
@@ -29,7 +29,7 @@ def last_complete_checkpoint(output_dir: Path) -> Path | None:
     return None
 
 
-def already_trained(config: Config, output_dir: Path, tokenizer: WhisperTokenizerFast, overwrite: bool) -> bool:
+def already_trained(config: Config, output_dir: Path, tokenizer: WhisperTokenizer, overwrite: bool) -> bool:
     """Whether ``output_dir`` holds this training, complete; what is left of it is kept for resuming or removed."""
     fault, complete = _other_training(config, output_dir, tokenizer), False
     if not fault and (output_dir / SUMMARY).exists():
@@ -44,7 +44,7 @@ def already_trained(config: Config, output_dir: Path, tokenizer: WhisperTokenize
     return complete
 
 
-def _other_training(config: Config, output_dir: Path, tokenizer: WhisperTokenizerFast) -> str:
+def _other_training(config: Config, output_dir: Path, tokenizer: WhisperTokenizer) -> str:
     """What shows that ``output_dir`` holds another training; empty if it holds this one or none."""
     if not (output_dir / CONFIG).exists():
         checkpoint = last_complete_checkpoint(output_dir)
@@ -68,7 +68,7 @@ def _changed_weights(output_dir: Path) -> str:
     return ""
 
 
-def data_checksums(config: Config, tokenizer: WhisperTokenizerFast) -> dict[str, str]:
+def data_checksums(config: Config, tokenizer: WhisperTokenizer) -> dict[str, str]:
     """Checksums of the lists and features to train on, by path, and of the tokenizer.
 
     Of audio that is read itself only its list's.
