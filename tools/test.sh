@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run all checks and tests, from any directory: installs packages if needed, then ruff, shellcheck and pytest.
+# Run all checks and tests, from any directory: installs packages if needed, then ruff, mypy, shellcheck and pytest.
 #
 #   tools/test.sh                           # everything but the four below
 #   tools/test.sh --egs                     # each corpus of egs/ from download to export, on a replica of its archives
@@ -27,6 +27,9 @@ tools/install.sh --dev true
 
 log "ruff"
 ruff check --quiet .
+
+log "mypy"
+mypy --no-error-summary
 
 log "shellcheck"
 scripts=()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import WhisperTokenizerFast
+from transformers import WhisperTokenizer
 
 from utils.data.token_ranks import merges_of
 from utils.data.tokenizer import REPAIRED, load_tokenizer, read_tokenizer, tokens_checksum
@@ -43,7 +43,7 @@ def lose(*indices: int) -> Callable[[dict[str, Any]], None]:
 
 def stock_ids(directory: Path, text: str) -> list[int]:
     """The token ids of a text in programs that read the tokenizer files themselves."""
-    return WhisperTokenizerFast.from_pretrained(directory)(text, add_special_tokens=False).input_ids
+    return WhisperTokenizer.from_pretrained(directory)(text, add_special_tokens=False).input_ids
 
 
 def test_merges_follow_from_the_vocabulary() -> None:

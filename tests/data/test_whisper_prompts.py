@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from transformers import WhisperTokenizerFast
+from transformers import WhisperTokenizer
 
 from utils.data.prompts import prompt_ids, text_ids
 from utils.data.tokenizer import load_tokenizer
@@ -15,7 +15,7 @@ from utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tiny_whisper: Path) -> WhisperTokenizerFast:
+def tokenizer(tiny_whisper: Path) -> WhisperTokenizer:
     return load_tokenizer(tiny_whisper)
 
 
@@ -23,14 +23,14 @@ def tokenizer(tiny_whisper: Path) -> WhisperTokenizerFast:
     ("a|french|transcribe", "french", "transcribe"), ("a|fr|translate", "fr", "translate"),
     ("a|Chinese|translate", "zh", "translate"), ("a|castilian|transcribe", "spanish", "transcribe"),
 ])
-def test_prompts_are_those_of_whispers_tokenizer(tokenizer: WhisperTokenizerFast, tiny_whisper: Path, key: str,
+def test_prompts_are_those_of_whispers_tokenizer(tokenizer: WhisperTokenizer, tiny_whisper: Path, key: str,
                                                  language: str, task: str) -> None:
-    stock = WhisperTokenizerFast.from_pretrained(tiny_whisper, language=language, task=task)
+    stock = WhisperTokenizer.from_pretrained(tiny_whisper, language=language, task=task)
     assert prompt_ids(tokenizer, key) == stock.prefix_tokens
     assert len(prompt_ids(tokenizer, key)) == 4
 
 
-def test_a_language_that_the_model_lacks_is_named(tokenizer: WhisperTokenizerFast) -> None:
+def test_a_language_that_the_model_lacks_is_named(tokenizer: WhisperTokenizer) -> None:
     with pytest.raises(UserError, match=r"a\|cantonese\|translate: .* no token <\|yue\|>"):
         prompt_ids(tokenizer, "a|cantonese|translate")
 
@@ -39,7 +39,7 @@ def test_a_language_that_the_model_lacks_is_named(tokenizer: WhisperTokenizerFas
     ("a|fr|transcribe", "Allô ", " Allô"), ("a|zh|transcribe", "你好", "你好"), ("a|zh|translate", "hello", " hello"),
     ("a|japanese|transcribe", "はい", "はい"), ("a|ko|transcribe", "네", " 네"), ("a|fr|transcribe", "", " "),
 ])
-def test_texts_begin_with_a_space_where_words_are_spaced(tokenizer: WhisperTokenizerFast, key: str, text: str,
+def test_texts_begin_with_a_space_where_words_are_spaced(tokenizer: WhisperTokenizer, key: str, text: str,
                                                          written: str) -> None:
     assert tokenizer.decode(text_ids(tokenizer, key, text)) == written
 

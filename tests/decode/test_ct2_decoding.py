@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ctranslate2.converters import TransformersConverter
-from transformers import WhisperForConditionalGeneration, WhisperTokenizerFast
+from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
 from utils.audio.constants import FULL_WINDOW
 from utils.data.tokenizer import load_tokenizer
@@ -26,7 +26,7 @@ UTTERANCES = [Utterance("310", 310, ["a|fr|transcribe", "a|fr|translate"]), Utte
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tiny_whisper: Path) -> WhisperTokenizerFast:
+def tokenizer(tiny_whisper: Path) -> WhisperTokenizer:
     return load_tokenizer(tiny_whisper)
 
 
@@ -42,7 +42,7 @@ def feats_of(source: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("window", ["short", "full"])
-def test_greedy_search_writes_what_transformers_writes(ct2: Path, tiny_whisper: Path, tokenizer: WhisperTokenizerFast,
+def test_greedy_search_writes_what_transformers_writes(ct2: Path, tiny_whisper: Path, tokenizer: WhisperTokenizer,
                                                        window: str) -> None:
     """Several batches at once, with one and with two targets an utterance."""
     batches = plan_batches(UTTERANCES, 3 * FULL_WINDOW if window == "full" else 330, window)
@@ -52,7 +52,7 @@ def test_greedy_search_writes_what_transformers_writes(ct2: Path, tiny_whisper: 
     assert len(set(theirs.values())) > 3  # audio, language and task matter: this test could fail
 
 
-def test_the_encoder_runs_once_an_audio(ct2: Path, tokenizer: WhisperTokenizerFast,
+def test_the_encoder_runs_once_an_audio(ct2: Path, tokenizer: WhisperTokenizer,
                                         monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = Ct2Decoder(ct2, tokenizer, device="cpu", compute_type="float32")
     shapes: list[list[int]] = []
@@ -71,7 +71,7 @@ def test_the_encoder_runs_once_an_audio(ct2: Path, tokenizer: WhisperTokenizerFa
     assert list(hypotheses) == [key for utterance in two_targets for key in utterance.keys]
 
 
-def test_beams_are_searched(ct2: Path, tokenizer: WhisperTokenizerFast) -> None:
+def test_beams_are_searched(ct2: Path, tokenizer: WhisperTokenizer) -> None:
     """Its rules for ending differ a little from transformers', so only what both must do is tested."""
     first, feats = UTTERANCES[:1], [feats_of("310")]
     greedy, beam = (Ct2Decoder(ct2, tokenizer, beam_size=size, device="cpu", compute_type="float32")(first, feats, 310)
@@ -80,7 +80,7 @@ def test_beams_are_searched(ct2: Path, tokenizer: WhisperTokenizerFast) -> None:
     assert greedy != beam
 
 
-def test_hypotheses_are_cut_where_transformers_cuts_them(tiny_whisper: Path, tokenizer: WhisperTokenizerFast,
+def test_hypotheses_are_cut_where_transformers_cuts_them(tiny_whisper: Path, tokenizer: WhisperTokenizer,
                                                          tmp_path: Path) -> None:
     endless = WhisperForConditionalGeneration.from_pretrained(tiny_whisper)
     with torch.no_grad():
@@ -94,7 +94,7 @@ def test_hypotheses_are_cut_where_transformers_cuts_them(tiny_whisper: Path, tok
     assert len(theirs["b|zh|translate"].split()) == len(ours["b|zh|translate"].split())
 
 
-def test_auto_takes_what_the_machine_has(ct2: Path, tokenizer: WhisperTokenizerFast) -> None:
+def test_auto_takes_what_the_machine_has(ct2: Path, tokenizer: WhisperTokenizer) -> None:
     device, compute_type = resolve_runtime("auto", "auto")
     assert device == ("cuda" if ctranslate2.get_cuda_device_count() else "cpu")
     assert compute_type == "default"
@@ -109,7 +109,7 @@ def test_auto_takes_what_the_machine_has(ct2: Path, tokenizer: WhisperTokenizerF
     ("gpu", "auto", r"dev_env\.conf\.device must be auto, cpu or cuda, not 'gpu'"),
     ("cuda:1", "int8", r"dev_env\.conf\.device must be auto, cpu or cuda, not 'cuda:1'"),
 ])
-def test_what_the_machine_lacks_is_one_line(ct2: Path, tokenizer: WhisperTokenizerFast, device: str,
+def test_what_the_machine_lacks_is_one_line(ct2: Path, tokenizer: WhisperTokenizer, device: str,
                                             compute_type: str, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint) as caught:
         Ct2Decoder(ct2, tokenizer, device=device, compute_type=compute_type)
@@ -117,12 +117,12 @@ def test_what_the_machine_lacks_is_one_line(ct2: Path, tokenizer: WhisperTokeniz
 
 
 @pytest.mark.skipif(ctranslate2.get_cuda_device_count() > 0, reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_one_line(tmp_path: Path, tokenizer: WhisperTokenizerFast) -> None:
+def test_a_gpu_that_is_not_there_is_one_line(tmp_path: Path, tokenizer: WhisperTokenizer) -> None:
     with pytest.raises(UserError, match=r"dev_env\.conf\.device: cuda, but .* no GPU here; use cpu or auto"):
         Ct2Decoder(tmp_path, tokenizer, device="cuda")
 
 
-def test_a_directory_without_model_is_named(tmp_path: Path, tokenizer: WhisperTokenizerFast) -> None:
+def test_a_directory_without_model_is_named(tmp_path: Path, tokenizer: WhisperTokenizer) -> None:
     with pytest.raises(UserError, match=r"CTranslate2 cannot load it") as caught:
         Ct2Decoder(tmp_path, tokenizer, device="cpu")
     assert str(caught.value).startswith(f"{tmp_path}: ")

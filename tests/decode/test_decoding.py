@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import WhisperForConditionalGeneration, WhisperTokenizerFast
+from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
 from utils.audio.constants import FULL_WINDOW
 from utils.data.prompts import prompt_ids
@@ -29,7 +29,7 @@ LONGEST = 402
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tiny_whisper: Path) -> WhisperTokenizerFast:
+def tokenizer(tiny_whisper: Path) -> WhisperTokenizer:
     return load_tokenizer(tiny_whisper)
 
 
@@ -44,7 +44,7 @@ def feats_of(source: str) -> np.ndarray:
 
 @pytest.mark.parametrize("beam_size", [1, 3])
 @pytest.mark.parametrize("num_frames", [LONGEST, FULL_WINDOW])
-def test_mixed_batches_give_what_single_targets_give(model: MultitaskWhisper, tokenizer: WhisperTokenizerFast,
+def test_mixed_batches_give_what_single_targets_give(model: MultitaskWhisper, tokenizer: WhisperTokenizer,
                                                      beam_size: int, num_frames: int) -> None:
     decoder = TransformersDecoder(model, tokenizer, beam_size)
     together = decoder(UTTERANCES, [feats_of(utterance.source) for utterance in UTTERANCES], num_frames)
@@ -59,7 +59,7 @@ def test_mixed_batches_give_what_single_targets_give(model: MultitaskWhisper, to
 
 
 def test_at_the_full_window_it_is_whispers_own_greedy_search(model: MultitaskWhisper, tiny_whisper: Path,
-                                                             tokenizer: WhisperTokenizerFast) -> None:
+                                                             tokenizer: WhisperTokenizer) -> None:
     stock = WhisperForConditionalGeneration.from_pretrained(tiny_whisper).eval()
     feats = [feats_of(utterance.source) for utterance in UTTERANCES]
     found = TransformersDecoder(model, tokenizer)(UTTERANCES, feats, FULL_WINDOW)
@@ -70,7 +70,7 @@ def test_at_the_full_window_it_is_whispers_own_greedy_search(model: MultitaskWhi
             assert found[key] == tokenizer.batch_decode(tokens, skip_special_tokens=True)[0].strip()
 
 
-def test_suppressed_tokens_are_never_written(model: MultitaskWhisper, tokenizer: WhisperTokenizerFast) -> None:
+def test_suppressed_tokens_are_never_written(model: MultitaskWhisper, tokenizer: WhisperTokenizer) -> None:
     """Neither later nor at the beginning, where Whisper suppresses the end token and the space, too."""
     first, feats = UTTERANCES[:1], [feats_of("310")]
     word = TransformersDecoder(model, tokenizer)(first, feats, 310)["a|fr|transcribe"].split()[0]
@@ -84,7 +84,7 @@ def test_suppressed_tokens_are_never_written(model: MultitaskWhisper, tokenizer:
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
-def test_the_encoder_runs_once_an_audio(model: MultitaskWhisper, tokenizer: WhisperTokenizerFast,
+def test_the_encoder_runs_once_an_audio(model: MultitaskWhisper, tokenizer: WhisperTokenizer,
                                         beam_size: int) -> None:
     shapes: list[tuple[int, ...]] = []
     model.model.encoder.register_forward_hook(lambda _, inputs, output: shapes.append(tuple(inputs[0].shape)))
@@ -92,14 +92,14 @@ def test_the_encoder_runs_once_an_audio(model: MultitaskWhisper, tokenizer: Whis
     assert shapes == [(3, 80, LONGEST)]
 
 
-def test_nothing_is_said_on_the_screen(model: MultitaskWhisper, tokenizer: WhisperTokenizerFast,
+def test_nothing_is_said_on_the_screen(model: MultitaskWhisper, tokenizer: WhisperTokenizer,
                                        caplog: pytest.LogCaptureFixture) -> None:
     """transformers would warn about unusual generation settings, once for each batch."""
     TransformersDecoder(model, tokenizer)(UTTERANCES, [feats_of(u.source) for u in UTTERANCES], LONGEST)
     assert caplog.messages == []
 
 
-def test_the_model_is_put_into_evaluation_mode(model: MultitaskWhisper, tokenizer: WhisperTokenizerFast) -> None:
+def test_the_model_is_put_into_evaluation_mode(model: MultitaskWhisper, tokenizer: WhisperTokenizer) -> None:
     TransformersDecoder(model.train(), tokenizer)
     assert not model.training
 
@@ -123,7 +123,7 @@ def test_plans_keep_within_the_budget_and_join_equal_numbers_of_targets() -> Non
 class Fixed(Decoder):
     """A decoder that writes the number of encoded frames, in a fixed number of tokens, for any audio."""
 
-    def __init__(self, tokenizer: WhisperTokenizerFast, num_tokens: int = 1) -> None:
+    def __init__(self, tokenizer: WhisperTokenizer, num_tokens: int = 1) -> None:
         super().__init__(tokenizer, beam_size=1)
         self.num_tokens = num_tokens
         self.searches: list[Search] = []
@@ -139,7 +139,7 @@ class Fixed(Decoder):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_set_is_decoded_whole_by_any_number_of_workers(tokenizer: WhisperTokenizerFast, workers: int) -> None:
+def test_a_set_is_decoded_whole_by_any_number_of_workers(tokenizer: WhisperTokenizer, workers: int) -> None:
     decoder = Fixed(tokenizer)
     decoder.workers = workers
     hypotheses, seconds = decode_set(decoder, feats_of, plan_batches(UTTERANCES, 500, "short"))
@@ -147,7 +147,7 @@ def test_a_set_is_decoded_whole_by_any_number_of_workers(tokenizer: WhisperToken
     assert seconds > 0
 
 
-def test_what_goes_wrong_in_a_worker_is_not_lost(tokenizer: WhisperTokenizerFast) -> None:
+def test_what_goes_wrong_in_a_worker_is_not_lost(tokenizer: WhisperTokenizer) -> None:
     def unreadable(source: str) -> np.ndarray:
         raise UserError(f"{source}: no feature matrix there")
 
@@ -162,7 +162,7 @@ def test_the_token_limit_follows_the_audio_and_the_decoders_positions() -> None:
 class Endless(Fixed):
     """Loops at every window below ``ends_at`` frames."""
 
-    def __init__(self, tokenizer: WhisperTokenizerFast, ends_at: int) -> None:
+    def __init__(self, tokenizer: WhisperTokenizer, ends_at: int) -> None:
         super().__init__(tokenizer)
         self.ends_at = ends_at
 
@@ -171,7 +171,7 @@ class Endless(Fixed):
         return super().generate(encoded, prompts, search)
 
 
-def test_only_what_does_not_end_is_decoded_again(tokenizer: WhisperTokenizerFast) -> None:
+def test_only_what_does_not_end_is_decoded_again(tokenizer: WhisperTokenizer) -> None:
     """The limit is each utterance's own, also beside a longer one."""
     pair = [Utterance("100", 100, ["a|fr|transcribe"]), Utterance("900", 900, ["b|fr|transcribe"])]
     feats = [feats_of("100"), feats_of("900")]
@@ -192,7 +192,7 @@ def test_a_phrase_over_and_over_is_a_loop_and_numbers_that_are_dictated_are_none
     assert looping(torch.zeros(2, 40)).tolist() == [False, False]  # too short to tell
 
 
-def test_a_loop_ends_long_before_the_limit_and_is_decoded_again(tokenizer: WhisperTokenizerFast) -> None:
+def test_a_loop_ends_long_before_the_limit_and_is_decoded_again(tokenizer: WhisperTokenizer) -> None:
     class Looping(Fixed):
         def generate(self, encoded: np.ndarray, prompts: list[list[list[int]]],
                      search: Search) -> list[list[list[int]]]:
@@ -214,14 +214,14 @@ def test_a_loop_ends_long_before_the_limit_and_is_decoded_again(tokenizer: Whisp
     (FULL_WINDOW, FULL_WINDOW + 1, [0, 3]),  # it was tried already
 ])
 def test_what_does_not_end_is_tried_at_the_native_window_and_then_made_to_end(
-        tokenizer: WhisperTokenizerFast, window: int, ends_at: int, searches: list[int]) -> None:
+        tokenizer: WhisperTokenizer, window: int, ends_at: int, searches: list[int]) -> None:
     decoder = Endless(tokenizer, ends_at)
     hypotheses = decoder([Utterance("100", 100, ["a|fr|transcribe"])], [feats_of("100")], window)
     assert hypotheses == {"a|fr|transcribe": str(FULL_WINDOW)}
     assert [search.no_repeat_ngram for search in decoder.searches] == searches
 
 
-def test_a_model_that_never_ends_is_stopped(model: MultitaskWhisper, tokenizer: WhisperTokenizerFast) -> None:
+def test_a_model_that_never_ends_is_stopped(model: MultitaskWhisper, tokenizer: WhisperTokenizer) -> None:
     with torch.no_grad():
         model.proj_out.weight[50257] = 0
     decoder = TransformersDecoder(model, tokenizer)
@@ -233,7 +233,7 @@ def test_a_model_that_never_ends_is_stopped(model: MultitaskWhisper, tokenizer: 
 
 
 def test_a_loop_is_stopped_and_repeated_ngrams_can_be_forbidden(model: MultitaskWhisper,
-                                                                tokenizer: WhisperTokenizerFast) -> None:
+                                                                tokenizer: WhisperTokenizer) -> None:
     with torch.no_grad():
         model.proj_out.weight[50257] = 0
     decoder = TransformersDecoder(model, tokenizer)

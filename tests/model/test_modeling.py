@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny_whisper import make_tiny_whisper
 from torch.nn import functional
-from transformers import WhisperForConditionalGeneration, WhisperTokenizerFast
+from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
 from utils.config import LoraOptions
 from utils.data.tokenizer import load_tokenizer
@@ -36,7 +36,7 @@ Batch = dict[str, torch.Tensor]
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tiny_whisper: Path) -> WhisperTokenizerFast:
+def tokenizer(tiny_whisper: Path) -> WhisperTokenizer:
     return load_tokenizer(tiny_whisper)
 
 
@@ -51,7 +51,7 @@ def stock(tiny_whisper: Path) -> WhisperForConditionalGeneration:
 
 
 @pytest.fixture(scope="module")
-def make_batch(tokenizer: WhisperTokenizerFast) -> Callable[..., Batch]:
+def make_batch(tokenizer: WhisperTokenizer) -> Callable[..., Batch]:
     """``make_batch(utterances, frames)``: what training makes of them."""
     def make(utterances: list[Utterance], frames: int) -> Batch:
         dataset = MultitaskDataset(utterances, feats_of, TEXTS, tokenizer)

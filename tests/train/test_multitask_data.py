@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from transformers import WhisperTokenizerFast
+from transformers import WhisperTokenizer
 
 from utils.audio.loading import load_audio
 from utils.config import Lists
@@ -31,7 +31,7 @@ def log_mel(tiny_whisper: Path) -> LogMel:
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tiny_whisper: Path) -> WhisperTokenizerFast:
+def tokenizer(tiny_whisper: Path) -> WhisperTokenizer:
     return load_tokenizer(tiny_whisper)
 
 
@@ -39,7 +39,7 @@ def feats_of(num_frames: int) -> np.ndarray:
     return np.random.default_rng(num_frames).random((num_frames, 80), np.float32)
 
 
-def make_dataset(tokenizer: WhisperTokenizerFast, texts: dict[str, str],
+def make_dataset(tokenizer: WhisperTokenizer, texts: dict[str, str],
                  utterances: list[Utterance]) -> MultitaskDataset:
     return MultitaskDataset(utterances, lambda source: feats_of(int(source)), texts, tokenizer, "data/text")
 
@@ -84,7 +84,7 @@ def test_a_command_in_an_audio_list_leads_to_an_option_that_exists(log_mel: LogM
         open_set(Lists(wav_scp=str(tmp_path / "wav.scp")), "data.train", log_mel)
 
 
-def test_an_example_is_an_utterance_with_all_its_targets(tokenizer: WhisperTokenizerFast) -> None:
+def test_an_example_is_an_utterance_with_all_its_targets(tokenizer: WhisperTokenizer) -> None:
     texts = {"a|zh|transcribe": "你好", "a|chinese|translate": "hello", "c|fr|translate": "unused"}
     dataset = make_dataset(tokenizer, texts, [Utterance("30", 30, ["a|zh|transcribe", "a|chinese|translate"])])
     example = dataset[0, 42]
@@ -97,7 +97,7 @@ def test_an_example_is_an_utterance_with_all_its_targets(tokenizer: WhisperToken
     assert describe(dataset) == "2 targets of 1 utterances, 0.0 minutes"
 
 
-def test_a_key_without_text_and_a_text_without_room_are_named(tokenizer: WhisperTokenizerFast) -> None:
+def test_a_key_without_text_and_a_text_without_room_are_named(tokenizer: WhisperTokenizer) -> None:
     utterances = [Utterance("30", 30, ["a|fr|translate"])]
     with pytest.raises(UserError, match=r"data/text: no line for a\|fr\|translate \(1 keys"):
         make_dataset(tokenizer, {"b|fr|translate": "x"}, utterances)

@@ -92,7 +92,8 @@ def decode(args: argparse.Namespace, lists: Mapping[str, list[str]], window: str
     tokenizer, log_mel = load_tokenizer(args.ct2), LogMel(args.ct2)
     decoder = Ct2Decoder(args.ct2, tokenizer, beam_size=args.beam_size)
     audio = spread(list(keys_by_audio(read_list(args.data / "wav.scp", verbatim=True)).items()), args.utterances)
-    hypotheses, seconds = {}, 0.0
+    hypotheses: dict[str, str] = {}
+    seconds = 0.0
     for language, words in lists.items():
         decoder.before_prompt = hotword_ids(tokenizer, ", ".join(words)) if prompt else []
         feats = {source: log_mel(load_audio(source)) for source, keys in audio

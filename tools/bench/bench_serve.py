@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -59,6 +60,7 @@ def serving(model: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[
     """
     command = [str(SERVE), "--model", str(model), "--port", "0", *options]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None  # a pipe
     line = ""
     try:
         for line in server.stderr:
@@ -79,7 +81,7 @@ def serving(model: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[
 def load_test(model: Path, audio: Sequence[bytes], n_requests: int, n_clients: int, *options: str) -> Load:
     """Send ``n_requests``, the audio files in turn, from so many clients at once."""
     with serving(model, *options) as (url, server), httpx2.Client(timeout=300) as client:
-        def ask(data: bytes) -> dict[str, object]:
+        def ask(data: bytes) -> dict[str, Any]:
             answer = client.post(f"{url}/recognize", files={"file": data})
             answer.raise_for_status()
             return answer.json()
@@ -108,7 +110,7 @@ def load_test(model: Path, audio: Sequence[bytes], n_requests: int, n_clients: i
 
 def _resident_megabytes(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text("ascii")
-    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1000
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) / 1000
 
 
 def main() -> None:

@@ -109,7 +109,7 @@ def transformers_padded(args: argparse.Namespace, audio: Audio, beam_size: int) 
     extractor, tokenizer = WhisperFeatureExtractor.from_pretrained(args.merged), load_tokenizer(args.merged)
 
     def run() -> dict[str, str]:
-        found = {}
+        found: dict[str, str] = {}
         for (language, task), pairs in _groups(audio).items():
             for first in range(0, len(pairs), args.batch_size):
                 batch = pairs[first:first + args.batch_size]

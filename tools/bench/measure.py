@@ -8,7 +8,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def bench_parser(doc: str | None, repetitions: int) -> argparse.ArgumentParser:
     return parser
 
 
-def take_turns(contestants: dict[str, Callable[[], Any]], repetitions: int) -> list[Timing]:
+def take_turns(contestants: Mapping[str, Callable[[], Any]], repetitions: int) -> list[Timing]:
     """Run every contestant once in each round, so that changes in the machine's speed affect all alike.
 
     Args:

@@ -17,9 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -48,7 +49,8 @@ def features(wav_scp: Path, model: Path, seconds: float) -> None:
 
     torch.set_num_threads(1)
     log_mel = LogMel(model)
-    chosen, total = {}, 0.0
+    chosen: dict[str, str] = {}
+    total = 0.0
     for key, source in read_list(wav_scp, verbatim=True).items():
         if source not in chosen.values() and total < seconds:
             chosen[key] = source
@@ -88,7 +90,8 @@ def lists(num_keys: int) -> None:
         with measured(f"opening {num_keys} keys"):
             feats_scp = Path(folder) / "feats.scp"
             utterances, read_feats = open_set(Lists(feats_scp=str(feats_scp)), "data.train", Mels())
-            MultitaskDataset(utterances, read_feats, read_list(Path(folder) / "text"), None)
+            MultitaskDataset(utterances, read_feats, read_list(Path(folder) / "text"),
+                             cast(Any, None))  # no text is read, so no tokenizer is needed
 
 
 def batches(num_utterances: int) -> None:
@@ -176,8 +179,9 @@ def main() -> None:
     of_scoring.add_argument("text", type=Path, help="merged text of a data directory")
     of_scoring.add_argument("--nj", type=int, default=2, help="processes that count errors")
     arguments = vars(parser.parse_args())
-    {"features": features, "lists": lists, "batches": batches, "operations": operations,
-     "scoring": scoring}[arguments.pop("command")](**arguments)
+    measurements: dict[str, Callable[..., None]] = {
+        "features": features, "lists": lists, "batches": batches, "operations": operations, "scoring": scoring}
+    measurements[arguments.pop("command")](**arguments)
 
 
 if __name__ == "__main__":

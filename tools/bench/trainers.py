@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from peft import PeftModel
 from torch.utils.data import Dataset
 from transformers import (
     Seq2SeqTrainer,
     Trainer,
     TrainerCallback,
+    WhisperConfig,
     WhisperForConditionalGeneration,
-    WhisperTokenizerFast,
+    WhisperTokenizer,
 )
 from transformers.trainer_utils import set_seed
 
@@ -97,6 +99,7 @@ def measure_training(name: str, args: argparse.Namespace) -> dict[str, float]:
         argv = {**config.model.model_train_argv, "out_model_path": directory, "max_steps": before + steps,
                 "eval_strategy": "no", "save_strategy": "no", "report_to": "none", "disable_tqdm": True,
                 "use_cpu": args.device == "cpu"}
+        count: Callable[[list[Any]], tuple[int, float]]
         if name != "stock":
             dataset = MultitaskDataset(utterances, feats.__getitem__, texts, tokenizer)
             model = add_lora(load_base_model(args.model), config.model.lora)
@@ -116,13 +119,13 @@ def measure_training(name: str, args: argparse.Namespace) -> dict[str, float]:
         trainer.add_callback(timer)
         trainer.add_callback(operations)
         trainer.train()
-    counted = slice(before, before + steps)
+    counted, width = slice(before, before + steps), WhisperConfig.from_pretrained(args.model).d_model
     memory = (torch.cuda.max_memory_allocated() if args.device == "cuda"
               else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     return {"seconds": sum(timer.seconds[counted]), "targets": sum(counter.targets[counted]), "steps": steps,
             "audio_seconds": sum(counter.audio_seconds[counted]), "peak_gb": memory / 1e9,
             "gflop_per_target": operations.operations / sum(counter.targets[:before]) / 1e9,
-            "gflop_per_second": matrix_product_rate(2048, trainer.model.config.d_model, args.device) / 1e9}
+            "gflop_per_second": matrix_product_rate(2048, width, args.device) / 1e9}
 
 
 def _utterances(args: argparse.Namespace) -> tuple[list[Utterance], dict[str, np.ndarray]]:
@@ -156,7 +159,7 @@ class StockExample:
 
 
 def stock_examples(utterances: Sequence[Utterance], feats: dict[str, np.ndarray], texts: dict[str, str],
-                   tokenizer: WhisperTokenizerFast) -> list[StockExample]:
+                   tokenizer: WhisperTokenizer) -> list[StockExample]:
     """An example a key, as in the usual recipes."""
     return [StockExample(feats[utterance.source], prompt_ids(tokenizer, key),
                          [*text_ids(tokenizer, key, texts[key]), tokenizer.eos_token_id])
@@ -188,7 +191,7 @@ class _Examples(Dataset[StockExample]):
 
 
 def stock_trainer(model_dir: Path, options: LoraOptions, argv: dict[str, Any], examples: Sequence[StockExample],
-                  tokenizer: WhisperTokenizerFast) -> Seq2SeqTrainer:
+                  tokenizer: WhisperTokenizer) -> Seq2SeqTrainer:
     """transformers' Whisper, PEFT's LoRA, Seq2SeqTrainer and a padding collator: what users run today."""
     base = WhisperForConditionalGeneration.from_pretrained(model_dir, dtype=torch.float32)
     return Seq2SeqTrainer(model=add_lora(base, options), args=training_arguments(argv, False),
@@ -221,5 +224,6 @@ def train_stock(model_dir: Path, config: Config, data: Path, directory: Path) ->
     started = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - started
-    trainer.model.save_pretrained(directory)
+    assert isinstance(trainer.model, PeftModel)  # stock_trainer makes it one
+    trainer.model.save_pretrained(str(directory))
     return seconds

@@ -202,7 +202,7 @@ def _ffmpeg(stream: BinaryIO, source: str) -> Iterator[tuple[InputContainer, Aud
 
     format_name = "g722" if _is_raw_g722(stream, source) else None
     try:
-        with av.open(stream, format=format_name, options=_FFMPEG_OPTIONS) as container:
+        with av.open(stream, "r", format=format_name, options=_FFMPEG_OPTIONS) as container:
             if not container.streams.audio:
                 raise UserError(f"{source}: has no audio track. Correct the path")
             if container.streams.audio[0].codec_context is None:  # PyAV would crash
@@ -223,8 +223,8 @@ def _header_seconds(stream: BinaryIO, source: str) -> float | None:
         _refuse_rate(source, sound.samplerate)
         return sound.frames / sound.samplerate
     with _ffmpeg(stream, source) as (container, track):
-        if track.duration is not None:
-            seconds = float(track.duration * track.time_base)
+        if track.duration is not None and track.time_base is not None:
+            seconds: float | None = float(track.duration * track.time_base)
         else:
             seconds = container.duration / 1_000_000 if container.duration else None
     stream.seek(0)
@@ -276,7 +276,7 @@ def _decode_ffmpeg(container: InputContainer, track: AudioStream, source: str, m
 def frame_samples(frame: AudioFrame) -> np.ndarray:
     """Return the samples of a decoded frame: float32, (samples, channels). FFmpeg's own conversion is 10x slower."""
     block = frame.to_ndarray()
-    samples = block.T if frame.format.is_planar else block.reshape(-1, frame.layout.nb_channels)
+    samples: np.ndarray = block.T if frame.format.is_planar else block.reshape(-1, frame.layout.nb_channels)
     if samples.dtype.kind == "f":
         return samples.astype(np.float32)
     if samples.dtype.kind == "u":  # 8 bits, silence is 128

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transformers import WhisperTokenizerFast
+from transformers import WhisperTokenizer
 
 from utils.data.languages import is_spaceless
 from utils.data.lists import UtteranceKey, parse_key
@@ -15,7 +15,7 @@ MAX_TEXT_TOKENS = MAX_TARGET_TOKENS - PROMPT_TOKENS - 1  # 1 for the end token
 MAX_HOTWORD_TOKENS = MAX_TARGET_TOKENS // 2 - 1  # the longest previous text in Whisper's training
 
 
-def prompt_ids(tokenizer: WhisperTokenizerFast, key: str) -> list[int]:
+def prompt_ids(tokenizer: WhisperTokenizer, key: str) -> list[int]:
     """Return the ids of ``<|startoftranscript|><|lang|><|task|><|notimestamps|>`` for a key ``id|language|task``.
 
     Raises:
@@ -23,13 +23,15 @@ def prompt_ids(tokenizer: WhisperTokenizerFast, key: str) -> list[int]:
     """
     parsed = parse_key(key)
     tokens = ["<|startoftranscript|>", f"<|{parsed.language}|>", f"<|{parsed.task}|>", "<|notimestamps|>"]
-    ids = [token_id(tokenizer, token) for token in tokens]
-    if None in ids:
-        raise UserError(f"{key}: this Whisper model has no token {tokens[ids.index(None)]}")
+    ids: list[int] = []
+    for token in tokens:
+        if (number := token_id(tokenizer, token)) is None:
+            raise UserError(f"{key}: this Whisper model has no token {token}")
+        ids.append(number)
     return ids
 
 
-def hotword_ids(tokenizer: WhisperTokenizerFast, hotwords: str) -> list[int]:
+def hotword_ids(tokenizer: WhisperTokenizer, hotwords: str) -> list[int]:
     """Return the ids of ``<|startofprev|>`` and the hotwords, which make these words likelier; empty for no hotwords.
 
     They come before the prompt, like the text of a previous window, as faster-whisper's ``hotwords`` do.
@@ -48,7 +50,7 @@ def hotword_ids(tokenizer: WhisperTokenizerFast, hotwords: str) -> list[int]:
     return [start, *words]
 
 
-def text_ids(tokenizer: WhisperTokenizerFast, key: str, text: str) -> list[int]:
+def text_ids(tokenizer: WhisperTokenizer, key: str, text: str) -> list[int]:
     """Return the token ids of ``text`` as Whisper writes it: with a leading space if the language has spaces."""
     return tokenizer(leading_space(parse_key(key)) + text.strip(), add_special_tokens=False).input_ids
 

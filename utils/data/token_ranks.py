@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import models, pre_tokenizers
-from transformers import WhisperTokenizerFast
+from transformers import WhisperTokenizer
 
 from utils.errors import UserError
 
@@ -27,7 +27,7 @@ _RANKS = Path(__file__).with_name("whisper_ranks.json")
 Merge = tuple[str, str]
 
 
-def repair_merges(tokenizer: WhisperTokenizerFast, where: str | Path) -> str:
+def repair_merges(tokenizer: WhisperTokenizer, where: str | Path) -> str:
     """Replace the tokenizer's merges, in place, by those that its vocabulary determines.
 
     Args:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from transformers import WhisperTokenizerFast
+from transformers import WhisperTokenizer
 
 from utils.cli import log
 from utils.data.token_ranks import REMEDY, as_pair, repair_merges, require_whispers_words, sha256_of_lines
@@ -20,7 +20,7 @@ REPAIRED = ".tokenizer_repaired"  # file in a model's directory whose tokenizer.
 _ENGLISH_ONLY_END = 50256
 
 
-def load_tokenizer(model_dir: str | Path) -> WhisperTokenizerFast:
+def load_tokenizer(model_dir: str | Path) -> WhisperTokenizer:
     """Return the tokenizer of a local Whisper directory; missing merges are restored in memory and logged.
 
     Raises:
@@ -33,14 +33,14 @@ def load_tokenizer(model_dir: str | Path) -> WhisperTokenizerFast:
     return tokenizer
 
 
-def read_tokenizer(model_dir: str | Path) -> tuple[WhisperTokenizerFast, str]:
+def read_tokenizer(model_dir: str | Path) -> tuple[WhisperTokenizer, str]:
     """Return the tokenizer of a local Whisper directory, and what was repaired in it; empty if nothing.
 
     Raises:
         UserError: as load_tokenizer.
     """
     try:
-        tokenizer = WhisperTokenizerFast.from_pretrained(model_dir, local_files_only=True)
+        tokenizer = WhisperTokenizer.from_pretrained(model_dir, local_files_only=True)
         file = Path(model_dir) / "tokenizer.json"
         content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -53,13 +53,15 @@ def read_tokenizer(model_dir: str | Path) -> tuple[WhisperTokenizerFast, str]:
     return tokenizer, repair_merges(tokenizer, model_dir)
 
 
-def token_id(tokenizer: WhisperTokenizerFast, token: str) -> int | None:
+def token_id(tokenizer: WhisperTokenizer, token: str) -> int | None:
     """Return the id of a token, or None if the vocabulary lacks it."""
     index = tokenizer.convert_tokens_to_ids(token)
-    return None if index is None or (index == tokenizer.unk_token_id and token != tokenizer.unk_token) else index
+    if not isinstance(index, int) or (index == tokenizer.unk_token_id and token != tokenizer.unk_token):
+        return None
+    return index
 
 
-def tokens_checksum(tokenizer: WhisperTokenizerFast) -> str:
+def tokens_checksum(tokenizer: WhisperTokenizer) -> str:
     """Return the SHA-256 of vocabulary, merges and added tokens: with the same one, tokenizers agree on every text."""
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     added = [[token["id"], token["content"]] for token in backend["added_tokens"]]

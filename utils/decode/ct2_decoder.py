@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ctranslate2
 import numpy as np
-from transformers import WhisperTokenizerFast
+from transformers import WhisperTokenizer
 
 from utils.decode.decoder import Decoder, Search, Tokens
 from utils.errors import UserError
@@ -49,7 +49,7 @@ class Ct2Decoder(Decoder):
         UserError: the directory is no CTranslate2 model, or ``device`` and ``compute_type`` do not fit this machine.
     """
 
-    def __init__(self, model_dir: str | Path, tokenizer: WhisperTokenizerFast, *, beam_size: int = 1,
+    def __init__(self, model_dir: str | Path, tokenizer: WhisperTokenizer, *, beam_size: int = 1,
                  device: str = "auto", compute_type: str = "auto", before_prompt: Tokens | None = None) -> None:
         super().__init__(tokenizer, beam_size, before_prompt)
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import (
-    WhisperTokenizerFast,
+    WhisperTokenizer,
 )
 
 from utils.audio.constants import FRAMES_PER_SECOND, FULL_WINDOW
@@ -71,7 +71,7 @@ class Decoder(ABC):
     workers = 1  # how many batches it can decode at once
     max_frames = 24_000  # of a batch; larger ones gain nothing
 
-    def __init__(self, tokenizer: WhisperTokenizerFast, beam_size: int, before_prompt: Tokens | None = None) -> None:
+    def __init__(self, tokenizer: WhisperTokenizer, beam_size: int, before_prompt: Tokens | None = None) -> None:
         self.tokenizer = tokenizer
         self.beam_size = beam_size
         self.before_prompt = before_prompt or []

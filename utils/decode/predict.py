@@ -59,7 +59,7 @@ def predict(config: Config, decode_dir: Path | None = None, system: str = "", se
     if fault := tokens_fault(model_path, base_dir):
         log(f"warning: {fault}")
     device, dtype = best_device()
-    model = load_tuned_model(model_path, base_dir, dtype).to(device)
+    model = load_tuned_model(model_path, base_dir, dtype).to(device)  # type: ignore[arg-type]  # a decorator hides self
     decoder = TransformersDecoder(model, load_tokenizer(base_dir), config.predict.beam_size)
     info = {"system": system, "set": set_name, "model": str(model_path), "backend": "transformers",
             "device": device.type, "compute_type": str(dtype).removeprefix("torch."), "memory_before_mb": memory_before}

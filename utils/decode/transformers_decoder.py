@@ -11,7 +11,7 @@ from transformers import (
     GenerationMixin,
     StoppingCriteria,
     StoppingCriteriaList,
-    WhisperTokenizerFast,
+    WhisperTokenizer,
 )
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -35,7 +35,7 @@ class TransformersDecoder(Decoder):
         model: on the device and in the precision to decode with; it is put into evaluation mode.
     """
 
-    def __init__(self, model: MultitaskWhisper, tokenizer: WhisperTokenizerFast, beam_size: int = 1) -> None:
+    def __init__(self, model: MultitaskWhisper, tokenizer: WhisperTokenizer, beam_size: int = 1) -> None:
         super().__init__(tokenizer, beam_size)
         self.model = model.eval()
 
@@ -59,7 +59,7 @@ class TransformersDecoder(Decoder):
         # Whisper's own generate() takes one task for each batch, and may run the encoder again to detect the language.
         outputs = GenerationMixin.generate(
             model, generation_config=config, decoder_input_ids=inputs,
-            encoder_outputs=BaseModelOutput(last_hidden_state=encoded[rows]),
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded[rows]),  # type: ignore[arg-type]  # any Tensor
             stopping_criteria=StoppingCriteriaList([_LoopStop()] if search.beam_size == 1 else []),
             attention_mask=torch.ones(len(rows), encoded.shape[1], dtype=torch.long, device=model.device))
         found = iter(outputs[:, inputs.shape[1]:].tolist())

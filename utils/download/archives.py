@@ -83,7 +83,7 @@ class _BoundedHeader(tarfile.TarInfo):
     """A member of a tar; a long name or pax header that would fill the memory is refused."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _BoundedHeader:
         member = super().frombuf(buf, encoding, errors)
         if member.size > _MAX_HEADER and not (member.isfile() or member.isdir()):
             raise tarfile.ReadError(f"a header of {member.size} bytes")
@@ -160,7 +160,7 @@ def _decompressed(archive: Path) -> Iterator[IO[bytes]]:
                     with opener(counted) as stream:
                         yield stream
                     return
-            yield counted
+            yield counted  # type: ignore[misc]  # the whole file, of which tqdm's types name read() only
 
 
 def _extract_zip(archive: Path, stream: IO[bytes], directory: Path, max_bytes: int, max_members: int) -> None:

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from transformers import GenerationConfig, WhisperConfig, WhisperTokenizerFast
+from transformers import GenerationConfig, WhisperConfig, WhisperTokenizer
 
 from utils.data.tokenizer import load_tokenizer, read_tokenizer, tokens_checksum
 from utils.errors import UserError
@@ -39,9 +39,9 @@ def check_ct2(ct2_dir: Path, merged_dir: Path) -> None:
             raise UserError(f"{ct2_dir}: {what}: wrong value {str(found)[:80]} instead of {str(expected)[:80]}")
 
 
-def _ids(ct2_dir: Path, vocabulary: list[str], tokenizer: WhisperTokenizerFast,
+def _ids(ct2_dir: Path, vocabulary: list[str], tokenizer: WhisperTokenizer,
          model: WhisperConfig) -> Iterator[Expectation]:
-    ids = tokenizer.convert_tokens_to_ids(_SPECIAL)
+    ids: list[int] = tokenizer.convert_tokens_to_ids(_SPECIAL)  # type: ignore[assignment]  # of a list: a list
     yield "vocabulary size", len(vocabulary), model.vocab_size
     yield "special tokens", [vocabulary[index] for index in ids], _SPECIAL
     exported, fault = read_tokenizer(ct2_dir)

@@ -14,7 +14,7 @@ from utils.score.comparison import EXPORT_PREFIX, MAIN_METRICS, SIGNIFICANT, com
 from utils.score.metrics import METRICS
 
 if TYPE_CHECKING:
-    from transformers import WhisperTokenizerFast
+    from transformers import WhisperTokenizer
 
 PARITY_JSON = "parity.json"  # in an export's decode directory
 SHOWN_DIFFERENCES = 3
@@ -170,7 +170,7 @@ def _size_mb(directory: Path) -> float:
     return round(sum(path.stat().st_size for path in directory.iterdir() if path.is_file()) / 1e6, 1)
 
 
-def _compare_tokens(tokenizer: WhisperTokenizerFast, tuned: dict[str, str],
+def _compare_tokens(tokenizer: WhisperTokenizer, tuned: dict[str, str],
                     exported: dict[str, str]) -> tuple[int, int, int, int, list[Difference]]:
     from rapidfuzz.distance import Levenshtein
 

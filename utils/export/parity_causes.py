@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import WhisperTokenizerFast
+from transformers import WhisperTokenizer
 from transformers.modeling_outputs import BaseModelOutput
 
 from utils.cli import log
@@ -101,7 +101,7 @@ def cause(agrees: bool, agrees_in_tuned_batches: bool, margin: float, beam_size:
 
 
 @torch.inference_mode()
-def _log_probabilities(model: MultitaskWhisper, tokenizer: WhisperTokenizerFast, difference: Difference,
+def _log_probabilities(model: MultitaskWhisper, tokenizer: WhisperTokenizer, difference: Difference,
                        feats: np.ndarray, num_frames: int) -> tuple[float, float]:
     """The tuned model's log probabilities of its own token and of the export's, after the tokens before them."""
     end = model.config.eos_token_id

@@ -121,7 +121,8 @@ def _speech(source: str, bounds: Bounds) -> np.ndarray | None:
 
 
 def _join(joined: Sequence[tuple[str, np.ndarray]], texts: Mapping[str, str], rng: random.Random) -> Clip:
-    parts, onsets, pauses, length = [], [], [], 0
+    parts: list[np.ndarray] = []
+    onsets, pauses, length = [], [], 0
     for _, samples in joined:
         pause = np.zeros(round(rng.uniform(*_PAUSES) * SAMPLE_RATE), np.float32)
         onsets.append((length + len(pause)) / SAMPLE_RATE)

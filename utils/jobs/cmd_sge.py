@@ -59,7 +59,7 @@ class GridEngine(Scheduler):
             tree = ElementTree.fromstring(listing.stdout)
         except ElementTree.ParseError:
             raise SchedulerUnavailableError(" ".join(listing.stderr.split()) or "qstat printed nothing") from None
-        known = {}
+        known: dict[int, JobState] = {}
         for place in [*tree.iter("Queue-List"), *tree.findall("job_info")]:
             host_is_gone = "u" in place.findtext("state", "")
             for entry in place.findall("job_list"):

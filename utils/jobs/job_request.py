@@ -110,7 +110,7 @@ def parse_request(arguments: Sequence[str]) -> Request:
     if len(rest) < 2:
         raise UserError("a log file and a command are needed: [JOB=1:8] dir/log/name.JOB.log command ...")
     log, *command = rest
-    if len(jobs) > 1 and variable not in log:
+    if variable and len(jobs) > 1 and variable not in log:
         raise UserError(f"{log}: {len(jobs)} jobs cannot write one log; put {variable} into its name")
     return Request(options, variable, jobs, log, tuple(command), tuple(native))
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizerFast
+from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
 from utils.errors import UserError
 from utils.model.modeling import MultitaskWhisper
 
 
-def save_whole_model(model: MultitaskWhisper, base_dir: Path, tokenizer: WhisperTokenizerFast, directory: Path) -> None:
+def save_whole_model(model: MultitaskWhisper, base_dir: Path, tokenizer: WhisperTokenizer, directory: Path) -> None:
     """Write weights, generation settings, tokenizer and feature extractor (that of ``base_dir``) to ``directory``."""
     to_stock(model).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
@@ -28,9 +29,11 @@ def load_base_model(model_dir: str | Path, dtype: torch.dtype = torch.float32) -
         UserError: there is no Whisper checkpoint, or it is damaged or incomplete.
     """
     try:
-        model, info = MultitaskWhisper.from_pretrained(
+        loaded: tuple[MultitaskWhisper, dict[str, Any]]
+        loaded = MultitaskWhisper.from_pretrained(  # type: ignore[assignment]  # output_loading_info makes it a pair
             model_dir, local_files_only=True, use_safetensors=True, dtype=dtype, attn_implementation="sdpa",
             output_loading_info=True)
+        model, info = loaded
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{model_dir}: no Whisper checkpoint could be read there: {error}") from None
     if model.config.model_type != "whisper":

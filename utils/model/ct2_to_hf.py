@@ -179,7 +179,7 @@ def _state_dict(variables: dict[str, torch.Tensor], config: WhisperConfig,
 
 def _layers(config: WhisperConfig) -> dict[str, tuple[str, ...]]:
     """The names of the Hugging Face layers stacked in each CTranslate2 layer."""
-    layers = dict(TOP_LEVEL)
+    layers: dict[str, tuple[str, ...]] = {**TOP_LEVEL}
     for part, count, kinds in (("encoder", config.encoder_layers, ENCODER_LAYER),
                                ("decoder", config.decoder_layers, DECODER_LAYER)):
         for i in range(count):

@@ -7,7 +7,7 @@ accumulate in place, ``y += s * (x A^T) B^T``. Parameters, their names and the s
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft.tuners.lora import Linear as LoraLinear
@@ -17,6 +17,9 @@ from transformers import WhisperForConditionalGeneration
 
 from utils.config import LoraOptions
 from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 class _LowRankUpdate(torch.autograd.Function):
@@ -67,14 +70,14 @@ def fuse_lora(model: nn.Module) -> int:
     """Turn every plain LoRA layer of a PEFT model into a :class:`FusedLoraLinear`; return their number."""
     count = 0
     for module in model.modules():
-        plain = type(module) is LoraLinear and isinstance(module.get_base_layer(), nn.Linear)
-        if plain and all(isinstance(dropout, nn.Identity) for dropout in module.lora_dropout.values()):
+        if (type(module) is LoraLinear and isinstance(module.get_base_layer(), nn.Linear)
+                and all(isinstance(dropout, nn.Identity) for dropout in module.lora_dropout.values())):
             module.__class__ = FusedLoraLinear
             count += 1
     return count
 
 
-def add_lora(model: WhisperForConditionalGeneration, options: LoraOptions) -> nn.Module:
+def add_lora(model: WhisperForConditionalGeneration, options: LoraOptions) -> PeftModel:
     """Freeze ``model``, add trainable adapters to ``options.target_modules``, and return the PEFT model.
 
     Raises:

@@ -63,7 +63,7 @@ def send(uploads: list[Upload], private: bool) -> list[str]:
     if get_token() is None:
         raise UserError("no token for the Hugging Face hub: set HF_TOKEN, or log in once with: hf auth login")
     api = HfApi()
-    addresses = []
+    addresses: list[str] = []
     for upload in uploads:
         try:
             api.create_repo(upload.repo, private=private, exist_ok=True)

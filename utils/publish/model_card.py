@@ -179,14 +179,12 @@ def _header(experiment: Experiment, kind: str, system: str, title: str) -> Model
             *(["faster-whisper"] if kind == "ct2" else [])]
     results = [_eval_result(row) for decode in experiment.decodes if decode.system == system
                for row in shown_rows(decode.rows, MAIN_METRICS, main_figures([decode]))]
-    licence = {"license": origin.hub_licence}
-    if origin.hub_licence == "other":
-        licence["license_name"] = "see-below"
     return ModelCardData(base_model=origin.base_name if origin.is_on_hub else None,
                          language=[_ISO_639.get(code, code) for code in experiment.languages], library_name=library,
                          pipeline_tag="automatic-speech-recognition", tags=tags, model_name=title.rpartition("/")[2],
                          metrics=sorted({result.metric_type for result in results}), eval_results=results or None,
-                         **licence)
+                         license=origin.hub_licence,
+                         license_name="see-below" if origin.hub_licence == "other" else None)
 
 
 def _eval_result(row: Row) -> EvalResult:
@@ -211,7 +209,8 @@ def _facts(experiment: Experiment) -> list[tuple[str, str]]:
     languages = ", ".join(language_name(code).title() for code in experiment.languages)
     facts = [("base model", origin.base_name), ("languages", languages), ("tasks", ", ".join(experiment.tasks)),
              ("trained on", data)]
-    return facts + [tuple(line.split(": ", 1)) for line in training_lines(training_summary(experiment.exp_dir))]
+    lines = (line.partition(": ") for line in training_lines(training_summary(experiment.exp_dir)))
+    return facts + [(name, value) for name, _, value in lines]
 
 
 def _licence(origin: Origin) -> str:

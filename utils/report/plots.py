@@ -63,10 +63,9 @@ def loss_plot(history: Sequence[Mapping[str, Any]]) -> str | None:
     if not any(curves.values()):
         return None
     figure, (axis,) = _figure()
-    for (label, points), style in zip(curves.items(), ({"color": "#8a8a8a"}, {"color": "#1f5fae", "marker": "o"}),
-                                      strict=True):
+    for (label, points), (color, marker) in zip(curves.items(), (("#8a8a8a", None), ("#1f5fae", "o")), strict=True):
         if points:
-            axis.plot(*zip(*points, strict=True), label=label, **style)
+            axis.plot(*zip(*points, strict=True), label=label, color=color, marker=marker)
     axis.set(xlabel="step", ylabel="loss (cross entropy per token)", ylim=(0, None))
     axis.legend(frameon=False)
     return _svg(figure)

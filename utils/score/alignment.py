@@ -22,7 +22,8 @@ class Alignment(NamedTuple):
             reference = self.reference[chunk.ref_start_idx:chunk.ref_end_idx]
             hypothesis = self.hypothesis[chunk.hyp_start_idx:chunk.hyp_end_idx]
             length = max(len(reference), len(hypothesis))
-            yield from zip(reference or [None] * length, hypothesis or [None] * length, strict=True)
+            nothing: list[str | None] = [None] * length
+            yield from zip(reference or nothing, hypothesis or nothing, strict=True)
 
     def counts(self) -> tuple[int, int, int, int]:
         """Numbers of substitutions, deletions, insertions and units of the reference."""

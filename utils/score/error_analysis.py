@@ -26,12 +26,13 @@ class Confusions:
     def add(self, alignments: Iterable[Alignment]) -> None:
         """Count the errors of some utterances."""
         for reference, hypothesis in (pair for alignment in alignments for pair in alignment.pairs()):
-            if hypothesis is None:
+            if reference is not None and hypothesis is not None:
+                if reference != hypothesis:
+                    self.substitutions[reference, hypothesis] += 1
+            elif reference is not None:
                 self.deletions[reference] += 1
-            elif reference is None:
+            elif hypothesis is not None:
                 self.insertions[hypothesis] += 1
-            elif reference != hypothesis:
-                self.substitutions[reference, hypothesis] += 1
 
     def merge(self, other: Confusions) -> None:
         """Add the counts of other utterances."""

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu import BLEU, CHRF
 
 from utils.data.languages import is_spaceless
 from utils.data.lists import parse_key
@@ -20,7 +20,7 @@ from utils.score.normalization import KEEP_NUMBERS, choose_normalizer, get_norma
 from utils.score.text_units import SPLITTERS, is_mixed, piece_splitter
 
 # force: no warning about text that looks tokenised; it does not change the figure.
-_NGRAM = {"bleu": BLEU(force=True), "chrf": CHRF()}
+_NGRAM: dict[str, BLEU | CHRF] = {"bleu": BLEU(force=True), "chrf": CHRF()}
 _piece_splitter = cache(piece_splitter)
 _normalizer = cache(get_normalizer)
 

@@ -15,7 +15,7 @@ from utils.score.text_rules import RULES_VERSION, apply_rules, rules_for, rules_
 from utils.score.text_units import split_words
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable  # Python 3.11; not needed to run
+    from importlib.abc import Traversable  # in Python 3.10; later in importlib.resources.abc. Not needed to run
 
 Normalizer = Callable[[str], str]
 

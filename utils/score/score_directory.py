@@ -7,7 +7,7 @@ to their files as soon as a chunk is done.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -117,13 +117,16 @@ def _chunks(utterances: Sequence[TextPair], options: ScoringOptions,
     global _work
     _work = _Work(utterances, {utt.key: utt.reference for utt in utterances}, options)
     starts = range(0, len(utterances), CHUNK)
-    bar = {"desc": "scoring", "total": len(starts), "unit": f"x{CHUNK} utt"}
+
+    def shown(chunks: Iterable[tuple[list[Part], list[Suspect]]]) -> Iterable[tuple[list[Part], list[Suspect]]]:
+        return progress(chunks, "scoring", len(starts), f"x{CHUNK} utt")
+
     if nj == 1 or len(starts) == 1:
-        yield from progress(map(_score_chunk, starts), **bar)
+        yield from shown(map(_score_chunk, starts))
         return
     language_id.load()
     with multiprocessing.get_context("fork").Pool(nj) as pool:
-        yield from progress(pool.imap(_score_chunk, starts), **bar)
+        yield from shown(pool.imap(_score_chunk, starts))
 
 
 def _score_chunk(start: int) -> tuple[list[Part], list[Suspect]]:

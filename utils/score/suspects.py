@@ -115,7 +115,8 @@ def _letters(text: str) -> str:
 
 def longest_repetition(units: Sequence[str]) -> tuple[int, list[str]]:
     """The longest stretch that repeats a phrase of up to 8 units: the number of repetitions, and the phrase."""
-    best, phrase, stretch = 1, [], 0
+    phrase: list[str] = []
+    best, stretch = 1, 0
     if len(set(units)) == len(units):
         return best, phrase
     for size in range(1, min(_LONGEST_PHRASE, len(units) // 2) + 1):

@@ -62,7 +62,7 @@ def listen(host: str, port: int, api_key: str) -> socket.socket:
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        if not api_key and not ipaddress.ip_address(address[0].partition("%")[0]).is_loopback:
+        if not api_key and not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
             raise UserError(f"--host {host}: other machines could reach it, so an API key is needed: set "
                             f"{KEY_VARIABLE} or give --api-key-file; or leave --host out, for this machine only")
         return socket.create_server(address[:2], family=family, backlog=512)

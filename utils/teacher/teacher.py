@@ -135,7 +135,7 @@ def load_teacher(teacher: Teacher) -> tuple[Decoder, LogMel]:
         decoder = Ct2Decoder(directory, tokenizer, beam_size=teacher.beam_size)
         return decoder, LogMel(directory, decoder.model.n_mels)
     device, dtype = best_device()
-    model = load_base_model(directory, dtype).to(device)
+    model = load_base_model(directory, dtype).to(device)  # type: ignore[arg-type]  # a decorator hides self
     return TransformersDecoder(model, tokenizer, teacher.beam_size), LogMel(directory)
 
 

@@ -72,7 +72,7 @@ class FrameBatchSampler(Sampler[list[Item]]):
         max_utterances: limit of the utterances of a batch; 0: no limit.
     """
 
-    def __init__(self, num_frames: Sequence[int], max_frames: int, padding: PaddingOptions, *,
+    def __init__(self, num_frames: Sequence[int] | np.ndarray, max_frames: int, padding: PaddingOptions, *,
                  window: int = FULL_WINDOW, max_utterances: int = 0, seed: int = 0, shuffle: bool = True, rank: int = 0,
                  num_ranks: int = 1, fixed: bool = False) -> None:
         self.num_frames = np.asarray(num_frames)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import WhisperTokenizerFast
+from transformers import WhisperTokenizer
 
 from utils.audio.constants import FRAMES_PER_SECOND
 from utils.data.prompts import MAX_TARGET_TOKENS, prompt_ids, text_ids
@@ -33,7 +33,7 @@ class MultitaskDataset(Dataset[dict[str, Any]]):
     """
 
     def __init__(self, utterances: Sequence[Utterance], read_feats: Callable[[str], np.ndarray],
-                 texts: dict[str, str], tokenizer: WhisperTokenizerFast, text_path: str | Path = "text") -> None:
+                 texts: dict[str, str], tokenizer: WhisperTokenizer, text_path: str | Path = "text") -> None:
         missing = [key for utterance in utterances for key in utterance.keys if key not in texts]
         if missing:
             raise UserError(f"{text_path}: no line for {missing[0]} ({len(missing)} keys have audio but no text)")
@@ -98,7 +98,8 @@ class MultitaskCollator:
                 **dict(zip(names, columns, strict=True))}
 
     def _row(self, targets: list[tuple[list[int], list[int]]]) -> tuple[list[int], list[int], list[int], list[int]]:
-        inputs, positions, segments, labels = [], [], [], []
+        inputs, segments, labels = [], [], []
+        positions: list[int] = []
         for number, (prompt, text) in enumerate(targets):
             tokens = prompt + text
             inputs += tokens

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import WhisperTokenizerFast
+from transformers import WhisperTokenizer
 from transformers.trainer_utils import set_seed
 
 from utils.cli import log
@@ -26,7 +26,7 @@ from utils.provenance import ENVIRONMENT, record_environment
 from utils.train.arguments import training_arguments
 from utils.train.dataset import MultitaskDataset, describe
 from utils.train.encoder_cache import require_frozen_encoder
-from utils.train.records import CONFIG, DATA, SUMMARY, WEIGHTS, write_history
+from utils.train.records import CONFIG, DATA, SUMMARY, WEIGHTS, output_directory, write_history
 from utils.train.resume import already_trained, checkpoint_to_continue, data_checksums
 from utils.train.trainer import MultitaskTrainer, make_trainer
 
@@ -47,7 +47,7 @@ def tune(config: Config, overwrite: bool = False) -> None:
     base_dir = require_file(config.model.model_path, "model.model_path")
     has_dev_set = bool(config.data.test.wav_scp or config.data.test.feats_scp)
     arguments = training_arguments(config.model.model_train_argv, has_dev_set)
-    output_dir = Path(arguments.output_dir)
+    output_dir = output_directory(arguments)
     tokenizer = load_tokenizer(base_dir)
     # Of several processes the first deletes an old training; the others wait before they check the directory.
     with arguments.main_process_first(desc="look at the output directory"):
@@ -80,7 +80,7 @@ def tune(config: Config, overwrite: bool = False) -> None:
         _finish(trainer, base_dir, tokenizer, summary)
 
 
-def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizerFast) -> MultitaskDataset:
+def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizer) -> MultitaskDataset:
     text = require_file(lists.text, f"{section}.text")
     utterances, read_feats = open_set(lists, section, log_mel)
     texts = read_list(text)
@@ -98,9 +98,10 @@ def _machine_made(*sets: Lists) -> dict[str, Any]:
 
 
 def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[str, Any]]:
-    model: nn.Module = load_base_model(base_dir)
+    base = load_base_model(base_dir)
+    model: nn.Module = base
     if config.model.is_large_model:
-        model = add_lora(model, config.model.lora)
+        model = add_lora(base, config.model.lora)
         fuse_lora(model)
     trainable, total = count_parameters(model)
     log(f"{trainable:,} of {total:,} parameters train ({100 * trainable / total:.2f} %)")
@@ -109,14 +110,14 @@ def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[st
     return model, {"trainable_parameters": trainable, "total_parameters": total, "base_model": str(base_dir)}
 
 
-def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokenizerFast,
+def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokenizer,
             summary: dict[str, Any]) -> None:
-    output_dir = Path(trainer.args.output_dir)
+    output_dir = output_directory(trainer.args)
     with atomic_files(output_dir) as partial:
         if isinstance(trainer.model, MultitaskWhisper):
             save_whole_model(trainer.model, base_dir, tokenizer, partial)
         else:
-            trainer.model.save_pretrained(partial)
+            trainer.model.save_pretrained(str(partial))
     history = trainer.state.log_history
     write_history(history, output_dir)
     best = trainer.state.best_model_checkpoint

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from utils.filesystem import atomic_open, read_json
 from utils.provenance import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 SUMMARY = "train_summary.json"
 HISTORY = "train_history.json"
@@ -29,6 +32,12 @@ def write_history(history: list[dict[str, float]], output_dir: Path) -> None:
     plot_losses(history, output_dir / LOSS_PLOT)
 
 
+def output_directory(arguments: TrainingArguments) -> Path:
+    """Where a training writes."""
+    assert arguments.output_dir is not None  # transformers fills it in
+    return Path(arguments.output_dir)
+
+
 def loss_curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, float]]]:
     """Return points (step, cross entropy per token) of the curves ``training`` and ``development``."""
     return {label: [(entry["step"], entry[name]) for entry in history if name in entry]
@@ -44,8 +53,8 @@ def plot_losses(history: list[dict[str, float]], path: Path) -> None:
     for (label, points), style in zip(loss_curves(history).items(), ("-", "o-"), strict=True):
         if points:
             losses.plot(*zip(*points, strict=True), style, label=label)
-    if points := [(entry["step"], entry["learning_rate"]) for entry in history if "learning_rate" in entry]:
-        rates.plot(*zip(*points, strict=True))
+    if schedule := [(entry["step"], entry["learning_rate"]) for entry in history if "learning_rate" in entry]:
+        rates.plot(*zip(*schedule, strict=True))
     losses.set_ylabel("cross entropy per token")
     losses.set_ylim(bottom=0)
     if losses.lines:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from transformers import WhisperTokenizerFast
+from transformers import WhisperTokenizer
 
 from utils.config import Config, load_config
 from utils.data.tokenizer import tokens_checksum
@@ -29,7 +29,7 @@ def last_complete_checkpoint(output_dir: Path) -> Path | None:
     return None
 
 
-def already_trained(config: Config, output_dir: Path, tokenizer: WhisperTokenizerFast, overwrite: bool) -> bool:
+def already_trained(config: Config, output_dir: Path, tokenizer: WhisperTokenizer, overwrite: bool) -> bool:
     """Whether ``output_dir`` has this training, complete. With ``overwrite``, another or a complete one is deleted.
 
     Raises:
@@ -48,7 +48,7 @@ def already_trained(config: Config, output_dir: Path, tokenizer: WhisperTokenize
     return complete
 
 
-def _other_training(config: Config, output_dir: Path, tokenizer: WhisperTokenizerFast) -> str:
+def _other_training(config: Config, output_dir: Path, tokenizer: WhisperTokenizer) -> str:
     """Why the training in ``output_dir`` is another one; empty if it is this one, or there is none."""
     if not (output_dir / CONFIG).exists():
         checkpoint = last_complete_checkpoint(output_dir)
@@ -72,7 +72,7 @@ def _changed_weights(output_dir: Path) -> str:
     return ""
 
 
-def data_checksums(config: Config, tokenizer: WhisperTokenizerFast) -> dict[str, str]:
+def data_checksums(config: Config, tokenizer: WhisperTokenizer) -> dict[str, str]:
     """Return checksums of lists and features, by path, and of the tokenizer.
 
     If audio is read instead of features, only the checksum of wav.scp is included.

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from transformers import Seq2SeqTrainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from utils.config import ModelConfig, PaddingOptions
 from utils.filesystem import sync_directory
-from utils.model.modeling import ShortContextEncoder
+from utils.model.modeling import MultitaskWhisper, ShortContextEncoder
 from utils.train.batching import FrameBatchSampler
 from utils.train.dataset import MultitaskCollator, MultitaskDataset, split_batch
 from utils.train.encoder_cache import EncoderCache
-from utils.train.records import write_history
+from utils.train.records import output_directory, write_history
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 _MOST_PADDING = 2  # a batch with more than this multiple of max_frames, because of padding, is split
 
@@ -30,6 +32,10 @@ class MultitaskTrainer(Seq2SeqTrainer):
         max_utterances: limit of the utterances of a batch; 0: no limit.
         tail_frames: frames of silence after the longest utterance of a batch in evaluation, as in decoding.
     """
+
+    model: MultitaskWhisper | PeftModel
+    train_dataset: MultitaskDataset
+    train_sampler: FrameBatchSampler
 
     def __init__(self, *args: Any, options: ModelConfig, max_utterances: int, tail_frames: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -52,21 +58,24 @@ class MultitaskTrainer(Seq2SeqTrainer):
     def get_train_dataloader(self) -> DataLoader:
         """Return the training batches, which differ between epochs; :class:`EpochSetter` sets the sampler's epoch."""
         loader = self._dataloader(self.train_dataset, self.options.padding, shuffle=True)
+        assert isinstance(loader.batch_sampler, FrameBatchSampler)  # as made above
         self.train_sampler = loader.batch_sampler
         return loader
 
-    def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
+    def get_eval_dataloader(self, eval_dataset: object = None) -> DataLoader:
         """Return the batches of the development set, padded as in decoding and not shuffled."""
         padding = PaddingOptions(policy="constant", max_frames=self.tail_frames)
-        return self._dataloader(eval_dataset or self.eval_dataset, padding, shuffle=False)
+        dataset = eval_dataset or self.eval_dataset
+        assert isinstance(dataset, MultitaskDataset)
+        return self._dataloader(dataset, padding, shuffle=False)
 
-    def _run_epoch(self, **state: Any) -> None:
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Run an epoch, or none if all steps are done: the training was killed after its last checkpoint.
 
         Without this, the trainer would do one step too many, because it compares with max_steps only after a step.
         """
         if self.state.global_step < self.state.max_steps:
-            super()._run_epoch(**state)
+            super()._run_epoch(*args, **kwargs)
         else:
             self.control.should_training_stop = True
 
@@ -78,7 +87,7 @@ class MultitaskTrainer(Seq2SeqTrainer):
         super().log({**logs, "seconds": round(time.monotonic() - self._clock, 1)}, start_time)
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any],
-                      num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
+                      num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
         """Run the forward and backward pass of a batch and return its loss. Batches with much padding are split.
 
         The loss is a sum over tokens, so the gradients of the parts add up to those of the batch. Several processes
@@ -89,14 +98,14 @@ class MultitaskTrainer(Seq2SeqTrainer):
         for part in parts:
             with nullcontext() if part is parts[-1] else self.accelerator.no_sync(model):
                 losses.append(super().training_step(model, part, num_items_in_batch))
-        return sum(losses)
+        return sum(losses[1:], start=losses[0])
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Return 0: the estimate of transformers would count features as tokens."""
         return 0
 
-    def compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool = False,
-                     num_items_in_batch: torch.Tensor | None = None) -> Any:
+    def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False,
+                     num_items_in_batch: torch.Tensor | int | None = None) -> Any:
         """Return the cross entropy per token that counts, over all batches and processes of an optimizer step.
 
         ``num_items_in_batch`` is the count of all processes. Gradients are averaged over the processes, so the loss is
@@ -115,8 +124,8 @@ class MultitaskTrainer(Seq2SeqTrainer):
         return (loss, outputs) if return_outputs else loss
 
     @torch.inference_mode()
-    def evaluate(self, eval_dataset: Dataset | None = None, ignore_keys: list[str] | None = None,
-                 metric_key_prefix: str = "eval") -> dict[str, float]:
+    def evaluate(self, eval_dataset: object = None, ignore_keys: list[str] | None = None,
+                 metric_key_prefix: str = "eval", **gen_kwargs: Any) -> dict[str, float]:
         """Return the loss per token of the development set; every token has the same weight."""
         started = time.time()
         model = self.model.eval()
@@ -153,7 +162,7 @@ class CheckpointSync(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Called by the trainer."""
-        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        checkpoint = output_directory(args) / f"checkpoint-{state.global_step}"
         if state.is_world_process_zero and checkpoint.is_dir():
             sync_directory(checkpoint)
 
@@ -165,7 +174,7 @@ class LossCurve(TrainerCallback):
                     **kwargs: Any) -> None:
         """Called by the trainer."""
         if state.is_world_process_zero:
-            write_history(state.log_history, Path(args.output_dir))
+            write_history(state.log_history, output_directory(args))
 
 
 def make_trainer(model: torch.nn.Module, train: MultitaskDataset, dev: MultitaskDataset | None, end_token: int,

@@ -40,11 +40,11 @@ def read_blocks(stream: BinaryIO, raw: bool) -> Iterator[np.ndarray]:
         return
     import av
 
-    waiting = np.zeros(0, np.float32)
+    waiting: np.ndarray = np.zeros(0, np.float32)
     try:
         # Little is read ahead to detect the format, so that the first words are not delayed. Playlists open nothing.
         options = {"probesize": "4096", "analyzeduration": "0", "protocol_whitelist": "none"}
-        with av.open(stream, options=options) as container:
+        with av.open(stream, "r", options=options) as container:
             track = container.streams.audio[0]
             if track.codec_context is None:  # PyAV would crash
                 raise UserError("standard input: its audio is in a code that FFmpeg does not know. Convert it to flac")
@@ -63,7 +63,7 @@ def read_blocks(stream: BinaryIO, raw: bool) -> Iterator[np.ndarray]:
 
 def cut_at_pauses(blocks: Iterable[np.ndarray]) -> Iterator[tuple[float, np.ndarray]]:
     """The second at which each utterance begins, and its samples (at most 30 s), as soon as a pause follows it."""
-    heard = np.zeros(0, np.float32)
+    heard: np.ndarray = np.zeros(0, np.float32)
     start = 0  # of ``heard``, in samples
     for block in blocks:
         heard = np.concatenate([heard, block])

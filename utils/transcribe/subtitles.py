@@ -45,7 +45,7 @@ def _cues_of(segment: Segment, text: str) -> list[Cue]:
 def _split(text: str) -> list[str]:
     """A text in parts of at most _MAX_WIDTH, cut at the best place in the last two thirds of each."""
     units = split_keeping_space(text)
-    parts = []
+    parts: list[str] = []
     while units:
         if _width("".join(units)) <= _MAX_WIDTH:
             return [*parts, "".join(units)]
