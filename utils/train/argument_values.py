@@ -15,8 +15,6 @@ from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, get_scheduler
 
 from utils.errors import UserError
 
-KEY = "model.model_train_argv"
-
 FIELDS = {field.name: field for field in dataclasses.fields(Seq2SeqTrainingArguments) if field.init}
 
 # The least that a number may be; 2**32 seeds are all that numpy knows.
@@ -64,13 +62,13 @@ def converted(name: str, value: Any) -> Any:
     if kinds <= {int, types.NoneType}:
         number = _number(name, value)
         if number != int(number):
-            raise UserError(f"{KEY}.{name} must be a whole number, not {value!r}")
+            raise UserError(f"model.model_train_argv.{name} must be a whole number, not {value!r}")
         return _in_range(name, int(number))
     if kinds <= {bool, types.NoneType} and not isinstance(value, bool):
-        raise UserError(f"{KEY}.{name} must be true or false, not {value!r}")
+        raise UserError(f"model.model_train_argv.{name} must be true or false, not {value!r}")
     choices = FIELDS[name].metadata.get("choices")
     if choices is not None and value not in choices:
-        raise UserError(f"{KEY}.{name} must be one of {', '.join(choices)}, not {value!r}")
+        raise UserError(f"model.model_train_argv.{name} must be one of {', '.join(choices)}, not {value!r}")
     if name in ("lr_scheduler_kwargs", "gradient_checkpointing_kwargs"):
         return _mapping(name, value)
     return value
@@ -82,19 +80,19 @@ def _number(name: str, value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise UserError(f"{KEY}.{name} must be a number, not {value!r}")
+        raise UserError(f"model.model_train_argv.{name} must be a number, not {value!r}")
     return number
 
 
 def _in_range(name: str, value: float) -> float:
     if name in _LEAST and value < _LEAST[name]:
-        raise UserError(f"{KEY}.{name} must be at least {_LEAST[name]}, not {value}")
+        raise UserError(f"model.model_train_argv.{name} must be at least {_LEAST[name]}, not {value}")
     if name in _MORE_THAN and value <= _MORE_THAN[name]:
-        raise UserError(f"{KEY}.{name} must be more than {_MORE_THAN[name]}, not {value}")
+        raise UserError(f"model.model_train_argv.{name} must be more than {_MORE_THAN[name]}, not {value}")
     if name in _LESS_THAN and value >= _LESS_THAN[name]:
-        raise UserError(f"{KEY}.{name} must be less than {_LESS_THAN[name]}, not {value}")
+        raise UserError(f"model.model_train_argv.{name} must be less than {_LESS_THAN[name]}, not {value}")
     if name == "max_steps" and value != -1 and value < 1:
-        raise UserError(f"{KEY}.max_steps must be at least 1, or -1 for num_train_epochs, not {value}")
+        raise UserError(f"model.model_train_argv.max_steps must be at least 1, or -1 for num_train_epochs, not {value}")
     return value
 
 
@@ -104,7 +102,7 @@ def _mapping(name: str, value: Any) -> dict[str, Any]:
         given = json.loads(value) if isinstance(value, str) and value else value or {}
         return {str(key): _number_or_same(item) for key, item in given.items()}
     except (ValueError, AttributeError):
-        raise UserError(f"{KEY}.{name} must be a mapping of keys, not {value!r}") from None
+        raise UserError(f"model.model_train_argv.{name} must be a mapping of keys, not {value!r}") from None
 
 
 def _number_or_same(value: Any) -> Any:
@@ -130,7 +128,7 @@ def require_usable(arguments: Seq2SeqTrainingArguments) -> None:
     _require_checkpointing(arguments)
     backend = arguments.ddp_backend
     if backend and not torch.distributed.is_backend_available(backend):
-        raise UserError(f"{KEY}.ddp_backend: this PyTorch has no {backend}; leave it unset")
+        raise UserError(f"model.model_train_argv.ddp_backend: this PyTorch has no {backend}; leave it unset")
 
 
 def _is_installed(module: str) -> bool:
@@ -142,39 +140,40 @@ def _is_installed(module: str) -> bool:
 def _require_reporters(names: list[str]) -> None:
     for name in names:
         if name not in _REPORTERS:
-            raise UserError(f"{KEY}.report_to: {name} is not supported; there are none, all, {', '.join(_REPORTERS)}")
+            raise UserError(f"model.model_train_argv.report_to: {name} is not supported; there are none, all, "
+                            + ", ".join(_REPORTERS))
         module, package = _REPORTERS[name]
         if not _is_installed(module):
-            raise UserError(f"{KEY}.report_to: {name} needs a package: pip install {package}")
+            raise UserError(f"model.model_train_argv.report_to: {name} needs a package: pip install {package}")
 
 
 def _require_optimizer(arguments: Seq2SeqTrainingArguments) -> torch.optim.Optimizer:
     """The optimizer that the trainer will make, of one parameter."""
     name = str(arguments.optim.value)
     if name not in _PYTORCH_OPTIMIZERS and name not in _QUANTIZED:
-        raise UserError(f"{KEY}.optim: {name} is not supported; there are "
+        raise UserError(f"model.model_train_argv.optim: {name} is not supported; there are "
                         f"{', '.join([*_PYTORCH_OPTIMIZERS, *_QUANTIZED])}")
     if name in _QUANTIZED and not _is_installed(_QUANTIZED[name]):
-        raise UserError(f"{KEY}.optim: {name} needs a package: pip install {_QUANTIZED[name]}")
+        raise UserError(f"model.model_train_argv.optim: {name} needs a package: pip install {_QUANTIZED[name]}")
     pairs = (arguments.optim_args or "").replace(" ", "").split(",") if arguments.optim_args else []
     known = _OPTIM_ARGS.get(name, ())
     for pair in pairs:
         if pair.count("=") != 1 or pair.partition("=")[0] not in known:
-            raise UserError(f"{KEY}.optim_args: {pair!r} is none of {name}'s"
+            raise UserError(f"model.model_train_argv.optim_args: {pair!r} is none of {name}'s"
                             + (f": {', '.join(f'{key}=…' for key in known)}" if known else "; it takes none"))
     try:
         optimizer, options = Seq2SeqTrainer.get_optimizer_cls_and_kwargs(arguments)
         return optimizer([torch.nn.Parameter(torch.zeros(1))], **options)
     except (ImportError, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"{KEY}.optim: {name}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"model.model_train_argv.optim: {name}: {str(error).splitlines()[0]}") from None
 
 
 def _require_schedule(arguments: Seq2SeqTrainingArguments, optimizer: torch.optim.Optimizer) -> None:
     """Go through a short schedule as the trainer would make it."""
     name, options, steps = str(arguments.lr_scheduler_type.value), arguments.lr_scheduler_kwargs, 10
     if options and name in ("constant", "constant_with_warmup"):
-        raise UserError(f"{KEY}.lr_scheduler_kwargs: {name} takes none; leave them out or choose another "
-                        "lr_scheduler_type")
+        raise UserError(f"model.model_train_argv.lr_scheduler_kwargs: {name} takes none; leave them out or "
+                        "choose another lr_scheduler_type")
     try:
         schedule = get_scheduler(name, optimizer, num_warmup_steps=1, num_training_steps=steps,
                                  scheduler_specific_kwargs=options)
@@ -182,22 +181,24 @@ def _require_schedule(arguments: Seq2SeqTrainingArguments, optimizer: torch.opti
             optimizer.step()
             schedule.step(*([1.0] if name in ("reduce_lr_on_plateau", "greedy") else []))
     except (ValueError, TypeError, ArithmeticError) as error:
-        raise UserError(f"{KEY}.lr_scheduler_kwargs: {name}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"model.model_train_argv.lr_scheduler_kwargs: {name}: {str(error).splitlines()[0]}") from None
 
 
 def _require_loading(arguments: Seq2SeqTrainingArguments) -> None:
     if arguments.dataloader_persistent_workers and not arguments.dataloader_num_workers:
-        raise UserError(f"{KEY}.dataloader_persistent_workers needs workers: set dataloader_num_workers: 1 or more")
+        raise UserError("model.model_train_argv.dataloader_persistent_workers needs workers: "
+                        "set dataloader_num_workers: 1 or more")
 
 
 def _require_checkpointing(arguments: Seq2SeqTrainingArguments) -> None:
     options = arguments.gradient_checkpointing_kwargs or {}
     for name, value in options.items():
         if type(value) is not _CHECKPOINTING.get(name):
-            raise UserError(f"{KEY}.gradient_checkpointing_kwargs: {name}: {value!r} is not supported; there are "
+            raise UserError(f"model.model_train_argv.gradient_checkpointing_kwargs: {name}: {value!r} is not "
+                            "supported; there are "
                             + ", ".join(f"{key} ({kind.__name__})" for key, kind in _CHECKPOINTING.items()))
     if options.get("use_reentrant"):
-        raise UserError(f"{KEY}.gradient_checkpointing_kwargs: use_reentrant must be false: with LoRA the layers' "
-                        "inputs have no gradient")
+        raise UserError("model.model_train_argv.gradient_checkpointing_kwargs: use_reentrant must be false: with "
+                        "LoRA the layers' inputs have no gradient")
     if options and not arguments.gradient_checkpointing:
-        raise UserError(f"{KEY}.gradient_checkpointing_kwargs need gradient_checkpointing: true")
+        raise UserError("model.model_train_argv.gradient_checkpointing_kwargs need gradient_checkpointing: true")

@@ -12,7 +12,7 @@ from transformers import Seq2SeqTrainingArguments
 from utils.cli import log
 from utils.errors import UserError
 from utils.train.argument_lists import ALLOWED, FORMER, FORMER_HARMLESS, HARMLESS, KNOWN, REFUSED, RENAMED
-from utils.train.argument_values import FIELDS, KEY, converted, require_usable
+from utils.train.argument_values import FIELDS, converted, require_usable
 
 # What the recipe needs or what suits it; a value in the configuration goes first.
 DEFAULTS: dict[str, Any] = {
@@ -39,12 +39,12 @@ def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTraini
     """
     given = _given(argv)
     if not given.get("output_dir"):
-        raise UserError(f"{KEY}.out_model_path is empty; say where the trained model shall go")
+        raise UserError("model.model_train_argv.out_model_path is empty; say where the trained model shall go")
     given.pop("resume_from_checkpoint", None)  # not a training argument but one of Trainer.train()
     merged = {**DEFAULTS, **given}
     _decide_evaluation(merged, has_dev_set)
     if merged.get("fp16") and not torch.cuda.is_available():
-        raise UserError(f"{KEY}.fp16: there is no fp16 training without a GPU; set it to false")
+        raise UserError("model.model_train_argv.fp16: there is no fp16 training without a GPU; set it to false")
     if not torch.accelerator.is_available():
         merged.setdefault("use_cpu", True)  # or accelerate takes each of several processes for the only one
     if "fp16" not in merged and "bf16" not in merged:
@@ -52,20 +52,21 @@ def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTraini
     try:
         arguments = Seq2SeqTrainingArguments(**merged)
     except (TypeError, ValueError, ImportError) as error:
-        raise UserError(f"{KEY}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"model.model_train_argv: {str(error).splitlines()[0]}") from None
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # several GPUs take a process each; the trainer would split our batches among them
     require_usable(arguments)
-    if given.get("warmup_steps") and arguments.lr_scheduler_type.value in ("constant", "reduce_lr_on_plateau", "greedy"):
-        log(f"{KEY}.warmup_steps changes nothing with lr_scheduler_type: {arguments.lr_scheduler_type.value}")
+    schedule = arguments.lr_scheduler_type.value
+    if given.get("warmup_steps") and schedule in ("constant", "reduce_lr_on_plateau", "greedy"):
+        log(f"model.model_train_argv.warmup_steps changes nothing with lr_scheduler_type: {schedule}")
     return arguments
 
 
 def utterance_limits(argv: dict[str, Any]) -> tuple[int, int]:
     """The most utterances in a batch of training and of evaluation; 0: as many as have room."""
-    given = _renamed(argv)
-    train = int(given.get("per_device_train_batch_size") or 0)
-    return train, int(given.get("per_device_eval_batch_size") or train)
+    given = {name: converted(name, value) for name, value in _renamed(argv).items() if name.endswith("_batch_size")}
+    train = given.get("per_device_train_batch_size", 0)
+    return train, given.get("per_device_eval_batch_size", train)
 
 
 def _renamed(argv: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +75,8 @@ def _renamed(argv: dict[str, Any]) -> dict[str, Any]:
     for name, value in argv.items():
         today = RENAMED.get(name, name)
         if value not in (None, "") and given.setdefault(today, value) != value:
-            raise UserError(f"{KEY}: {name} is another name of {today}, and they differ; give one of them")
+            raise UserError(f"model.model_train_argv: {name} is another name of {today}, and they differ; give "
+                            "one of them")
     return given
 
 
@@ -83,20 +85,21 @@ def _given(argv: dict[str, Any]) -> dict[str, Any]:
     for name in argv:
         if name not in {*RENAMED, *FORMER, *FORMER_HARMLESS} and not (name in KNOWN and name in FIELDS):
             near = difflib.get_close_matches(str(name), [*KNOWN, *RENAMED], n=1)
-            raise UserError(f"{KEY}: unknown argument {name}" + (f"; did you mean {near[0]}?" if near else ""))
+            raise UserError(f"model.model_train_argv: unknown argument {name}"
+                            + (f"; did you mean {near[0]}?" if near else ""))
         if name.endswith("_token") and argv[name]:
-            raise UserError(f"{KEY}.{name}: a secret has no place in a configuration, which is kept with the results. "
-                            "Set HF_TOKEN in the environment instead")
+            raise UserError(f"model.model_train_argv.{name}: a secret has no place in a configuration, which is "
+                            "kept with the results. Set HF_TOKEN in the environment instead")
     given = {}
     for name, value in _renamed(argv).items():
         refusal = {**REFUSED, **FORMER}.get(name)
         if refusal is not None:
             if not _is_default(name, value) and value not in ALLOWED.get(name, ()):
-                raise UserError(f"{KEY}.{name}: {value!r} is not supported: {refusal}")
+                raise UserError(f"model.model_train_argv.{name}: {value!r} is not supported: {refusal}")
             continue
         reason = {**HARMLESS, **FORMER_HARMLESS}.get(name)
         if reason is not None and not _is_default(name, value):
-            log(f"{KEY}.{name} changes nothing here: {reason}")
+            log(f"model.model_train_argv.{name} changes nothing here: {reason}")
         if name in FIELDS:
             given[name] = converted(name, value)
     return given
@@ -115,22 +118,23 @@ def _decide_evaluation(merged: dict[str, Any], has_dev_set: bool) -> None:
     """Fill in when to evaluate and save, and whether the best checkpoint is kept: it is, if that is possible."""
     evaluation = merged.get("eval_strategy", "no")
     if evaluation != "no" and not has_dev_set:
-        raise UserError(f"{KEY}.eval_strategy needs data.test, a development set; or set it to no")
+        raise UserError("model.model_train_argv.eval_strategy needs data.test, a development set; or set it to no")
     for name in ("load_best_model_at_end", "eval_on_start"):
         if merged.get(name) and evaluation == "no":
-            raise UserError(f"{KEY}.{name} needs an evaluation: set eval_strategy: steps or epoch")
+            raise UserError(f"model.model_train_argv.{name} needs an evaluation: set eval_strategy: steps or epoch")
     if evaluation != "no":
         save = merged.setdefault("save_strategy", evaluation)
         merged.setdefault("load_best_model_at_end", save != "no")
         if merged["load_best_model_at_end"] and save not in (evaluation, "best"):
-            raise UserError(f"{KEY}.save_strategy: {save} does not fit eval_strategy: {evaluation}, as the best "
-                            f"checkpoint is kept; set it to {evaluation}, or load_best_model_at_end: false")
+            raise UserError(f"model.model_train_argv.save_strategy: {save} does not fit eval_strategy: {evaluation}, "
+                            f"as the best checkpoint is kept; set it to {evaluation}, or load_best_model_at_end: false")
         merged.setdefault("eval_steps", merged["logging_steps"])
         merged.setdefault("save_steps", merged["eval_steps"])
         if not merged["load_best_model_at_end"]:
             log("the model of the last step is kept, not the best one on the development set")
     elif merged.get("save_strategy") == "best":
-        raise UserError(f"{KEY}.save_strategy: best needs an evaluation: set eval_strategy: steps or epoch")
+        raise UserError("model.model_train_argv.save_strategy: best needs an evaluation: set eval_strategy: steps "
+                        "or epoch")
     if merged.get("metric_for_best_model", "loss") not in ("loss", "eval_loss") or merged.get("greater_is_better"):
-        raise UserError(f"{KEY}.metric_for_best_model must be loss, of which less is better: evaluation while training "
-                        "computes nothing else; stage 4 decodes and scores (WER, CER, BLEU)")
+        raise UserError("model.model_train_argv.metric_for_best_model must be loss, of which less is better: "
+                        "evaluation while training computes nothing else; stage 4 decodes and scores (WER, CER, BLEU)")

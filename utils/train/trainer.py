@@ -52,7 +52,8 @@ class MultitaskTrainer(Seq2SeqTrainer):
                                     fixed=self.options.cache_encoder)
         return DataLoader(dataset, batch_sampler=sampler, collate_fn=self.data_collator,
                           num_workers=args.dataloader_num_workers, prefetch_factor=args.dataloader_prefetch_factor,
-                          persistent_workers=args.dataloader_persistent_workers and shuffle,  # or each evaluation's stay
+                          # Each evaluation has a loader of its own, whose workers would pile up.
+                          persistent_workers=args.dataloader_persistent_workers and shuffle,
                           pin_memory=args.dataloader_pin_memory and torch.cuda.is_available())
 
     def get_train_dataloader(self) -> DataLoader:
