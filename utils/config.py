@@ -119,7 +119,7 @@ class DataCollatorOptions:
 
 @dataclass
 class ModelConfig:
-    """What is trained and how; ``model_train_argv`` takes every Seq2SeqTrainingArguments field."""
+    """What is trained and how; ``model_train_argv``: see utils/train/argument_lists.py."""
 
     model_path: str = ""
     is_large_model: bool = True  # true: LoRA; false: all weights

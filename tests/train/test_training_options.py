@@ -119,7 +119,7 @@ def test_checkpoints_come_when_they_are_asked_for(recipe: Any, tmp_path: Path, c
     tune(recipe("out", max_steps=4, **{"eval_strategy": "steps", "eval_steps": 2, **options}))
     found = sorted(int(path.name.rpartition("-")[2]) for path in (tmp_path / "out").glob("checkpoint-*"))
     summary = json.loads((tmp_path / "out/train_summary.json").read_text())
-    assert found == ([summary["best_step"]] if steps is None else steps)
+    assert summary["best_step"] in found if steps is None else found == steps
     assert (tmp_path / "out" / ADAPTER).exists()
     keeps_best = options.get("load_best_model_at_end", options["save_strategy"] != "no")
     assert ("best on the development set: step" in capsys.readouterr().err) is keeps_best
@@ -132,10 +132,10 @@ def test_evaluation_on_start_and_its_delay(recipe: Any, tmp_path: Path) -> None:
 
 
 def test_a_rate_that_falls_on_a_plateau_is_the_schedule_that_was_asked_for(recipe: Any, tmp_path: Path) -> None:
-    tune(recipe("out", max_steps=4, eval_strategy="steps", eval_steps=1, learning_rate=1e-9,
+    tune(recipe("out", max_steps=4, eval_strategy="steps", eval_steps=1, learning_rate=1e-6,
                 lr_scheduler_type="reduce_lr_on_plateau", lr_scheduler_kwargs={"patience": 0, "threshold": "1e-1"}))
     rates = [entry["learning_rate"] for entry in training_history(tmp_path / "out") if "learning_rate" in entry]
-    assert rates[0] == 1e-9 and rates[-1] < 1e-9
+    assert rates[0] == 1e-6 and rates[-1] < 1e-6
 
 
 @pytest.mark.parametrize(("argv", "complaint"), [
@@ -187,9 +187,9 @@ def test_continuing_with_another_number_of_processes_is_refused(recipe: Any, tmp
     (tmp_path / "out/train_summary.json").unlink()  # interrupted, as far as anybody can see
     checkpoint = tmp_path / "out/checkpoint-2"
     require_same_processes(checkpoint, 1)
-    with pytest.raises(UserError, match="written by 1 processes .*, now there are 2, .*--ngpu 1 again"):
+    with pytest.raises(UserError, match=r"written by 1 processes .*, now there are 2, .*Train in 1 again \(--ngpu"):
         require_same_processes(checkpoint, 2)
     (checkpoint / "rng_state.pth").rename(checkpoint / "rng_state_0.pth")
     shutil.copy(checkpoint / "rng_state_0.pth", checkpoint / "rng_state_1.pth")  # as two processes leave it
-    with pytest.raises(UserError, match=r"checkpoint-2 was written by 2 processes .*--ngpu 2 again, or delete"):
+    with pytest.raises(UserError, match=r"checkpoint-2 was written by 2 processes .*Train in 2 again .*or delete"):
         tune(config)

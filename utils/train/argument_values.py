@@ -43,7 +43,8 @@ _OPTIM_ARGS = {
 _REPORTERS = {"tensorboard": ("tensorboard", "tensorboard"), "wandb": ("wandb", "wandb"),
               "mlflow": ("mlflow", "mlflow"), "comet_ml": ("comet_ml", "comet-ml"), "clearml": ("clearml", "clearml"),
               "trackio": ("trackio", "trackio"), "swanlab": ("swanlab", "swanlab"), "dvclive": ("dvclive", "dvclive"),
-              "codecarbon": ("codecarbon", "codecarbon")}
+              "codecarbon": ("codecarbon", "codecarbon"),
+              "kubeflow": ("transformers", "transformers")}  # transformers adds it in a Kubeflow job
 _CHECKPOINTING = {"use_reentrant": bool, "every_n_layers": int, "offload": bool, "preserve_rng_state": bool}
 
 
@@ -126,9 +127,6 @@ def require_usable(arguments: Seq2SeqTrainingArguments) -> None:
     _require_schedule(arguments, _require_optimizer(arguments))
     _require_loading(arguments)
     _require_checkpointing(arguments)
-    backend = arguments.ddp_backend
-    if backend and not torch.distributed.is_backend_available(backend):
-        raise UserError(f"model.model_train_argv.ddp_backend: this PyTorch has no {backend}; leave it unset")
 
 
 def _is_installed(module: str) -> bool:

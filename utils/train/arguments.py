@@ -13,6 +13,7 @@ from utils.cli import log
 from utils.errors import UserError
 from utils.train.argument_lists import ALLOWED, FORMER, FORMER_HARMLESS, HARMLESS, KNOWN, REFUSED, RENAMED
 from utils.train.argument_values import FIELDS, converted, require_usable
+from utils.train.launch import is_launched
 
 # What the recipe needs or what suits it; a value in the configuration goes first.
 DEFAULTS: dict[str, Any] = {
@@ -45,6 +46,11 @@ def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTraini
     _decide_evaluation(merged, has_dev_set)
     if merged.get("fp16") and not torch.cuda.is_available():
         raise UserError("model.model_train_argv.fp16: there is no fp16 training without a GPU; set it to false")
+    if backend := merged.get("ddp_backend"):
+        if not torch.distributed.is_backend_available(backend):
+            raise UserError(f"model.model_train_argv.ddp_backend: this PyTorch has no {backend}; leave it unset")
+        if not is_launched():
+            del merged["ddp_backend"]  # one process has none
     if not torch.accelerator.is_available():
         merged.setdefault("use_cpu", True)  # or accelerate takes each of several processes for the only one
     if "fp16" not in merged and "bf16" not in merged:
@@ -74,9 +80,12 @@ def _renamed(argv: dict[str, Any]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for name, value in argv.items():
         today = RENAMED.get(name, name)
-        if value not in (None, "") and given.setdefault(today, value) != value:
+        if value in (None, ""):
+            continue
+        if today in given and given[today] != value:
             raise UserError(f"model.model_train_argv: {name} is another name of {today}, and they differ; give "
                             "one of them")
+        given[today] = value
     return given
 
 
@@ -126,7 +135,7 @@ def _decide_evaluation(merged: dict[str, Any], has_dev_set: bool) -> None:
         save = merged.setdefault("save_strategy", evaluation)
         merged.setdefault("load_best_model_at_end", save != "no")
         if merged["load_best_model_at_end"] and save not in (evaluation, "best"):
-            raise UserError(f"model.model_train_argv.save_strategy: {save} does not fit eval_strategy: {evaluation}, "
+            raise UserError(f"model.model_train_argv: save_strategy: {save} does not fit eval_strategy: {evaluation}, "
                             f"as the best checkpoint is kept; set it to {evaluation}, or load_best_model_at_end: false")
         merged.setdefault("eval_steps", merged["logging_steps"])
         merged.setdefault("save_steps", merged["eval_steps"])

@@ -108,8 +108,8 @@ def require_same_processes(checkpoint: Path, processes: int) -> None:
     then = len(list(checkpoint.glob("rng_state*.pth")))  # one of each
     if then not in (0, processes):
         raise UserError(f"{checkpoint} was written by {then} processes that trained together, now there are "
-                        f"{processes}, which would take another number of steps. Train with --ngpu {then} again, or "
-                        "delete the checkpoints to start anew")
+                        f"{processes}, which would take another number of steps. Train in {then} again (--ngpu, "
+                        "--num-nodes), or delete the checkpoints to start anew")
 
 
 def _flat(config: Config) -> dict[str, Any]:
