@@ -87,7 +87,7 @@ def test_loading_in_other_ways_gives_the_same_result(recipe: Any) -> None:
     assert same(trained(recipe("plain", **argv)), trained(recipe("workers", **argv, **loading)))
 
 
-@pytest.mark.parametrize("options", [{"every_n_layers": 2}, {"offload": True}, {"use_reentrant": False}])
+@pytest.mark.parametrize("options", [{"every_n_layers": 2}, {"use_reentrant": False}])
 def test_checkpointing_options_work(recipe: Any, options: dict[str, Any]) -> None:
     frugal = trained(recipe("frugal", gradient_checkpointing=True, gradient_checkpointing_kwargs=options))
     for name, weight in trained(recipe("plain")).items():

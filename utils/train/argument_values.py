@@ -45,7 +45,7 @@ _REPORTERS = {"tensorboard": ("tensorboard", "tensorboard"), "wandb": ("wandb", 
               "trackio": ("trackio", "trackio"), "swanlab": ("swanlab", "swanlab"), "dvclive": ("dvclive", "dvclive"),
               "codecarbon": ("codecarbon", "codecarbon"),
               "kubeflow": ("transformers", "transformers")}  # transformers adds it in a Kubeflow job
-_CHECKPOINTING = {"use_reentrant": bool, "every_n_layers": int, "offload": bool, "preserve_rng_state": bool}
+_CHECKPOINTING = {"use_reentrant": bool, "every_n_layers": int, "offload": bool}
 
 
 def converted(name: str, value: Any) -> Any:
@@ -198,5 +198,10 @@ def _require_checkpointing(arguments: Seq2SeqTrainingArguments) -> None:
     if options.get("use_reentrant"):
         raise UserError("model.model_train_argv.gradient_checkpointing_kwargs: use_reentrant must be false: with "
                         "LoRA the layers' inputs have no gradient")
+    if options.get("every_n_layers", 1) < 1:
+        raise UserError("model.model_train_argv.gradient_checkpointing_kwargs: every_n_layers must be at least 1")
+    if options.get("offload") and arguments.device.type == "cpu":
+        raise UserError("model.model_train_argv.gradient_checkpointing_kwargs: offload moves activations from a GPU to "
+                        "the machine's memory, and needs a GPU")
     if options and not arguments.gradient_checkpointing:
         raise UserError("model.model_train_argv.gradient_checkpointing_kwargs need gradient_checkpointing: true")
