@@ -119,7 +119,7 @@ class DataCollatorOptions:
 
 @dataclass
 class ModelConfig:
-    """Training options; ``model_train_argv`` takes every field of Seq2SeqTrainingArguments."""
+    """Training options; ``model_train_argv``: see utils/train/argument_lists.py."""
 
     model_path: str = ""
     is_large_model: bool = True  # true: LoRA; false: all weights

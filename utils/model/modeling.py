@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from transformers.utils.generic import ModelOutput
 
+from utils.errors import UserError
 from utils.model.sampled_silence import SampledSilence
 
 IGNORED = -100  # label that the loss ignores, as in PyTorch
@@ -77,6 +79,8 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
             return super().forward(input_features, labels=labels, encoder_outputs=encoder_outputs, **kwargs)
         return_logits = kwargs.pop("return_logits", False)
         if encoder_hidden_states is None:
+            if self.training:  # SpecAugment, if config.json asks for it
+                input_features = self.model._mask_input_features(input_features)
             encoder_hidden_states = self.model.encoder(input_features, silence=silence).last_hidden_state
         hidden = self._decode(kwargs["decoder_input_ids"], kwargs["decoder_position_ids"],
                               packed_causal_mask(decoder_segments), encoder_hidden_states, silence)
@@ -97,6 +101,18 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
         for layer in decoder.layers:
             hidden = layer(hidden, mask, encoded, encoder_attention_mask=bias, use_cache=False)
         return decoder.layer_norm(hidden)
+
+
+def require_no_layerdrop(config: WhisperConfig, model_dir: Path) -> None:
+    """Refuse to train a model whose layers shall be left out at random; each process would leave out others.
+
+    Raises:
+        UserError: the base model's config.json asks for it.
+    """
+    for name in ("encoder_layerdrop", "decoder_layerdrop"):
+        if getattr(config, name):
+            raise UserError(f"{model_dir}/config.json: {name}: {getattr(config, name)} is not supported; set it to 0.0 "
+                            "there, and dropout or model.lora.dropout instead")
 
 
 def packed_causal_mask(segments: torch.Tensor) -> torch.Tensor:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from pathlib import Path
 
 import torch
 from torch import nn
+from transformers import WhisperConfig
 
 from utils.config import ModelConfig
 from utils.errors import UserError
@@ -26,6 +28,18 @@ class EncoderCache:
             with torch.no_grad():
                 self._outputs[batch_id] = self._encoder(input_features, silence=silence).last_hidden_state.cpu()
         return self._outputs[batch_id].to(input_features.device)
+
+
+def require_same_outputs(config: WhisperConfig, model_dir: Path) -> None:
+    """Refuse to keep the outputs of an encoder that makes others each time.
+
+    Raises:
+        UserError: the base model's config.json asks for dropout or SpecAugment.
+    """
+    names = ("dropout", "attention_dropout", "activation_dropout", "apply_spec_augment")
+    if asked := [name for name in names if getattr(config, name)]:
+        raise UserError(f"{model_dir}/config.json: {asked[0]}: {getattr(config, asked[0])} makes other encoder outputs "
+                        "in each epoch; set it to 0 there, or model.cache_encoder: false")
 
 
 def require_frozen_encoder(options: ModelConfig) -> None:

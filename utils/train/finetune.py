@@ -21,13 +21,13 @@ from utils.features.log_mel import LogMel
 from utils.filesystem import atomic_files, sha256_of, write_json
 from utils.model.checkpoints import load_base_model, save_whole_model
 from utils.model.lora import add_lora, count_parameters, fuse_lora
-from utils.model.modeling import MultitaskWhisper
+from utils.model.modeling import MultitaskWhisper, require_no_layerdrop
 from utils.provenance import ENVIRONMENT, record_environment
-from utils.train.arguments import training_arguments
+from utils.train.arguments import training_arguments, utterance_limits
 from utils.train.dataset import MultitaskDataset, describe
-from utils.train.encoder_cache import require_frozen_encoder
+from utils.train.encoder_cache import require_frozen_encoder, require_same_outputs
 from utils.train.records import CONFIG, DATA, SUMMARY, WEIGHTS, output_directory, write_history
-from utils.train.resume import already_trained, checkpoint_to_continue, data_checksums
+from utils.train.resume import already_trained, checkpoint_to_continue, data_checksums, require_same_processes
 from utils.train.trainer import MultitaskTrainer, make_trainer
 
 
@@ -55,6 +55,9 @@ def tune(config: Config, overwrite: bool = False) -> None:
     if complete:
         log(f"{output_dir} holds this training, complete; nothing to do (--overwrite true trains again)")
         return
+    checkpoint = checkpoint_to_continue(config.model.model_train_argv.get("resume_from_checkpoint"), output_dir)
+    if checkpoint:
+        require_same_processes(checkpoint, arguments.world_size)
     if config.model.cache_encoder:
         require_frozen_encoder(config.model)
     set_seed(arguments.seed)
@@ -65,10 +68,9 @@ def tune(config: Config, overwrite: bool = False) -> None:
     model, summary = _trainable_model(config, base_dir)
     summary["machine_made"] = _machine_made(config.data.train, config.data.test)
 
-    max_utterances = int(config.model.model_train_argv.get("per_device_train_batch_size") or 0)
-    trainer = make_trainer(model, train, dev, tokenizer.eos_token_id, arguments, config.model, max_utterances,
-                           config.predict.tail_frames)
-    checkpoint = checkpoint_to_continue(config.model.model_train_argv.get("resume_from_checkpoint"), output_dir)
+    train_limit, dev_limit = utterance_limits(config.model.model_train_argv)
+    trainer = make_trainer(model, train, dev, tokenizer.eos_token_id, arguments, config.model, train_limit,
+                           config.predict.tail_frames, dev_limit)
     if trainer.is_world_process_zero():
         write_json(output_dir / DATA, data_checksums(config, tokenizer))
         save_config(config, output_dir / CONFIG)
@@ -99,6 +101,9 @@ def _machine_made(*sets: Lists) -> dict[str, Any]:
 
 def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[str, Any]]:
     base = load_base_model(base_dir)
+    require_no_layerdrop(base.config, base_dir)
+    if config.model.cache_encoder:
+        require_same_outputs(base.config, base_dir)
     model: nn.Module = base
     if config.model.is_large_model:
         model = add_lora(base, config.model.lora)
@@ -134,5 +139,5 @@ def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokeniz
         "checksums": {name: sha256_of(output_dir / name) for name in WEIGHTS if (output_dir / name).exists()},
     }
     write_json(output_dir / SUMMARY, summary)
-    log(f"{summary['steps']} steps in {summary['train_seconds']:.0f} s; best on the development set: "
-        f"step {summary['best_step']}; written to {output_dir}")
+    kept = f"best on the development set: step {summary['best_step']}" if best else "the last one is kept"
+    log(f"{summary['steps']} steps in {summary['train_seconds']:.0f} s; {kept}; written to {output_dir}")

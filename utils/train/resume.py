@@ -104,6 +104,21 @@ def checkpoint_to_continue(named: str | bool | None, output_dir: Path) -> Path |
     return Path(named) if is_own or newest is None else newest
 
 
+def require_same_processes(checkpoint: Path, processes: int) -> None:
+    """Refuse to continue in another number of processes, each of which takes a batch a step.
+
+    The steps of an epoch, and so the schedule, would be others than planned.
+
+    Raises:
+        UserError: ``checkpoint`` was written by another number of processes.
+    """
+    then = len(list(checkpoint.glob("rng_state*.pth")))  # one of each
+    if then not in (0, processes):
+        raise UserError(f"{checkpoint} was written by {then} processes that trained together, now there are "
+                        f"{processes}, which would take another number of steps. Train in {then} again (--ngpu, "
+                        "--num-nodes), or delete the checkpoints to start anew")
+
+
 def _flat(config: Config) -> dict[str, Any]:
     """The settings that change the result of a training, by dotted name."""
     decisive = {"data": dataclasses.asdict(config.data), "model": dataclasses.asdict(config.model)}

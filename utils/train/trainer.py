@@ -29,7 +29,8 @@ class MultitaskTrainer(Seq2SeqTrainer):
 
     Args:
         options: the model section of the configuration.
-        max_utterances: limit of the utterances of a batch; 0: no limit.
+        max_utterances: limit of the utterances of a training batch; 0: no limit.
+        max_eval_utterances: the same for a batch of evaluation.
         tail_frames: frames of silence after the longest utterance of a batch in evaluation, as in decoding.
     """
 
@@ -37,23 +38,30 @@ class MultitaskTrainer(Seq2SeqTrainer):
     train_dataset: MultitaskDataset
     train_sampler: FrameBatchSampler
 
-    def __init__(self, *args: Any, options: ModelConfig, max_utterances: int, tail_frames: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, options: ModelConfig, max_utterances: int, max_eval_utterances: int,
+                 tail_frames: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.tail_frames = tail_frames
         self.options = options
         self.max_utterances = max_utterances
+        self.max_eval_utterances = max_eval_utterances
         encoder = next(module for module in self.model.modules() if isinstance(module, ShortContextEncoder))
         self.encoder_cache = EncoderCache(encoder) if options.cache_encoder else None
         self.model_accepts_loss_kwargs = True  # makes the trainer count the labels of all accumulated batches
 
     def _dataloader(self, dataset: MultitaskDataset, padding: PaddingOptions, shuffle: bool) -> DataLoader:
+        args = self.args
         sampler = FrameBatchSampler(dataset.num_frames, self.options.batch.max_frames, padding,
-                                    max_utterances=self.max_utterances, seed=self.args.seed, shuffle=shuffle,
-                                    rank=self.args.process_index, num_ranks=self.args.world_size,
+                                    max_utterances=self.max_utterances if shuffle else self.max_eval_utterances,
+                                    shuffle=shuffle,
+                                    seed=args.seed if args.data_seed is None else args.data_seed,
+                                    rank=args.process_index, num_ranks=args.world_size,
                                     fixed=self.options.cache_encoder)
-        workers = self.args.dataloader_num_workers
-        return DataLoader(dataset, batch_sampler=sampler, collate_fn=self.data_collator, num_workers=workers,
-                          pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available())
+        return DataLoader(dataset, batch_sampler=sampler, collate_fn=self.data_collator,
+                          num_workers=args.dataloader_num_workers, prefetch_factor=args.dataloader_prefetch_factor,
+                          # Each evaluation has a loader of its own, whose workers would pile up.
+                          persistent_workers=args.dataloader_persistent_workers and shuffle,
+                          pin_memory=args.dataloader_pin_memory and torch.cuda.is_available())
 
     def get_train_dataloader(self) -> DataLoader:
         """Return the training batches, which differ between epochs; :class:`EpochSetter` sets the sampler's epoch."""
@@ -179,11 +187,12 @@ class LossCurve(TrainerCallback):
 
 def make_trainer(model: torch.nn.Module, train: MultitaskDataset, dev: MultitaskDataset | None, end_token: int,
                  arguments: TrainingArguments, options: ModelConfig, max_utterances: int,
-                 tail_frames: int = 0) -> MultitaskTrainer:
+                 tail_frames: int = 0, max_eval_utterances: int = 0) -> MultitaskTrainer:
     """Return a trainer with this recipe's collator and callbacks; for the arguments see :class:`MultitaskTrainer`."""
     trainer = MultitaskTrainer(model=model, args=arguments, train_dataset=train, eval_dataset=dev,
                                data_collator=MultitaskCollator(end_token, options.padding.silence_positions),
-                               options=options, max_utterances=max_utterances, tail_frames=tail_frames)
+                               options=options, max_utterances=max_utterances, tail_frames=tail_frames,
+                               max_eval_utterances=max_eval_utterances)
     trainer.add_callback(EpochSetter(trainer))
     trainer.add_callback(LossCurve())
     trainer.add_callback(CheckpointSync())
