@@ -172,14 +172,14 @@ def schedule_name(arguments: Seq2SeqTrainingArguments) -> str:
     return str(SchedulerType(arguments.lr_scheduler_type).value)
 
 
-def _mapping(value: dict[str, Any] | str | None) -> dict[str, Any]:
+def _as_mapping(value: dict[str, Any] | str | None) -> dict[str, Any]:
     """An option that transformers has made a dictionary of; it declares it as text, too."""
     return value if isinstance(value, dict) else {}
 
 
 def _require_schedule(arguments: Seq2SeqTrainingArguments, optimizer: torch.optim.Optimizer) -> None:
     """Go through a short schedule as the trainer would make it."""
-    name, options, steps = schedule_name(arguments), _mapping(arguments.lr_scheduler_kwargs), 10
+    name, options, steps = schedule_name(arguments), _as_mapping(arguments.lr_scheduler_kwargs), 10
     if options and name in ("constant", "constant_with_warmup"):
         raise UserError(f"model.model_train_argv.lr_scheduler_kwargs: {name} takes none; leave them out or "
                         "choose another lr_scheduler_type")
@@ -200,7 +200,7 @@ def _require_loading(arguments: Seq2SeqTrainingArguments) -> None:
 
 
 def _require_checkpointing(arguments: Seq2SeqTrainingArguments) -> None:
-    options = _mapping(arguments.gradient_checkpointing_kwargs)
+    options = _as_mapping(arguments.gradient_checkpointing_kwargs)
     for name, value in options.items():
         if type(value) is not _CHECKPOINTING.get(name):
             raise UserError(f"model.model_train_argv.gradient_checkpointing_kwargs: {name}: {value!r} is not "
