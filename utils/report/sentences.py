@@ -138,7 +138,8 @@ def training_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     if "train_seconds" in summary:
         yield f"training time: {summary['train_seconds'] / 60:.1f} minutes"
     for key, title in (("n_train_audios", "training audios"), ("n_train_targets", "training targets"),
-                       ("epochs", "epochs"), ("best_step", "best step")):
+                       ("epochs", "epochs"),
+                       ("best_step", "last step" if summary.get("best_dev_loss", 0) is None else "best step")):
         if key in summary:
             yield f"{title}: {summary[key]}"
     for set_name, record in summary.get("machine_made", {}).items():

@@ -67,6 +67,8 @@ def training_arguments(argv: dict[str, Any], has_dev_set: bool) -> Seq2SeqTraini
         merged.setdefault("save_strategy", merged["eval_strategy"])
         merged.setdefault("eval_steps", merged["logging_steps"])
         merged.setdefault("save_steps", merged["eval_steps"])
+    elif "eval_steps" in merged:
+        merged.setdefault("save_steps", merged["eval_steps"])  # without a development set, too, there is where to go on
     if merged.get("fp16") and not torch.cuda.is_available():
         raise UserError("model.model_train_argv.fp16: there is no fp16 training without a GPU; set it to false")
     if not torch.accelerator.is_available():

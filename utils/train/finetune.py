@@ -25,6 +25,7 @@ from utils.model.modeling import MultitaskWhisper
 from utils.provenance import ENVIRONMENT, record_environment
 from utils.train.arguments import training_arguments
 from utils.train.dataset import MultitaskDataset, describe
+from utils.train.divergence import rate_warning, require_finite_weights
 from utils.train.encoder_cache import require_frozen_encoder
 from utils.train.records import CONFIG, DATA, SUMMARY, WEIGHTS, write_history
 from utils.train.resume import already_trained, checkpoint_to_continue, data_checksums
@@ -42,7 +43,8 @@ def tune(config: Config, overwrite: bool = False) -> None:
         overwrite: throw away what the directory holds if that is another training, or a complete one.
 
     Raises:
-        UserError: something in the configuration or the data does not fit, or the directory holds another training.
+        UserError: something in the configuration or the data does not fit, the directory holds another training, or
+            this one diverged: then no model is written.
     """
     base_dir = require_file(config.model.model_path, "model.model_path")
     has_dev_set = bool(config.data.test.wav_scp or config.data.test.feats_scp)
@@ -55,8 +57,7 @@ def tune(config: Config, overwrite: bool = False) -> None:
     if complete:
         log(f"{output_dir} holds this very training, complete; nothing to do (--overwrite true trains again)")
         return
-    if config.model.cache_encoder:
-        require_frozen_encoder(config.model)
+    _check_settings(config, arguments.learning_rate)
     set_seed(arguments.seed)
     log_mel = LogMel(base_dir)
     train = _dataset(config.data.train, "data.train", log_mel, tokenizer)
@@ -78,6 +79,13 @@ def tune(config: Config, overwrite: bool = False) -> None:
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.is_world_process_zero():
         _finish(trainer, base_dir, tokenizer, summary)
+
+
+def _check_settings(config: Config, learning_rate: float) -> None:
+    if config.model.cache_encoder:
+        require_frozen_encoder(config.model)
+    if warning := rate_warning(learning_rate, full_tuning=not config.model.is_large_model):
+        log(warning)
 
 
 def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizerFast) -> MultitaskDataset:
@@ -112,6 +120,7 @@ def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[st
 def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokenizerFast,
             summary: dict[str, Any]) -> None:
     output_dir = Path(trainer.args.output_dir)
+    require_finite_weights(trainer.model, trainer.args, trainer.state)
     with atomic_files(output_dir) as partial:
         if isinstance(trainer.model, MultitaskWhisper):
             save_whole_model(trainer.model, base_dir, tokenizer, partial)
@@ -133,5 +142,6 @@ def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokeniz
         "checksums": {name: sha256_of(output_dir / name) for name in WEIGHTS if (output_dir / name).exists()},
     }
     write_json(output_dir / SUMMARY, summary)
-    log(f"{summary['steps']} steps in {summary['train_seconds']:.0f} s; best on the development set: "
-        f"step {summary['best_step']}; written to {output_dir}")
+    kept = f"best on the development set: step {summary['best_step']}" if trainer.eval_dataset is not None else \
+        "no development set: the last step is kept"
+    log(f"{summary['steps']} steps in {summary['train_seconds']:.0f} s; {kept}; written to {output_dir}")
