@@ -6,7 +6,8 @@
 
 Prints size on disk, speed, memory, WER or CER and BLEU (normalised, all languages) and the share of equal hypotheses
 and tokens, and writes them to EXPORTED/parity.json for the report. It fails if a figure is worse by more than the
-tolerance and by more than chance explains (paired bootstrap, p < 0.05); what chance may have done is said. With
+tolerance and by more than chance explains (paired bootstrap, p < 0.05); what chance may have done is said,
+and which losses are too small to show on this set. With
 --merged-dir and --feats-scp it looks for the reasons: the files' ids and settings are compared, the utterances that
 differ are decoded by a float32 export, and the tuned model says how close the choice was. --recorded true only judges
 by what parity.json says already. Directories may be of several sets: the tuned model's, then the exports', set by set.
@@ -52,7 +53,8 @@ def main() -> None:
             records.append(record)
         print(parity_table(records))
         differences = [line for one in records for line in difference_lines(one)]  # recorded ones are in the report
-        undecided = [line for one in records for line in one.undecided(args.tolerance)]
+        undecided = [line for one in records for line in [*one.undecided(args.tolerance), one.limits(args.tolerance)]
+                     if line]
         for line in fallback_notes(records) + undecided + ([] if args.recorded else differences):
             print(line)
         losses += [f"{exported} is worse than {tuned} by more than {args.tolerance}: {', '.join(lost)}"

@@ -123,7 +123,9 @@ def _cell(row: Row | None, verdicts: Mapping[tuple[str, str, tuple], Comparison]
     cell = Cell(f"{row['value']:.1f}", f"{low:.1f} – {high:.1f}")
     if one := verdicts.get((row["set"], row["system"], figure(row))):
         cell.verdict = verdict(one) if one.is_clear else ("perhaps worse" if one.is_worse else "not clear")
-        cell.hint = f"{difference(one)} against {one.baseline['system']}, {significance(one.test.p_value)}"
+        cell.hint = f"{difference(one)} against {one.baseline['system']}, {significance(one.p_value)}"
+        if not one.is_clear:
+            cell.hint += f"; less than {one.clear_from:.1f} does not show"
     return cell
 
 

@@ -36,7 +36,7 @@ def difference(comparison: Comparison) -> str:
 
 
 def verdict(comparison: Comparison) -> str:
-    """``better``, ``worse`` or ``not clear``."""
+    """``better``, ``worse`` or ``not clear``, by p-values corrected for all that are listed together."""
     if not comparison.is_clear:
         return "not clear"
     return "worse" if comparison.is_worse else "better"
@@ -44,20 +44,21 @@ def verdict(comparison: Comparison) -> str:
 
 def findings(comparisons: Sequence[Comparison]) -> list[str]:
     """A sentence for every figure that got worse than the base model's, or clearly worse by the export,
-    and one for every pair of systems that the set is too small to tell apart somewhere."""
+    and one for every pair of systems that the set is too small to tell apart somewhere, with the smallest difference
+    that it could have shown there."""
     found = []
     for comparison in comparisons:
         system, baseline, name = _pair(comparison)
         if comparison.is_worse and (comparison.is_clear or baseline == "base"):
             found.append(f"WORSE: {system} than {baseline} on {name} {_place(comparison)}: "
                          f"{comparison.system['value']:.1f} against {comparison.baseline['value']:.1f} "
-                         f"({significance(comparison.test.p_value)}{'' if comparison.is_clear else ', not clear'})")
+                         f"({significance(comparison.p_value)}{'' if comparison.is_clear else ', not clear'})")
     for (system, baseline, name), group in groupby(comparisons, key=_pair):
         unclear = [comparison for comparison in group
                    if not comparison.is_clear and comparison.interval_width > abs(comparison.test.difference)]
         if unclear:
             found.append(f"TOO SMALL: {name} cannot tell {system} from {baseline} (interval wider than the "
-                         f"difference, p >= {SIGNIFICANT}) on {', '.join(map(_place, unclear))}")
+                         f"difference, p >= {SIGNIFICANT}) on {', '.join(map(_unseen, unclear))}")
     return found
 
 
@@ -67,7 +68,8 @@ def forgotten(comparisons: Sequence[Comparison], forget_sets: Collection[str]) -
     return [f"{words[verdict(comparison)]}: {comparison.system['set']} {_place(comparison)}: "
             f"{comparison.baseline['value']:.1f} with {comparison.baseline['system']}, "
             f"{comparison.system['value']:.1f} with {comparison.system['system']} "
-            f"({difference(comparison)}, {significance(comparison.test.p_value)})"
+            f"({difference(comparison)}, {significance(comparison.p_value)}"
+            + ("" if comparison.is_clear else f", a change of less than {comparison.clear_from:.1f} does not show") + ")"
             for comparison in comparisons if comparison.system["set"] in forget_sets]
 
 
@@ -111,6 +113,10 @@ def _pair(comparison: Comparison) -> tuple[str, str, str]:
 
 def _place(comparison: Comparison) -> str:
     return f"{comparison.system['language']} {TITLES[comparison.system['metric']]}"
+
+
+def _unseen(comparison: Comparison) -> str:
+    return f"{_place(comparison)} (less than {comparison.clear_from:.1f} does not show)"
 
 
 def by_set(decodes: Sequence[Decode]) -> list[tuple[str, list[Decode]]]:
