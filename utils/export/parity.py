@@ -87,7 +87,7 @@ class Parity:
     def lost(self, tolerance: float) -> list[str]:
         """Figures over all languages that are worse by more than ``tolerance`` points and more than by chance.
 
-        Each is judged by itself, unlike the verdicts of reports: a correction for many tests would let more losses pass.
+        Each is judged by itself, unlike the verdicts of reports: a correction for many tests would let losses pass.
         """
         return [line for line, p_value in self._losses(tolerance) if p_value < SIGNIFICANT]
 
@@ -106,8 +106,9 @@ class Parity:
         if not seen:
             return ""
         hidden = [metric for metric, loss in seen.items() if loss > tolerance]
-        return (f"{self.exported} on {self.set}: losses below {', '.join(f'{m} {x:.2f}' for m, x in seen.items())} do "
-                "not show on this set" + (f"; {' and '.join(hidden)} may have lost {tolerance} unseen" if hidden else ""))
+        smallest = ", ".join(f"{metric} {loss:.2f}" for metric, loss in seen.items())
+        return (f"{self.exported} on {self.set}: losses below {smallest} do not show on this set"
+                + (f"; {' and '.join(hidden)} may have lost {tolerance} unseen" if hidden else ""))
 
     def _losses(self, tolerance: float) -> list[tuple[str, float]]:
         losses = []

@@ -69,7 +69,7 @@ def forgotten(comparisons: Sequence[Comparison], forget_sets: Collection[str]) -
             f"{comparison.baseline['value']:.1f} with {comparison.baseline['system']}, "
             f"{comparison.system['value']:.1f} with {comparison.system['system']} "
             f"({difference(comparison)}, {significance(comparison.p_value)}"
-            + ("" if comparison.is_clear else f", a change of less than {comparison.clear_from:.1f} does not show") + ")"
+            f"{'' if comparison.is_clear else f'; less than {comparison.clear_from:.1f} does not show'})"
             for comparison in comparisons if comparison.system["set"] in forget_sets]
 
 

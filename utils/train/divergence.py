@@ -1,4 +1,4 @@
-"""Trainings that went wrong: a loss, gradient or weight that is no finite number stops them before a model is written."""
+"""Trainings that went wrong: a loss, gradient or weight that is no finite number stops them; no model is written."""
 
 from __future__ import annotations
 
