@@ -74,8 +74,8 @@ def main() -> None:
 def write_results(args: Namespace, decodes: list[Decode], comparisons: list[Comparison], header: list[str]) -> None:
     """Write results.json and RESULTS.md, print the main table."""
     from utils.filesystem import atomic_open, write_json
-    from utils.report import bullets, render, screen_table
     from utils.report.exports import screen_lines
+    from utils.report.results_md import bullets, render, screen_table
     from utils.report.sentences import findings, forgotten, marked_rows, reference_warnings, training_warnings
 
     data, forget_sets = args.data or Path("data"), args.forget_set.split()

@@ -87,8 +87,8 @@ def repair_files(directory: Path) -> None:
             stream.writelines(f"{line}\n" for line in ("#version: 0.2", *merges))
     with atomic_open(directory / REPAIRED) as stream:
         stream.write(f"{fault}\n")
-    log(f"{directory}: {fault}; put back in tokenizer.json. What was trained with the old file used wrong tokens and "
-        "must be trained again")
+    log(f"the base model: {fault}; put back in tokenizer.json. What was trained with the old file used wrong tokens "
+        "and must be trained again")
 
 
 def wrong_tokens(model_dir: str | Path) -> str:
