@@ -19,7 +19,7 @@ stop_stage=5                        # last stage to run
 model=openai/whisper-base           # Hugging Face name, or a Hugging Face or CTranslate2 directory
 tag=                                # name of the experiment, exp/TAG; empty: model and configuration
 train_set=train                     # data directory to train on
-dev_set=dev                         # data directory to choose the best checkpoint on
+dev_set=dev                         # data directory to choose the best checkpoint on; empty: the last one is kept
 test_sets="test"                    # data directories to decode and score
 forget_set=                         # extra test sets for base and tuned model, to measure forgetting
 nj=$(nproc)                         # parallel jobs of stages 1 and 2
@@ -39,6 +39,8 @@ tasks="transcribe translate"        # tasks to use
 teacher=                            # a bigger Whisper, as for --model, to translate utterances without translation
 teacher_sets=                       # data directories that --teacher translates; empty: --train-set and --dev-set
 skip_bad=false                      # drop invalid lines of lists instead of stopping
+skip_too_fast=false                 # drop texts that nobody can say in the time of their audio; false: name them
+skip_overlap=false                  # drop training lines whose sentence is in a dev or test set; false: name them
 allow_pipes=false                   # run "command |" entries of wav.scp
 
 # Stage 2: features
@@ -89,7 +91,8 @@ exp=exp/${tag:-$(basename -- "$model")_$(basename -- "$train_config" .yaml)}
 read -ra test_sets <<<"$test_sets"
 read -ra forget_sets <<<"$forget_set"
 read -ra teacher_sets <<<"${teacher_sets:-$train_set $dev_set}"
-own_sets=("$train_set" "$dev_set" "${test_sets[@]}")
+tuning_sets=("$train_set" ${dev_set:+"$dev_set"})
+own_sets=("${tuning_sets[@]}" "${test_sets[@]}")
 tuned=("$exp"/{adapter_model.safetensors,model.safetensors})  # an adapter, or a whole model
 
 begin_run

@@ -6,10 +6,11 @@
 
 Prints size on disk, speed, memory, WER or CER and BLEU (normalised, all languages) and the share of equal hypotheses
 and tokens, and writes them to EXPORTED/parity.json for the report. It fails if a figure is worse by more than the
-tolerance and significantly (paired bootstrap, p < 0.05); a loss that is not significant is only reported. With
---merged-dir and --feats-scp it finds the causes: it compares ids and settings in the files, decodes the utterances that
-differ with a float32 export, and computes the tuned model's probabilities of both tokens. --recorded true judges by an
-existing parity.json. Directories of several sets can be given: for each set the tuned model's, then the exports'.
+tolerance and significantly (paired bootstrap, p < 0.05); a loss that is not significant is only reported, and so is
+the smallest loss that the set could have shown. With --merged-dir and --feats-scp it finds the causes: it compares ids
+and settings in the files, decodes the utterances that differ with a float32 export, and computes the tuned model's
+probabilities of both tokens. --recorded true judges by an existing parity.json. Directories of several sets can be
+given: for each set the tuned model's, then the exports'.
 """
 
 import argparse
@@ -54,7 +55,8 @@ def main() -> None:
             records.append(record)
         print(parity_table(records))
         differences = [line for record in records for line in difference_lines(record)]  # the report has recorded ones
-        undecided = [line for record in records for line in record.undecided(args.tolerance)]
+        undecided = [line for record in records
+                     for line in [*record.undecided(args.tolerance), record.limits(args.tolerance)] if line]
         for line in fallback_notes(records) + undecided + ([] if args.recorded else differences):
             print(line)
         losses += [f"{exported} is worse than {tuned} by more than {args.tolerance}: {', '.join(lost)}"

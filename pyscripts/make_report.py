@@ -46,7 +46,7 @@ def parse_args() -> Namespace:
         help="limit of embedded audio; the worst utterances come first")
     add("--allow-pipes", type=boolean, default="false", metavar="true|false", help="run `command |` entries of wav.scp")
     add("--max-utterances", type=int, default=1000, metavar="N", help="utterances to list of each set, the worst first")
-    add("--bootstrap", type=int, default=1000, metavar="N", help="bootstrap resamples")
+    add("--bootstrap", type=int, default=1000, metavar="N", help="least number of bootstrap resamples")
     add("exp_dir", metavar="EXP_DIR", type=Path, help="the experiment, with decode_* directories")
     args = parser.parse_args()
     if args.max_audio_mb < 0 or args.max_utterances < 0:

@@ -25,6 +25,7 @@ from utils.data.data_directory import (
     summary,
     write_data_directory,
 )
+from utils.data.lists import problem_report
 
 
 def main() -> None:
@@ -41,6 +42,12 @@ def main() -> None:
     add("--max-seconds", type=float, default=WINDOW_SECONDS, help="longest audio, at most Whisper's 30 s")
     add("--skip-bad", type=boolean, default="false", metavar="true|false",
         help="drop lines that cannot be used and list them in SET/left_out.tsv")
+    add("--skip-too-fast", type=boolean, default="false", metavar="true|false",
+        help="drop texts that nobody can say in the time of their audio; false: name them, list them in "
+             "SET/doubtful.tsv, and keep them")
+    add("--held-out", type=Path, action="append", default=[], metavar="SET",
+        help="data directory that is evaluated on; lines whose sentence its lists have, too, are named")
+    add("--skip-overlap", type=boolean, default="false", metavar="true|false", help="drop those lines")
     add("--allow-pipes", type=boolean, default="false", metavar="true|false",
         help="run `command |` entries of wav.scp")
     add("--nj", type=int, default=min(8, os.cpu_count() or 1), help="number of audio files that are opened at once")
@@ -49,11 +56,15 @@ def main() -> None:
     merged = merge_task_lists(args.directory, MergeOptions(
         tasks=args.tasks.split(), languages=args.languages.split(), tokenizer=args.tokenizer,
         check_audio=args.check_audio, max_seconds=args.max_seconds, skip_bad=args.skip_bad,
+        skip_too_fast=args.skip_too_fast, skip_overlap=args.skip_overlap, held_out=args.held_out,
         allow_pipes=args.allow_pipes, nj=args.nj))
     write_data_directory(args.directory, merged)
     if merged.problems:
         log(f"{args.directory}: dropped {merged.n_dropped} of {merged.n_seen} targets, "
             f"{len(merged.problems)} lines; reasons in {args.directory / 'left_out.tsv'}")
+    for option, doubtful in merged.doubtful.items():
+        log(f"warning: {args.directory}: {len(doubtful)} of {len(merged.text)} targets are doubtful and kept "
+            f"({option} true drops them; all are in {args.directory / 'doubtful.tsv'}):\n{problem_report(doubtful, 5)}")
     if not sorted_by_speaker(merged.utt2spk):
         log(f"{args.directory}: Kaldi's own tools will refuse utt2spk: speakers are no prefixes of the keys")
     log(f"{args.directory}: merged\n{summary(merged)}")

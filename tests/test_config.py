@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from utils.config import Config, LoraOptions, load_config, require_file, save_config
 from utils.errors import UserError
 from utils.train.arguments import training_arguments
+from utils.train.divergence import rate_warning
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "conf" / "whisper_multitask.yaml"
@@ -90,6 +91,17 @@ def test_the_shipped_file_names_every_key() -> None:
     assert keys(shipped) == keys(known)
     arguments = training_arguments({**known["model"]["model_train_argv"], "out_model_path": "out"}, has_dev_set=True)
     assert (arguments.eval_strategy, arguments.load_best_model_at_end) == ("steps", True)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("*.yaml")), ids=lambda path: path.name)
+def test_presets_train_at_a_rate_that_suits_them(path: Path) -> None:
+    config = load_config(path)
+    arguments = training_arguments({**config.model.model_train_argv, "out_model_path": "out"}, has_dev_set=True)
+    assert rate_warning(arguments.learning_rate, full_tuning=not config.model.is_large_model) == ""
+    assert (path.name == "full_tuning.yaml") != config.model.is_large_model
+    shipped = load_config(SHIPPED)  # but for what is trained, presets are alike
+    assert (config.model.padding, config.model.batch, config.predict, config.dev_env) == (
+        shipped.model.padding, shipped.model.batch, shipped.predict, shipped.dev_env)
 
 
 def test_the_parent_projects_file_is_read_as_it_is(tmp_path: Path) -> None:

@@ -56,6 +56,20 @@ def test_every_stage_says_what_it_does(finished: Path) -> None:
 
 
 @pytest.mark.slow
+def test_without_a_development_set_all_stages_run(tiny_whisper: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(("train", "test")):
+        write_set(tmp_path / "data" / name, 2, seed=number)
+    result = run(tmp_path, tiny_whisper, "--dev-set", "")
+    assert result.returncode == 0, result.stderr
+    assert not (tmp_path / "data/dev").exists() and not (tmp_path / "dump/dev").exists()
+    exp = tmp_path / EXP
+    assert json.loads((exp / "train_summary.json").read_text())["best_dev_loss"] is None
+    assert (exp / "ct2_int8/model.bin").is_file() and "- last step: 3" in (exp / "RESULTS.md").read_text()
+    assert "train: up to date" in run(tmp_path, tiny_whisper, "--dev-set", "", "--stage", "3", "--stop-stage",
+                                      "3").stderr
+
+
+@pytest.mark.slow
 def test_files_between_the_stages(finished: Path, tiny_whisper: Path) -> None:
     assert (finished / "download" / tiny_whisper.name / "config.json").is_file()
     for name, count in SETS.items():

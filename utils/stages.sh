@@ -30,7 +30,7 @@ share_data() {
 # choose_settings: set $beam, $window and $types. An option that is given is used, else the configuration's value. Log
 # lines name the values of the configuration that are not used.
 choose_settings() {
-  local chosen key set lists=("data.train=$train_set" "data.test=$dev_set") filled=(
+  local chosen key set lists=("data.train=$train_set" ${dev_set:+"data.test=$dev_set"}) filled=(
     "model.model_path=$model_dir" "model.model_train_argv.out_model_path=$exp" "predict.model_path=$exp"
     "dev_env.ori_model_path=$model_dir" "dev_env.ctranslate_model_path=$exp/ct2_TYPE" {predict,dev_env}.result_file=)
   for set in "${test_sets[@]}" "${forget_sets[@]}"; do
@@ -129,17 +129,26 @@ label_translations() {
     label "$1" --teacher "$teacher_dir" --languages "$languages" --allow-pipes "$allow_pipes"
 }
 
-# merge_tasks SET OPTION...: check the lists of the set's tasks and merge them.
+# merge_tasks SET OPTION...: check the lists of the set's tasks and merge them. Those of the training set are compared
+# with the lists of the sets that are evaluated on, merged or not yet.
 merge_tasks() {
   merge_lists() {  # SET OPTION...
     "$py/merge_lists.py" --nj "$nj" "${@:2}" "data/$1"
   }
-  local lists
+  local set lists options=(--skip-bad "$skip_bad" --skip-too-fast "$skip_too_fast" --allow-pipes "$allow_pipes")
   mapfile -t lists < <(task_lists "$1" transcribe; task_lists "$1" translate)
+  if [[ $1 == "$train_set" ]]; then
+    options+=(--skip-overlap "$skip_overlap")
+    for set in $dev_set "${test_sets[@]}" "${forget_sets[@]}"; do
+      [[ $set != "$train_set" ]] || continue
+      options+=(--held-out "data/$set")
+      lists+=("data/$set"/{transcribe,translate}/text)
+    done
+  fi
   step data "merge_$1" --code "$py/merge_lists.py" \
     --from "${lists[@]}" "data/$1/translate/machine_made.json" "$model_dir"/{tokenizer.json,vocab.json} \
     --to "data/$1"/{wav.scp,text,utt2spk,spk2utt,utt2dur,machine_made.json} -- \
-    merge_lists "$1" --tokenizer "$model_dir" --skip-bad "$skip_bad" --allow-pipes "$allow_pipes" "${@:2}"
+    merge_lists "$1" --tokenizer "$model_dir" "${options[@]}" "${@:2}"
 }
 
 # train_bpe: train a small vocabulary for the token error rate.
@@ -165,7 +174,8 @@ dump_features() {
 
 # Stage 3: training
 
-# train_model: train on $train_set; options.conf beside the model keeps the options of the run.
+# train_model: train on $train_set; options.conf beside the model keeps the options of the run. Without $dev_set nothing
+# is evaluated while training.
 train_model() {
   train() {  # OPTION...
     local nodes=()
@@ -174,14 +184,17 @@ train_model() {
       "$py/train.py" --ngpu "$ngpu" "${nodes[@]}" --config "$train_config" --overwrite "$overwrite" "$@"
     save_options "$recipe/run.sh" "$exp/options.conf"
   }
-  local changes
+  local changes files dev=(--set model.model_train_argv.eval_strategy=no)
+  if [[ -n $dev_set ]]; then
+    dev=(--set "data.test.feats_scp=dump/$dev_set/feats.scp" --set "data.test.text=data/$dev_set/text")
+  fi
   read -ra changes <<<"$train_args"
+  files=("${tuning_sets[@]/%//text}" "${tuning_sets[@]/%//utt2digest}")
   step "$exp" train --costly --code "$py/train.py" --section "$train_config" model \
-    --from {data,dump}/{"$train_set","$dev_set"}/{text,utt2digest} "$model_dir"/{tokenizer.json,vocab.json} \
+    --from "${files[@]/#/data/}" "${files[@]/#/dump/}" "$model_dir"/{tokenizer.json,vocab.json} \
     --to "${tuned[@]}" "$exp"/{config.yaml,train_summary.json} -- \
     train --set "data.train.feats_scp=dump/$train_set/feats.scp" --set "data.train.text=data/$train_set/text" \
-    --set "data.test.feats_scp=dump/$dev_set/feats.scp" --set "data.test.text=data/$dev_set/text" \
-    "${changes[@]/#/--set=}" \
+    "${dev[@]}" "${changes[@]/#/--set=}" \
     --set "model.model_path=$model_dir" --set "model.model_train_argv.out_model_path=$exp"
 }
 
@@ -269,17 +282,18 @@ compare_exports() {
     compare "$1" "$tuned_dir" "${exports[@]}"
 }
 
-# measure_word_times: compare the exports' word times with the base model's.
+# measure_word_times: compare the exports' word times with the base model's. Where there is no $dev_set, the training set
+# stands in for it.
 measure_word_times() {
   check_word_times() {  # OPTION... EXPORT...
     $decode_cmd "$exp/log/check_word_times.log" \
       "$py/check_word_times.py" --base-dir "$model_dir" --merged-dir "$exp/merged" --output "$exp/word_times.json" "$@"
   }
-  local exports=("${types[@]/#/$exp/ct2_}")
+  local exports=("${types[@]/#/$exp/ct2_}") dev=${dev_set:-$train_set}
   step "$exp" word_times --costly --code "$py/check_word_times.py" \
-    --from "$model_dir" "${exports[@]/%//model.bin}" {"data/${test_sets[0]}","data/$dev_set"}/{wav.scp,text} \
+    --from "$model_dir" "${exports[@]/%//model.bin}" {"data/${test_sets[0]}","data/$dev"}/{wav.scp,text} \
     --to "$exp/word_times.json" "${exports[@]/%//config.json}" -- \
-    check_word_times --test "data/${test_sets[0]}" --dev "data/$dev_set" "${exports[@]}"
+    check_word_times --test "data/${test_sets[0]}" --dev "data/$dev" "${exports[@]}"
 }
 
 # write_model_cards: write README.md of adapter, merged model and exports.

@@ -25,7 +25,7 @@ from utils.features.feature_set import open_set
 from utils.features.log_mel import LogMel
 from utils.filesystem import write_json
 from utils.model.checkpoints import load_tuned_model
-from utils.report.exports import difference_lines, fallback_notes, parity_table
+from utils.report.exports import difference_lines, fallback_notes, limit_notes, parity_table
 from utils.score.metrics import ScoringOptions, pair_texts
 from utils.score.score_directory import score_directory
 
@@ -137,6 +137,15 @@ def test_a_loss_that_is_not_significant_is_reported_and_passes(exp_dir: Path) ->
     assert result.returncode == 0, result.stderr
     assert "(?) ct2-int8 on test: WER 0.00 -> 12.50 (p = 0." in result.stdout
     assert "but not significantly: the set is too small to tell" in result.stdout
+    limit = compare_export(lora, worse).visible_losses["wer"]
+    assert limit > 12.5  # or the loss would be clear
+    note = f"ct2-int8 on test: losses below WER {limit:.2f} do not show on this set"
+    assert f"{note}; WER may have lost 1.0 unseen\n" in result.stdout
+    assert limit_notes([read_parity(worse)]) == [note]
+
+
+def test_no_limit_is_stated_where_nothing_differs(exp_dir: Path) -> None:
+    assert compare_export(scored(exp_dir, "lora"), scored(exp_dir, "ct2-int8")).limits(1.0) == ""
 
 
 def test_better_is_no_loss(exp_dir: Path) -> None:

@@ -1,6 +1,7 @@
 """RESULTS.md and results.json: pyscripts/make_report.py on scored decode directories."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from utils.errors import UserError
 from utils.filesystem import write_json
 from utils.provenance import provenance
 from utils.report.results_md import markdown_table, plain, screen_table
-from utils.report.sentences import findings
+from utils.report.sentences import findings, significance
 from utils.score.comparison import collect, compare
 from utils.score.metrics import ScoringOptions, pair_texts
 from utils.score.score_directory import score_directory
@@ -118,6 +119,19 @@ def test_warns_where_the_set_is_too_small(tmp_path, monkeypatch):
     assert len(found) == 1
     assert "test cannot tell lora from base" in found[0]
     assert "en WER" in found[0] and "ru WER" not in found[0]
+    assert re.search(r"en WER \(less than \d+\.\d does not show\)", found[0])
+
+
+def test_verdicts_are_corrected_for_all_that_are_listed(report):
+    comparisons = compare(collect(report[0]), 200)
+    assert {one.n_tests for one in comparisons} == {len(comparisons)} == {14}
+    assert all(one.p_value >= one.test.p_value for one in comparisons)
+    smallest = min(comparisons, key=lambda one: one.test.p_value)
+    assert smallest.p_value == pytest.approx(14 * smallest.test.p_value) and smallest.is_clear  # resamples enough
+    found = next(table for table in tables((report[0] / "RESULTS.md").read_text()) if "verdict" in table[0])
+    for one, line in zip(comparisons, found, strict=True):
+        assert line["clear from"] == f"{one.clear_from:.1f}" and line["significance"] == significance(one.p_value)
+    assert "corrected for the 14\ncomparisons of this table (Holm)" in (report[0] / "RESULTS.md").read_text()
 
 
 def test_systems_scored_differently_are_not_compared(tmp_path):

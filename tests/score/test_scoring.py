@@ -19,7 +19,7 @@ from utils import ROOT
 from utils.data.lists import write_list
 from utils.decode.decode_directory import read_decode_info
 from utils.errors import UserError
-from utils.score.bootstrap import bootstrap_interval, paired_bootstrap, sum_clusters
+from utils.score.bootstrap import bootstrap_interval, holm, paired_bootstrap, sum_clusters
 from utils.score.comparison import Decode, compare_with, read_decode
 from utils.score.metrics import METRICS, ScoringOptions, measure, pair_texts, results
 from utils.score.reference_check import check_translations
@@ -178,6 +178,28 @@ def test_paired_test_tells_equal_from_different():
     assert 0 < test.ci95[0] < test.difference < test.ci95[1]
     back = paired_bootstrap(other, base, speakers, METRICS["wer"].score)
     assert (back.difference, back.p_value) == pytest.approx((-test.difference, test.p_value))
+
+
+def test_the_smallest_difference_that_a_set_can_show():
+    """Of 400 one-word utterances one system has 40 wrong, the other ``40 + n`` with ``n`` of its own."""
+    def test_of(n_more):
+        wrong = np.arange(400) < 40, (np.arange(400) < 40) | (np.arange(400) >= 400 - n_more)
+        sides = [np.stack([side, 0 * side, 0 * side, 0 * side + 1], axis=1).astype(float) for side in wrong]
+        return paired_bootstrap(*sides, range(400), METRICS["wer"].score, n_resamples=2000)
+
+    unclear, clear = test_of(2), test_of(8)
+    assert unclear.p_value > 0.05 and clear.p_value < 0.05
+    assert 0 < unclear.difference < unclear.clear_from(0.05) and clear.difference > clear.clear_from(0.05)
+    deviation = 100 * np.sqrt(0.02 * 0.98 / 400)
+    assert clear.clear_from(0.05) == pytest.approx(1.96 * deviation, rel=0.05)
+    assert clear.clear_from(0.05 / 20) == pytest.approx(3.02 * deviation, rel=0.05)
+
+
+@pytest.mark.parametrize(("p_values", "corrected"), [
+    ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),  # statsmodels' multipletests(method="holm")
+    ([0.6, 0.001, 0.9], [1.0, 0.003, 1.0]), ([0.02, 0.02], [0.04, 0.04]), ([0.3], [0.3]), ([], [])])
+def test_p_values_of_many_tests_are_corrected(p_values, corrected):
+    assert holm(p_values) == pytest.approx(corrected)
 
 
 def test_a_thousand_resamples_of_ten_thousand_utterances_are_quick():

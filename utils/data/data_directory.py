@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
 from utils.audio.constants import WINDOW_SECONDS
 from utils.data import machine_made
 from utils.data.corpus_lists import LeftOut, write_left_out
+from utils.data.doubtful import as_problem, check_control_tokens, check_one_name, overlapping, too_fast
 from utils.data.languages import language_code
 from utils.data.lists import TASKS, Problem, parse_key, problem_report, write_list
 from utils.data.task_lists import (
+    TaskLists,
     check_audio,
     check_decoder_sequences,
     check_keys,
@@ -25,7 +27,9 @@ from utils.data.task_lists import (
 )
 from utils.errors import UserError
 
-_FILES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", "left_out.tsv", machine_made.MACHINE_MADE_JSON,
+LEFT_OUT = "left_out.tsv"
+DOUBTFUL = "doubtful.tsv"
+_FILES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", LEFT_OUT, DOUBTFUL, machine_made.MACHINE_MADE_JSON,
           "dropped.tsv")  # name of left_out.tsv in earlier versions
 
 
@@ -43,6 +47,9 @@ class MergeOptions:
     check_audio: bool = True
     max_seconds: float = WINDOW_SECONDS
     skip_bad: bool = False
+    skip_too_fast: bool = False
+    skip_overlap: bool = False
+    held_out: Sequence[Path] = ()  # data directories whose sentences should not be here
     allow_pipes: bool = False
     nj: int = 4
     problem_limit: int = 20  # problems of one file that an error names
@@ -71,7 +78,7 @@ class MergeOptions:
 
 @dataclass(frozen=True)
 class MergedLists:
-    """The merged lists by key, in C order, the duration of each audio file, and the lines dropped."""
+    """The merged lists by key, in C order, the duration of each audio file, lines dropped, and lines kept in doubt."""
 
     wav_scp: dict[str, str]
     text: dict[str, str]
@@ -80,6 +87,7 @@ class MergedLists:
     problems: list[Problem]  # problems of the lines dropped
     n_seen: int  # keys in the task lists, good or bad
     n_other_languages: int = 0  # keys ignored
+    doubtful: Mapping[str, list[Problem]] = field(default_factory=dict)  # lines kept, by the option that drops them
 
     @property
     def n_dropped(self) -> int:
@@ -100,6 +108,8 @@ def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
     for lists in all_lists:
         check_keys(lists)
         check_speakers(lists)
+        check_one_name(lists)
+        check_control_tokens(lists)
         if options.tokenizer is not None:
             check_decoder_sequences(lists, options.tokenizer)
         find_audio(lists)
@@ -110,6 +120,7 @@ def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
         raise UserError(f"{directory}: {len(problems)} lines cannot be used:\n"
                         f"{problem_report(problems, options.problem_limit)}\n"
                         "Correct these lines, or drop them with --skip-bad true")
+    doubtful = _doubts(all_lists, seconds, options, problems)
     merged = {name: dict(sorted(chain.from_iterable(lists.good(name) for lists in all_lists)))
               for name in all_lists[0].lists}
     if not merged["text"]:
@@ -120,7 +131,30 @@ def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
     n_other = sum(lists.n_other_languages for lists in all_lists)
     return MergedLists(merged["wav.scp"], merged["text"],
                        merged.get("utt2spk") or {key: key for key in merged["text"]},
-                       seconds, problems, len(read) + n_other, n_other)
+                       seconds, problems, len(read) + n_other, n_other, doubtful)
+
+
+def _doubts(all_lists: Sequence[TaskLists], seconds: Mapping[str, float], options: MergeOptions,
+            problems: list[Problem]) -> dict[str, list[Problem]]:
+    """Good lines that are kept although they should perhaps not be there; those to skip are refused instead.
+
+    Args:
+        problems: gets the refused ones.
+    """
+    kept: dict[str, list[Problem]] = {}
+    for option, skip, find in (
+            ("--skip-too-fast", options.skip_too_fast, lambda: too_fast(all_lists, seconds)),
+            ("--skip-overlap", options.skip_overlap,
+             lambda: overlapping(all_lists, options.held_out, options.language_codes()))):
+        doubts = list(find())
+        found = [as_problem(doubt) for doubt in doubts]
+        if skip:
+            problems += found
+            for lists, key, _ in doubts:
+                lists.bad_keys.add(key)
+        elif found:
+            kept[option] = found
+    return kept
 
 
 def _check_counts(directory: Path, read: set[str], merged: dict[str, dict[str, str]], problems: list[Problem]) -> None:
@@ -139,6 +173,8 @@ def _check_counts(directory: Path, read: set[str], merged: dict[str, dict[str, s
 def write_data_directory(directory: Path, merged: MergedLists) -> None:
     """Write Kaldi's files into ``directory``, sorted in C order, and left_out.tsv if lines were dropped.
 
+    doubtful.tsv has the lines that were kept in doubt, in the same form.
+
     utt2dur is written if audio was opened, machine_made.json if the lists have machine-made translations. The new
     files are complete before the old ones are removed. After an interruption there are old files or new files, perhaps
     not all of them, but never a mixture.
@@ -154,9 +190,9 @@ def write_data_directory(directory: Path, merged: MergedLists) -> None:
             write_list(beside / "utt2dur", {key: f"{merged.seconds[source]:.3f}"
                                             for key, source in merged.wav_scp.items()})
         if merged.problems:
-            write_left_out(beside / "left_out.tsv", [
-                LeftOut(problem.key, problem.what, where=f"{problem.path}:{problem.line}")
-                for problem in sorted(merged.problems)])
+            write_left_out(beside / LEFT_OUT, _rows(merged.problems))
+        if merged.doubtful:
+            write_left_out(beside / DOUBTFUL, _rows(chain.from_iterable(merged.doubtful.values())))
         record = directory / "translate" / machine_made.MACHINE_MADE_JSON
         if record.exists() and any(parse_key(key).task == "translate" for key in merged.text):
             shutil.copyfile(record, beside / record.name)
@@ -166,6 +202,10 @@ def write_data_directory(directory: Path, merged: MergedLists) -> None:
             path.replace(directory / path.name)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _rows(problems: Iterable[Problem]) -> list[LeftOut]:
+    return [LeftOut(problem.key, problem.what, where=f"{problem.path}:{problem.line}") for problem in sorted(problems)]
 
 
 def _spk2utt(utt2spk: dict[str, str]) -> dict[str, str]:

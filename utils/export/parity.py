@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from utils.data.lists import read_list
 from utils.decode.decode_directory import read_decode_info
 from utils.errors import UserError
 from utils.filesystem import read_json, write_json
+from utils.score.bootstrap import PairedTest
 from utils.score.comparison import EXPORT_PREFIX, MAIN_METRICS, SIGNIFICANT, compare_with, is_normalized, read_decode
 from utils.score.metrics import METRICS
 
@@ -55,6 +57,7 @@ class Parity:
     n_wrong_tokens: int  # edit distance to the export's tokens
     differences: list[Difference] = field(default_factory=list)
     p_values: dict[str, float] = field(kw_only=True)  # of each metric's difference over all languages
+    visible_losses: dict[str, float] = field(kw_only=True, default_factory=dict)  # the smallest the set could show
 
     @property
     def same_tokens(self) -> float:
@@ -82,13 +85,30 @@ class Parity:
         return (examined or self.differences)[:SHOWN_DIFFERENCES]
 
     def lost(self, tolerance: float) -> list[str]:
-        """The scores over all languages that are worse by more than ``tolerance`` points, and significantly so."""
+        """The scores over all languages that are worse by more than ``tolerance`` points, and significantly so.
+
+        Each is judged by itself, unlike the verdicts of reports: a correction for many tests would let losses pass.
+        """
         return [line for line, p_value in self._losses(tolerance) if p_value < SIGNIFICANT]
 
     def undecided(self, tolerance: float) -> list[str]:
         """Sentences on scores that are worse by more than ``tolerance`` points, but not significantly."""
         return [f"(?) {self.exported} on {self.set}: {line} is worse by more than {tolerance}, but not significantly: "
                 "the set is too small to tell" for line, p_value in self._losses(tolerance) if p_value >= SIGNIFICANT]
+
+    def limits(self, tolerance: float = math.inf) -> str:
+        """A sentence on the smallest losses that this set could have shown; empty where nothing differs.
+
+        Args:
+            tolerance: points; a loss of as much that could hide is pointed out.
+        """
+        seen = {metric.upper(): loss for metric, loss in self.visible_losses.items() if loss > 0}
+        if not seen:
+            return ""
+        hidden = [metric for metric, loss in seen.items() if loss > tolerance]
+        smallest = ", ".join(f"{metric} {loss:.2f}" for metric, loss in seen.items())
+        return (f"{self.exported} on {self.set}: losses below {smallest} do not show on this set"
+                + (f"; {' and '.join(hidden)} may have lost {tolerance} unseen" if hidden else ""))
 
     def _losses(self, tolerance: float) -> list[tuple[str, float]]:
         losses = []
@@ -123,6 +143,7 @@ def compare_export(tuned: Path, exported: Path, merged_dir: Path | None = None) 
                         "score both again")
     infos = [read_decode_info(path) for path in (tuned, exported)]
     model_dir = model_of(exported)
+    tests = _tests(tuned, exported)
     found = _compare_tokens(load_tokenizer(model_dir), *texts)
     speeds = [info["audio_seconds"] / max(info["seconds"], 1e-9) for info in infos]
     return Parity(
@@ -130,15 +151,16 @@ def compare_export(tuned: Path, exported: Path, merged_dir: Path | None = None) 
         infos[1].get("compute_type", ""), _size_mb(model_dir), round(speeds[1], 2), _memory_mb(infos[1]),
         _size_mb(merged_dir) if merged_dir else None, round(speeds[0], 2), _memory_mb(infos[0]),
         [(metric, language, value, after[metric, language]) for (metric, language), value in sorted(before.items())],
-        *found, p_values=_p_values(tuned, exported))
+        *found, p_values={metric: test.p_value for metric, test in tests.items()},
+        visible_losses={metric: test.clear_from(SIGNIFICANT) for metric, test in tests.items()})
 
 
-def _p_values(tuned: Path, exported: Path) -> dict[str, float]:
+def _tests(tuned: Path, exported: Path) -> dict[str, PairedTest]:
     """The p-value of each main metric's difference over all languages, by the paired bootstrap."""
     baseline, system = read_decode(tuned), read_decode(exported)
     rows = [row for row in system.rows
             if row["language"] == "all" and row["metric"] in MAIN_METRICS and is_normalized(row)]
-    return {comparison.system["metric"]: comparison.test.p_value for comparison in compare_with(baseline, system, rows)}
+    return {comparison.system["metric"]: comparison.test for comparison in compare_with(baseline, system, rows)}
 
 
 def model_of(exported: Path) -> Path:

@@ -30,8 +30,9 @@ def records_by_set(decodes: Sequence[Decode]) -> list[tuple[str, list[Parity]]]:
 
 
 def export_notes(records: Sequence[Parity]) -> list[str]:
-    """The sentences below a set's table: types that this machine lacks, how many hypotheses differ and why."""
-    return fallback_notes(records) + [lines[0] for record in records if (lines := difference_lines(record))]
+    """The sentences below a set's table: types that this machine lacks, losses too small to show, differences."""
+    examples = [lines[0] for record in records if (lines := difference_lines(record))]
+    return [*fallback_notes(records), *limit_notes(records), *examples]
 
 
 def word_times_sentence(exp_dir: Path) -> str:
@@ -45,7 +46,8 @@ def export_sections(decodes: Sequence[Decode]) -> list[str]:
     parts = []
     for name, records in records_by_set(decodes):
         examples = [line for record in records for line in difference_lines(record)]
-        parts += [f"### {name}: exports and the tuned model", parity_table(records), *fallback_notes(records)]
+        parts += [f"### {name}: exports and the tuned model", parity_table(records), *fallback_notes(records),
+                  *limit_notes(records)]
         parts += ["\n".join(["```text", *examples, "```"])] if examples else []
     if sentence := word_times_sentence(decodes[0].directory.parent):
         parts.append(sentence)
@@ -57,7 +59,8 @@ def screen_lines(decodes: Sequence[Decode]) -> list[str]:
     lines = []
     for name, records in records_by_set(decodes):
         lines += ["", f"{name}: exports and the tuned model", "", *parity_table(records).splitlines(), "",
-                  *fallback_notes(records), *(line for record in records for line in difference_lines(record))]
+                  *fallback_notes(records), *limit_notes(records),
+                  *(line for record in records for line in difference_lines(record))]
     return [*lines, *filter(None, [word_times_sentence(decodes[0].directory.parent)])]
 
 
@@ -104,6 +107,11 @@ def fallback_notes(records: Sequence[Parity]) -> list[str]:
     return [f"(!) {record.exported} was written and checked as files, but the machine that decoded has no "
             f"{record.quantization}: speed, memory and figures are those of {record.fallback}" for record in records
             if record.fallback]
+
+
+def limit_notes(records: Sequence[Parity]) -> list[str]:
+    """A sentence for every export on the smallest losses that the set could have shown."""
+    return [limits for record in records if (limits := record.limits())]
 
 
 def difference_lines(parity: Parity) -> list[str]:

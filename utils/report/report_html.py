@@ -125,7 +125,9 @@ def _cell(row: Row | None, verdicts: Mapping[tuple[str, str, tuple], Comparison]
         unclear = "perhaps worse" if comparison.is_worse else "not clear"
         cell.verdict = verdict(comparison) if comparison.is_clear else unclear
         cell.hint = (f"{difference(comparison)} against {comparison.baseline['system']}, "
-                     f"{significance(comparison.test.p_value)}")
+                     f"{significance(comparison.p_value)}")
+        if not comparison.is_clear:
+            cell.hint += f"; less than {comparison.clear_from:.1f} does not show"
     return cell
 
 

@@ -26,6 +26,12 @@ _RULES_NOTE = """\
 Figures of different versions cannot be compared; those without a version are of version 1."""
 
 
+_DIFFERENCES_NOTE = """\
+Differences with their 95 % bootstrap intervals. The p-values are of paired bootstrap tests, corrected for the {n_tests}
+comparisons of this table (Holm): below 0.05 a difference is clear. Differences below `clear from` cannot be told from
+chance on this set, so "not clear" does not mean that nothing was lost."""
+
+
 def plain(text: str) -> str:
     """Text on one line with ``<`` escaped, since names may come from anywhere; code spans are not changed."""
     parts = re.split("(`+)", " ".join(text.splitlines()))
@@ -89,11 +95,12 @@ def _main_table(decodes: Sequence[Decode]) -> str:
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> str:
-    """Differences between systems with interval, p-value and verdict."""
+    """Differences between systems with interval, p-value, the smallest that the set could show, and verdict."""
     lines = [[f"{comparison.system['system']} – {comparison.baseline['system']}", comparison.system["set"],
               TITLES[comparison.system["metric"]], comparison.system["language"], difference(comparison),
-              significance(comparison.test.p_value), verdict(comparison)] for comparison in comparisons]
-    header = ["systems", "set", "metric", "language", "difference", "significance", "verdict"]
+              significance(comparison.p_value), f"{comparison.clear_from:.1f}", verdict(comparison)]
+             for comparison in comparisons]
+    header = ["systems", "set", "metric", "language", "difference", "significance", "clear from", "verdict"]
     return markdown_table(header, lines, left=4)
 
 
@@ -152,7 +159,7 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
         parts += [f"### {plain(name)}: {_kind(main_figures(systems))} text", _main_table(systems)]
     if comparisons:
         parts += ["## Differences", bullets(findings(comparisons) or ["no score got worse; all differences are clear"]),
-                  comparison_table(comparisons)]
+                  _DIFFERENCES_NOTE.format(n_tests=len(comparisons)), comparison_table(comparisons)]
     if sentences := forgotten(comparisons, forget_sets):
         parts += ["## What was forgotten", f"On {', '.join(forget_sets)}, for which the model was not tuned:",
                   bullets(sentences)]

@@ -36,7 +36,7 @@ def difference(comparison: Comparison) -> str:
 
 
 def verdict(comparison: Comparison) -> str:
-    """``better``, ``worse`` or ``not clear``."""
+    """``better``, ``worse`` or ``not clear``, by p-values corrected for all that are listed together."""
     if not comparison.is_clear:
         return "not clear"
     return "worse" if comparison.is_worse else "better"
@@ -45,7 +45,8 @@ def verdict(comparison: Comparison) -> str:
 def findings(comparisons: Sequence[Comparison]) -> list[str]:
     """A sentence for every score worse than the base model's, and for every score clearly worse by an export.
 
-    Another sentence for each pair of systems names the scores for which the set is too small to tell them apart.
+    Another sentence for each pair of systems names the scores for which the set is too small to tell them apart, with
+    the smallest difference that it could have shown there.
     """
     found = []
     for comparison in comparisons:
@@ -53,13 +54,13 @@ def findings(comparisons: Sequence[Comparison]) -> list[str]:
         if comparison.is_worse and (comparison.is_clear or baseline == "base"):
             found.append(f"WORSE: {system} than {baseline} on {name} {_place(comparison)}: "
                          f"{comparison.system['value']:.1f} against {comparison.baseline['value']:.1f} "
-                         f"({significance(comparison.test.p_value)}{'' if comparison.is_clear else ', not clear'})")
+                         f"({significance(comparison.p_value)}{'' if comparison.is_clear else ', not clear'})")
     for (system, baseline, name), group in groupby(comparisons, key=_pair):
         unclear = [comparison for comparison in group
                    if not comparison.is_clear and comparison.interval_width > abs(comparison.test.difference)]
         if unclear:
             found.append(f"TOO SMALL: {name} cannot tell {system} from {baseline} (interval wider than the "
-                         f"difference, p >= {SIGNIFICANT}) on {', '.join(map(_place, unclear))}")
+                         f"difference, p >= {SIGNIFICANT}) on {', '.join(map(_unseen, unclear))}")
     return found
 
 
@@ -69,7 +70,8 @@ def forgotten(comparisons: Sequence[Comparison], forget_sets: Collection[str]) -
     return [f"{words[verdict(comparison)]}: {comparison.system['set']} {_place(comparison)}: "
             f"{comparison.baseline['value']:.1f} with {comparison.baseline['system']}, "
             f"{comparison.system['value']:.1f} with {comparison.system['system']} "
-            f"({difference(comparison)}, {significance(comparison.test.p_value)})"
+            f"({difference(comparison)}, {significance(comparison.p_value)}"
+            f"{'' if comparison.is_clear else f'; less than {comparison.clear_from:.1f} does not show'})"
             for comparison in comparisons if comparison.system["set"] in forget_sets]
 
 
@@ -115,6 +117,10 @@ def _place(comparison: Comparison) -> str:
     return f"{comparison.system['language']} {TITLES[comparison.system['metric']]}"
 
 
+def _unseen(comparison: Comparison) -> str:
+    return f"{_place(comparison)} (less than {comparison.clear_from:.1f} does not show)"
+
+
 def by_set(decodes: Sequence[Decode]) -> list[tuple[str, list[Decode]]]:
     """The decodes of each set, in their order."""
     return [(name, list(group)) for name, group in groupby(decodes, key=lambda decode: decode.set)]
@@ -140,7 +146,8 @@ def training_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     if "train_seconds" in summary:
         yield f"training time: {summary['train_seconds'] / 60:.1f} minutes"
     for key, title in (("n_train_audios", "training audios"), ("n_train_targets", "training targets"),
-                       ("epochs", "epochs"), ("best_step", "best step")):
+                       ("epochs", "epochs"),
+                       ("best_step", "last step" if summary.get("best_dev_loss", 0) is None else "best step")):
         if key in summary:
             yield f"{title}: {summary[key]}"
     for set_name, record in summary.get("machine_made", {}).items():

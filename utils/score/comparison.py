@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from utils.data.lists import parse_key
 from utils.decode.decode_directory import DECODE_KEYS, read_decode_info
 from utils.errors import UserError
 from utils.filesystem import read_json
-from utils.score.bootstrap import PairedTest, paired_bootstrap
+from utils.score.bootstrap import PairedTest, holm, paired_bootstrap
 from utils.score.metrics import METRICS
 from utils.score.score_files import Statistics, read_statistics
 
@@ -23,6 +23,7 @@ Row = dict[str, Any]
 """An object of results.json."""
 
 SIGNIFICANT = 0.05
+_MOST_RESAMPLES = 20_000
 MAIN_METRICS = ("wer", "cer", "mer", "bleu")  # systems are compared by these
 SHOWN_METRICS = ("wer", "cer", "mer", "ter", "bleu")
 ROW_KEYS = {*DECODE_KEYS, "language", "task", "metric", "value", "ci95", "n_utts", "normalizer", "signature"}
@@ -66,6 +67,16 @@ class Comparison:
     system: Row
     baseline: Row
     test: PairedTest
+    p_value: float  # the test's, corrected for the others that it is listed with
+    n_tests: int = 1  # listed together
+
+    @property
+    def clear_from(self) -> float:
+        """The smallest difference that this set could have shown beside the others.
+
+        It is as for the smallest of their p-values, which Holm's correction asks most of.
+        """
+        return self.test.clear_from(SIGNIFICANT / self.n_tests)
 
     @property
     def is_worse(self) -> bool:
@@ -74,7 +85,7 @@ class Comparison:
 
     @property
     def is_clear(self) -> bool:
-        return self.test.p_value < SIGNIFICANT
+        return self.p_value < SIGNIFICANT
 
     @property
     def interval_width(self) -> float:
@@ -148,23 +159,26 @@ def main_figures(decodes: Sequence[Decode]) -> bool:
 def compare(decodes: Sequence[Decode], n_resamples: int = 1000) -> list[Comparison]:
     """Compare tuned systems with the base model and exported ones with the tuned one, set by set.
 
-    The main metrics are compared per language, and over all languages where there are several.
+    The main metrics are compared per language, and over all languages where there are several. The p-values are
+    corrected for all of these comparisons (Holm).
+
+    Args:
+        n_resamples: at least; many comparisons need more, because no p-value is less than one in their number.
 
     Raises:
         UserError: two systems were scored with different normalisers, metrics or utterances.
     """
-    comparisons = []
-    for decode in decodes:
-        baseline = _baseline(decode, decodes)
-        if baseline is None:
-            continue
-        shown = shown_rows(decode.rows, MAIN_METRICS, main_figures([decode]))
-        comparisons += compare_with(baseline, decode, shown, n_resamples)
-    return comparisons
+    pairs = [(baseline, decode, shown_rows(decode.rows, MAIN_METRICS, main_figures([decode])))
+             for decode in decodes if (baseline := _baseline(decode, decodes)) is not None]
+    n_tests = sum(len(rows) for _, _, rows in pairs)
+    n_resamples = max(n_resamples, min(_MOST_RESAMPLES, round(2 * n_tests / SIGNIFICANT)))
+    found = [one for baseline, decode, rows in pairs for one in compare_with(baseline, decode, rows, n_resamples)]
+    p_values = holm([one.test.p_value for one in found])
+    return [replace(one, p_value=p_value, n_tests=n_tests) for one, p_value in zip(found, p_values, strict=True)]
 
 
 def compare_with(baseline: Decode, decode: Decode, rows: Sequence[Row], n_resamples: int = 1000) -> list[Comparison]:
-    """Compare some rows of ``decode`` with the same scores of ``baseline``.
+    """Compare some rows of ``decode`` with the same scores of ``baseline``, each test by itself.
 
     Raises:
         UserError: the two were scored with different normalisers, metrics or utterances.
@@ -200,7 +214,8 @@ def _compare(decode: Decode, row: Row, baseline: Decode, other: Row | None, n_re
                         f"{row['metric']} differs in utterances, normalizer or signature. Score both again with the "
                         "same --ref, --normalizer and --metric")
     score = METRICS[row["metric"]].score
-    return Comparison(row, other, paired_bootstrap(theirs.values, ours.values, ours.speakers, score, n_resamples))
+    test = paired_bootstrap(theirs.values, ours.values, ours.speakers, score, n_resamples)
+    return Comparison(row, other, test, test.p_value)
 
 
 def _of_language(statistics: Statistics | None, language: str) -> Statistics:

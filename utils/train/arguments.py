@@ -145,6 +145,8 @@ def _decide_evaluation(merged: dict[str, Any], has_dev_set: bool) -> None:
     elif merged.get("save_strategy") == "best":
         raise UserError("model.model_train_argv.save_strategy: best needs an evaluation: set eval_strategy: steps "
                         "or epoch")
+    elif "eval_steps" in merged:
+        merged.setdefault("save_steps", merged["eval_steps"])  # a training without a development set can resume, too
     if merged.get("metric_for_best_model", "loss") not in ("loss", "eval_loss") or merged.get("greater_is_better"):
         raise UserError("model.model_train_argv.metric_for_best_model must be loss, of which less is better: "
                         "evaluation while training computes nothing else; stage 4 decodes and scores (WER, CER, BLEU)")

@@ -25,6 +25,7 @@ from utils.model.modeling import MultitaskWhisper, require_no_layerdrop
 from utils.provenance import ENVIRONMENT, record_environment
 from utils.train.arguments import training_arguments, utterance_limits
 from utils.train.dataset import MultitaskDataset, describe
+from utils.train.divergence import rate_warning, require_finite_weights
 from utils.train.encoder_cache import require_frozen_encoder, require_same_outputs
 from utils.train.records import CONFIG, DATA, SUMMARY, WEIGHTS, output_directory, write_history
 from utils.train.resume import already_trained, checkpoint_to_continue, data_checksums, require_same_processes
@@ -42,7 +43,8 @@ def tune(config: Config, overwrite: bool = False) -> None:
         overwrite: delete another training, or a complete one, in the directory.
 
     Raises:
-        UserError: the configuration or the data are invalid, or the directory has another training.
+        UserError: the configuration or the data are invalid, the directory has another training, or this training
+            diverged: then no model is written.
     """
     base_dir = require_file(config.model.model_path, "model.model_path")
     has_dev_set = bool(config.data.test.wav_scp or config.data.test.feats_scp)
@@ -58,8 +60,7 @@ def tune(config: Config, overwrite: bool = False) -> None:
     checkpoint = checkpoint_to_continue(config.model.model_train_argv.get("resume_from_checkpoint"), output_dir)
     if checkpoint:
         require_same_processes(checkpoint, arguments.world_size)
-    if config.model.cache_encoder:
-        require_frozen_encoder(config.model)
+    _check_settings(config, arguments.learning_rate)
     set_seed(arguments.seed)
     log_mel = LogMel(base_dir)
     train = _dataset(config.data.train, "data.train", log_mel, tokenizer)
@@ -80,6 +81,13 @@ def tune(config: Config, overwrite: bool = False) -> None:
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.is_world_process_zero():
         _finish(trainer, base_dir, tokenizer, summary)
+
+
+def _check_settings(config: Config, learning_rate: float) -> None:
+    if config.model.cache_encoder:
+        require_frozen_encoder(config.model)
+    if warning := rate_warning(learning_rate, full_tuning=not config.model.is_large_model):
+        log(warning)
 
 
 def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizer) -> MultitaskDataset:
@@ -118,6 +126,7 @@ def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[st
 def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokenizer,
             summary: dict[str, Any]) -> None:
     output_dir = output_directory(trainer.args)
+    require_finite_weights(trainer.model, trainer.args, trainer.state)
     with atomic_files(output_dir) as partial:
         if isinstance(trainer.model, MultitaskWhisper):
             save_whole_model(trainer.model, base_dir, tokenizer, partial)
@@ -139,5 +148,5 @@ def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokeniz
         "checksums": {name: sha256_of(output_dir / name) for name in WEIGHTS if (output_dir / name).exists()},
     }
     write_json(output_dir / SUMMARY, summary)
-    kept = f"best on the development set: step {summary['best_step']}" if best else "the last one is kept"
+    kept = f"best on the development set: step {summary['best_step']}" if best else "the last step is kept"
     log(f"{summary['steps']} steps in {summary['train_seconds']:.0f} s; {kept}; written to {output_dir}")

@@ -17,9 +17,9 @@ from utils.filesystem import read_json, sha256_of
 from utils.train.records import CONFIG, DATA, SUMMARY, TOKENIZER, WEIGHTS, WRITTEN, tokens_fault
 
 
-def last_complete_checkpoint(output_dir: Path) -> Path | None:
+def last_complete_checkpoint(output_dir: str | Path) -> Path | None:
     """Return the newest checkpoint with a complete ``trainer_state.json``, which is written last; None without one."""
-    checkpoints = sorted(output_dir.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    checkpoints = sorted(Path(output_dir).glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     for checkpoint in reversed(checkpoints):
         try:
             json.loads((checkpoint / "trainer_state.json").read_text())

@@ -15,6 +15,7 @@ from utils.filesystem import sync_directory
 from utils.model.modeling import MultitaskWhisper, ShortContextEncoder
 from utils.train.batching import FrameBatchSampler
 from utils.train.dataset import MultitaskCollator, MultitaskDataset, split_batch
+from utils.train.divergence import require_finite, require_finite_weights
 from utils.train.encoder_cache import EncoderCache
 from utils.train.records import output_directory, write_history
 
@@ -48,6 +49,8 @@ class MultitaskTrainer(Seq2SeqTrainer):
         encoder = next(module for module in self.model.modules() if isinstance(module, ShortContextEncoder))
         self.encoder_cache = EncoderCache(encoder) if options.cache_encoder else None
         self.model_accepts_loss_kwargs = True  # makes the trainer count the labels of all accumulated batches
+        self._began = time.monotonic()
+        self._earlier: float | None = None  # seconds that earlier runs of a resumed training took
 
     def _dataloader(self, dataset: MultitaskDataset, padding: PaddingOptions, shuffle: bool) -> DataLoader:
         args = self.args
@@ -87,12 +90,22 @@ class MultitaskTrainer(Seq2SeqTrainer):
         else:
             self.control.should_training_stop = True
 
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train. The seconds of the log count from here: first batches, evaluations and checkpoints included."""
+        self._began = time.monotonic()
+        self._earlier = None
+        return super().train(*args, **kwargs)
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log with the seconds trained so far, including earlier runs of a resumed training."""
-        if not hasattr(self, "_clock"):
-            earlier = max((entry.get("seconds", 0.0) for entry in self.state.log_history), default=0.0)
-            self._clock = time.monotonic() - earlier
-        super().log({**logs, "seconds": round(time.monotonic() - self._clock, 1)}, start_time)
+        """Add the seconds trained so far.
+
+        Earlier runs of a resumed training count up to what they logged before the checkpoint; what was lost is done
+        again and counts then.
+        """
+        if self._earlier is None:
+            self._earlier = max((entry.get("seconds", 0.0) for entry in self.state.log_history), default=0.0)
+        seconds = self._earlier + time.monotonic() - self._began
+        super().log({**logs, "seconds": round(seconds, 1)}, start_time)
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any],
                       num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
@@ -100,13 +113,34 @@ class MultitaskTrainer(Seq2SeqTrainer):
 
         The loss is a sum over tokens, so the gradients of the parts add up to those of the batch. Several processes
         average gradients at the last part, so that they may have different numbers of parts.
+
+        Raises:
+            UserError: the loss is infinite or not a number.
         """
         parts = split_batch(inputs, _MOST_PADDING * self.options.batch.max_frames)
         losses = []
         for part in parts:
             with nullcontext() if part is parts[-1] else self.accelerator.no_sync(model):
                 losses.append(super().training_step(model, part, num_items_in_batch))
-        return sum(losses[1:], start=losses[0])
+        loss = sum(losses[1:], start=losses[0])
+        require_finite(float(loss), "the loss", self.args, self.state)
+        return loss
+
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> float:
+        """The gradient's norm, before the step that it would spoil.
+
+        In fp16 a scale is tried until no gradient overflows. Those steps are left out, unless nothing is left to lower.
+        """
+        norm = float(super()._get_grad_norm(model, grad_norm=grad_norm))
+        scaler = self.accelerator.scaler
+        if scaler is None or scaler.get_scale() < 1:
+            require_finite(norm, "the gradient", self.args, self.state)
+        return norm
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """A checkpoint, of finite weights only: a training can go on from it."""
+        require_finite_weights(self.model, self.args, self.state)
+        super()._save_checkpoint(*args, **kwargs)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Return 0: the estimate of transformers would count features as tokens."""
@@ -134,7 +168,11 @@ class MultitaskTrainer(Seq2SeqTrainer):
     @torch.inference_mode()
     def evaluate(self, eval_dataset: object = None, ignore_keys: list[str] | None = None,
                  metric_key_prefix: str = "eval", **gen_kwargs: Any) -> dict[str, float]:
-        """Return the loss per token of the development set; every token has the same weight."""
+        """Return the loss per token of the development set; every token has the same weight.
+
+        Raises:
+            UserError: it is infinite or not a number.
+        """
         started = time.time()
         model = self.model.eval()
         loss, tokens = 0.0, 0
@@ -148,6 +186,7 @@ class MultitaskTrainer(Seq2SeqTrainer):
         loss, tokens = self.accelerator.reduce(sums, "sum").tolist()
         metrics = {f"{metric_key_prefix}_loss": loss / max(tokens, 1),
                    f"{metric_key_prefix}_runtime": round(time.time() - started, 2)}
+        require_finite(metrics[f"{metric_key_prefix}_loss"], "the loss on the development set", self.args, self.state)
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
