@@ -145,6 +145,7 @@ if in_stage 4; then
     log "Stage 4: decode $set with the tuned model, window: $window"
     decode_set lora "$set"
     score_set lora "$set"
+    score_earlier_exports "$set"
   done
   write_report
 fi

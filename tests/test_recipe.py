@@ -236,6 +236,17 @@ def test_stages_run_alone(finished: Path, tiny_whisper: Path, stages: str) -> No
 
 
 @pytest.mark.slow
+def test_other_scores_in_stage_four_are_those_of_earlier_exports_too(finished: Path, tiny_whisper: Path,
+                                                                     tmp_path: Path) -> None:
+    work = shutil.copytree(finished, tmp_path / "work", symlinks=True)
+    result = run(work, tiny_whisper, "--stage", "4", "--stop-stage", "4", "--normalizer", "none")
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((work / EXP / "results.json").read_text())
+    assert {row["system"] for row in rows} == {"base", "lora", "ct2-int8"}
+    assert {row["normalizer"] for row in rows} == {"none"}
+
+
+@pytest.mark.slow
 def test_stage_five_alone_with_two_quantizations_and_a_gate_that_closes(finished: Path, tiny_whisper: Path) -> None:
     exp = finished / EXP
     result = run(finished, tiny_whisper, "--stage", "5", "--quantization", "int8 float16", "--push-to-hub", "me/tiny")

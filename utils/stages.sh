@@ -239,6 +239,15 @@ score_set() {
     score "$1" "$2" --normalizer "$normalizer" --digits "$digits" --bpe-model "$bpe"
 }
 
+# score_earlier_exports SET: score what an earlier stage 5 decoded. Other options or rules would make scores that cannot be
+# compared.
+score_earlier_exports() {
+  local dir
+  for dir in "$exp/decode_$1"_ct2-*; do
+    [[ ! -f $dir/decode.json ]] || score_set "${dir#"$exp/decode_$1_"}" "$1"
+  done
+}
+
 # write_report: write RESULTS.md, results.json and report.html in $exp; again whenever there are new scores.
 write_report() {
   make_reports() {  # OPTION...
