@@ -160,7 +160,7 @@ def _decompressed(archive: Path) -> Iterator[IO[bytes]]:
                     with opener(counted) as stream:
                         yield stream
                     return
-            yield counted  # type: ignore[misc]  # the whole file, of which tqdm's types name read() only
+            yield counted  # type: ignore[misc]  # tqdm's type hints name only read()
 
 
 def _extract_zip(archive: Path, stream: IO[bytes], directory: Path, max_bytes: int, max_members: int) -> None:

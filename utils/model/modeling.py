@@ -84,7 +84,7 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
             encoder_hidden_states = self.model.encoder(input_features, silence=silence).last_hidden_state
         hidden = self._decode(kwargs["decoder_input_ids"], kwargs["decoder_position_ids"],
                               packed_causal_mask(decoder_segments), encoder_hidden_states, silence)
-        assert labels is not None  # packed targets come with them
+        assert labels is not None  # packed targets always have labels
         counted = labels != IGNORED  # the vocabulary projection is the decoder's most expensive part
         logits = self.proj_out(hidden[counted])
         loss = nn.functional.cross_entropy(logits.float(), labels[counted], reduction="sum",

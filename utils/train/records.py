@@ -33,8 +33,8 @@ def write_history(history: list[dict[str, float]], output_dir: Path) -> None:
 
 
 def output_directory(arguments: TrainingArguments) -> Path:
-    """Where a training writes."""
-    assert arguments.output_dir is not None  # transformers fills it in
+    """Return the output directory of a training."""
+    assert arguments.output_dir is not None  # transformers sets a default
     return Path(arguments.output_dir)
 
 

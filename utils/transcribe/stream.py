@@ -47,7 +47,7 @@ def read_blocks(stream: BinaryIO, raw: bool) -> Iterator[np.ndarray]:
         with av.open(stream, "r", options=options) as container:
             track = container.streams.audio[0]
             if track.codec_context is None:  # PyAV would crash
-                raise UserError("standard input: its audio is in a code that FFmpeg does not know. Convert it to flac")
+                raise UserError("standard input: in a codec that FFmpeg does not support. Convert it to flac")
             resampler = soxr.ResampleStream(track.rate, SAMPLE_RATE, 1, "float32")
             for frame in container.decode(track):
                 mono = frame_samples(frame).mean(axis=1, dtype=np.float32)
