@@ -142,7 +142,7 @@ def test_wrong_vocabulary_is_found(merged: Path, tmp_path: Path) -> None:
     path = tmp_path / "ct2/vocabulary.json"
     words = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(words[:-1501]), encoding="utf-8")  # no timestamps: a cut tokenizer.json
-    with pytest.raises(UserError, match="vocabulary size: wrong value 50364 instead of 51865"):
+    with pytest.raises(UserError, match="vocabulary size is wrong: 50364, not 51865"):
         check_ct2(tmp_path / "ct2", merged)
     path.write_text(json.dumps([words[1], *words[1:50358], words[50359], words[50358], *words[50360:]]))
     with pytest.raises(UserError, match=r"special tokens .*translate.*transcribe"):
@@ -155,7 +155,7 @@ def test_merge_that_tokenizer_json_lacks_is_found(merged: Path, tmp_path: Path) 
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
     del tokenizer["model"]["merges"][0]
     path.write_text(json.dumps(tokenizer), encoding="utf-8")
-    with pytest.raises(UserError, match=r"merges of tokenizer\.json: wrong value .*lacks 1 of 50,000"):
+    with pytest.raises(UserError, match=r"merges of tokenizer\.json is wrong: .*lacks 1 of 50,000"):
         check_ct2(tmp_path / "ct2", merged)
 
 
@@ -165,7 +165,7 @@ def test_weights_of_another_model_are_found(merged: Path, tmp_path: Path) -> Non
     for directory, name in ((merged, "ct2"), (other, "wrong")):
         convert(directory, tmp_path / name, "float32")
     shutil.copyfile(tmp_path / "wrong/model.bin", tmp_path / "ct2/model.bin")
-    with pytest.raises(UserError, match=r"mel bins in model.bin: wrong value 128 instead of 80"):
+    with pytest.raises(UserError, match=r"mel bins in model.bin is wrong: 128, not 80"):
         check_ct2(tmp_path / "ct2", merged)
     data = (tmp_path / "ct2/model.bin").read_bytes()
     (tmp_path / "ct2/model.bin").write_bytes(data[:len(data) // 2])

@@ -48,7 +48,7 @@ def join_decode_parts(directory: Path, num_jobs: int) -> int:
         try:
             infos.append(json.loads((part / "decode.json").read_text(encoding="utf-8")))
         except (OSError, ValueError):
-            raise UserError(f"{part}: is incomplete, because its job failed; decode again") from None
+            raise UserError(f"{part}: is not complete, because its job failed; decode again") from None
     hypotheses = join_lists((part / "text" for part in parts), "decode again", allow_empty=True)
     if {info.pop("num_jobs") for info in infos} != {num_jobs} or {info.pop("n_keys") for info in infos} != {
             len(hypotheses)}:

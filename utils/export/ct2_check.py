@@ -36,7 +36,7 @@ def check_ct2(ct2_dir: Path, merged_dir: Path) -> None:
     for what, found, expected in chain(_ids(ct2_dir, files["vocabulary.json"], tokenizer, model),
                                        _settings(files, generation, model), _weights(ct2_dir, model)):
         if found != expected:
-            raise UserError(f"{ct2_dir}: {what}: wrong value {str(found)[:80]} instead of {str(expected)[:80]}")
+            raise UserError(f"{ct2_dir}: {what} is wrong: {str(found)[:80]}, not {str(expected)[:80]}")
 
 
 def _ids(ct2_dir: Path, vocabulary: list[str], tokenizer: WhisperTokenizer,
