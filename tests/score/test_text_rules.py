@@ -148,6 +148,7 @@ def test_signs_inside_words_stay_only_where_they_are_spelling():
 def test_marks_without_a_letter_go():
     assert basic("caf´e \u0301 x\u034f\u0301", "fr") == "caf e x\u0301"
     assert basic("... – (bruit) [noise] <unk> é", "fr") == "é"
+    assert basic("（笑）はい ⑴", "ja") == "はい 1"
 
 
 def test_a_text_of_signs_has_no_words():

@@ -23,7 +23,7 @@ resampled by utterance, or by speaker where utt2spk names at least 5."""
 
 _RULES_NOTE = """\
 `rules` is the version of the normaliser's rules, followed by those that only some languages have (doc/scoring.md).
-Figures of different versions cannot be compared; those without a version are of version 1."""
+Figures of different versions cannot be compared; normalised ones without a version are of version 1."""
 
 
 _DIFFERENCES_NOTE = """\

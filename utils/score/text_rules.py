@@ -157,11 +157,12 @@ _BEFORE_CASE = (
     Rule("one-letter", _replacing(_ONE_LETTER), _of("as", "bn", "ml")),
     Rule("invisible", _by_character(_without_invisible)),
     Rule("quotes", lambda text: text.translate(_QUOTE_TABLE)),
+    # <unk>, [noise], (laughs), with full-width brackets, too; before NFKC, which puts some numbers in brackets (⑴).
+    Rule("brackets", _substituting(r"[<\[＜［][^>\]＞］]*[>\]＞］]|[(（][^)）]+?[)）]")),
     Rule("nfkc", _nfkc),
     # NFKC takes the vowel am of Thai and Lao apart, and typists put the tone on either side of its ring.
     Rule("sara-am", _substituting("\u0e4d([\u0e48-\u0e4b]?)\u0e32", "\\1\u0e33"), _of("th")),
     Rule("sara-am", _substituting("\u0ecd([\u0ec8-\u0ecb]?)\u0eb2", "\\1\u0eb3"), _of("lo")),
-    Rule("brackets", _substituting(r"[<\[][^>\]]*[>\]]|\([^)]+?\)")),  # <unk>, [noise], (laughs)
 )
 _AFTER_CASE = (
     Rule("digits", _by_character(_ascii_digit)),  # ५ and ٥ are 5
