@@ -56,17 +56,19 @@ def test_every_stage_says_what_it_does(finished: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_a_development_set_all_stages_run(tiny_whisper: Path, tmp_path: Path) -> None:
+def test_without_a_development_set_no_step_asks_for_one(tiny_whisper: Path, tmp_path: Path) -> None:
     for number, name in enumerate(("train", "test")):
         write_set(tmp_path / "data" / name, 2, seed=number)
-    result = run(tmp_path, tiny_whisper, "--dev-set", "")
+    result = run(tmp_path, tiny_whisper, "--dev-set", "", "--stop-stage", "3")
     assert result.returncode == 0, result.stderr
     assert not (tmp_path / "data/dev").exists() and not (tmp_path / "dump/dev").exists()
-    exp = tmp_path / EXP
-    assert json.loads((exp / "train_summary.json").read_text())["best_dev_loss"] is None
-    assert (exp / "ct2_int8/model.bin").is_file() and "- last step: 3" in (exp / "RESULTS.md").read_text()
-    assert "train: up to date" in run(tmp_path, tiny_whisper, "--dev-set", "", "--stage", "3", "--stop-stage",
-                                      "3").stderr
+    summary = json.loads((tmp_path / EXP / "train_summary.json").read_text())
+    assert (summary["best_dev_loss"], summary["steps"]) == (None, 3)
+    status = run(tmp_path, tiny_whisper, "--dev-set", "", "--status")
+    assert status.returncode == 0, status.stderr
+    state = {line.split()[0]: line for line in status.stdout.splitlines()[1:]}
+    assert {"merge_train", "merge_test", "dump_train", "train", "decode_test_lora", "word_times"} <= state.keys()
+    assert "up to date" in state["train"] and not any(name.endswith("_dev") for name in state)
 
 
 @pytest.mark.slow

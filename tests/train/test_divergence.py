@@ -117,7 +117,7 @@ def test_without_a_development_set_the_last_step_is_kept(configure: Any, capfd: 
     assert "last step: 4" in list(training_lines(summary))
     assert (directory / "adapter_model.safetensors").is_file() and (directory / "loss.png").is_file()
     assert {path.name for path in directory.glob("checkpoint-*")} == {"checkpoint-2", "checkpoint-4"}  # to go on from
-    assert "no development set: the last step is kept" in capfd.readouterr().err
+    assert "; the last one is kept; written to" in capfd.readouterr().err
 
 
 def test_training_time_counts_from_the_start(configure: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,5 +148,5 @@ def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokeniz
         "checksums": {name: sha256_of(output_dir / name) for name in WEIGHTS if (output_dir / name).exists()},
     }
     write_json(output_dir / SUMMARY, summary)
-    kept = f"best on the development set: step {summary['best_step']}" if best else "the last step is kept"
+    kept = f"best on the development set: step {summary['best_step']}" if best else "the last one is kept"
     log(f"{summary['steps']} steps in {summary['train_seconds']:.0f} s; {kept}; written to {output_dir}")
