@@ -44,7 +44,7 @@ def parse_args() -> Namespace:
     add("--max-audio-mb", type=float, default=20.0, metavar="MB", help="of embedded audio, the worst utterances' first")
     add("--allow-pipes", type=boolean, default="false", metavar="true|false", help="run `command |` entries of wav.scp")
     add("--max-utterances", type=int, default=1000, metavar="N", help="listed of each set, the worst")
-    add("--bootstrap", type=int, default=1000, metavar="N", help="bootstrap resamples, at least; many comparisons need more")
+    add("--bootstrap", type=int, default=1000, metavar="N", help="bootstrap resamples, or more for many comparisons")
     add("exp_dir", metavar="EXP_DIR", type=Path, help="holds the decode_*")
     args = parser.parse_args()
     if args.max_audio_mb < 0 or args.max_utterances < 0:
