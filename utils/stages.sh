@@ -184,9 +184,10 @@ train_model() {
       "$py/train.py" --ngpu "$ngpu" "${nodes[@]}" --config "$train_config" --overwrite "$overwrite" "$@"
     save_options "$recipe/run.sh" "$exp/options.conf"
   }
-  local changes files dev=(--set model.model_train_argv.eval_strategy=no)
+  local changes files evaluation
+  evaluation=(--set model.model_train_argv.eval_strategy=no --set model.model_train_argv.evaluation_strategy=no)
   if [[ -n $dev_set ]]; then
-    dev=(--set "data.test.feats_scp=dump/$dev_set/feats.scp" --set "data.test.text=data/$dev_set/text")
+    evaluation=(--set "data.test.feats_scp=dump/$dev_set/feats.scp" --set "data.test.text=data/$dev_set/text")
   fi
   read -ra changes <<<"$train_args"
   files=("${tuning_sets[@]/%//text}" "${tuning_sets[@]/%//utt2digest}")
@@ -194,7 +195,7 @@ train_model() {
     --from "${files[@]/#/data/}" "${files[@]/#/dump/}" "$model_dir"/{tokenizer.json,vocab.json} \
     --to "${tuned[@]}" "$exp"/{config.yaml,train_summary.json} -- \
     train --set "data.train.feats_scp=dump/$train_set/feats.scp" --set "data.train.text=data/$train_set/text" \
-    "${dev[@]}" "${changes[@]/#/--set=}" \
+    "${evaluation[@]}" "${changes[@]/#/--set=}" \
     --set "model.model_path=$model_dir" --set "model.model_train_argv.out_model_path=$exp"
 }
 
