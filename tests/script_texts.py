@@ -1,5 +1,7 @@
-"""Ordinary text in scripts that Whisper's tokenizer spells byte by byte: article 1 of the Universal Declaration of Human
-Rights, which repeats words as ordinary text does."""
+"""Ordinary text in scripts that Whisper's tokenizer spells byte by byte.
+
+The paragraphs are article 1 of the Universal Declaration of Human Rights, which repeats words as ordinary text does.
+"""
 
 from __future__ import annotations
 

@@ -116,8 +116,8 @@ def forbidden(ids: list[int], ngram: int) -> int:
 
 
 @pytest.mark.parametrize(("text", "num_tokens", "expected"), [
-    ("This is a test of it all", 6, 7), ("გამარჯობა, როგორ", 40, 63), ("今天天气很好，我们去", 10, 13), ("", 40, 75), ("999", 3, 25),
-    ("incomprehensibilities!!!", 2, 3)])
+    ("This is a test of it all", 6, 7), ("გამარჯობა, როგორ", 40, 63), ("今天天气很好，我们去", 10, 13), ("", 40, 75),
+    ("999", 3, 25), ("incomprehensibilities!!!", 2, 3)])
 def test_tokens_of_a_phrase_are_counted_by_its_characters(text: str, num_tokens: int, expected: int) -> None:
     assert ngram_size(num_tokens, text, 25) == expected
 

@@ -10,7 +10,8 @@ from utils.errors import UserError
 
 _SPACELESS = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
 # Whisper's tokenizer has hardly any tokens for their scripts; measured in tests/decode/test_loops.py.
-_SPELLED_IN_BYTES = frozenset({"am", "as", "bn", "bo", "gu", "hy", "ka", "km", "kn", "lo", "ml", "my", "pa", "si", "te"})
+_SPELLED_IN_BYTES = frozenset({"am", "as", "bn", "bo", "gu", "hy", "ka", "km", "kn", "lo", "ml", "my", "pa", "si",
+                               "te"})
 
 
 @cache
