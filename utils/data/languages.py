@@ -9,6 +9,9 @@ from functools import cache, lru_cache
 from utils.errors import UserError
 
 _SPACELESS = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
+# Whisper's tokenizer has hardly any tokens for their scripts; measured in tests/decode/test_loops.py.
+_SPELLED_IN_BYTES = frozenset({"am", "as", "bn", "bo", "gu", "hy", "ka", "km", "kn", "lo", "ml", "my", "pa", "si",
+                               "te"})
 
 
 @cache
@@ -77,3 +80,11 @@ def chosen_languages(option: str, available: Collection[str]) -> list[str]:
 def is_spaceless(code: str) -> bool:
     """Whether a language (Whisper code) is written without spaces, so that CER is used instead of WER."""
     return code in _SPACELESS
+
+
+def tokens_per_character(code: str) -> int:
+    """Whisper's tokens that a character of a language (Whisper code) may take: 3 where it is spelled byte by byte.
+
+    It is 1 for all other languages, whose tokens are a character or longer.
+    """
+    return 3 if code in _SPELLED_IN_BYTES else 1

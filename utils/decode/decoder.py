@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from transformers import (
-    WhisperTokenizer,
-)
+from transformers import WhisperTokenizer
 
-from utils.audio.constants import FRAMES_PER_SECOND, FULL_WINDOW
+from utils.audio.constants import FULL_WINDOW
 from utils.data.prompts import MAX_TARGET_TOKENS, PROMPT_TOKENS, prompt_ids
+from utils.decode.loops import is_endless, ngram_size, token_limit, tokens_a_character
 from utils.features.feature_set import Utterance, stack_feats
 
-_FULL_WINDOWS_AT_ONCE = 8  # of utterances that are decoded again
-_LOOP_TOKENS, _LONGEST_PHRASE = 40, 16
+_FULL_WINDOWS_AT_ONCE = 8  # of what is decoded again
+_RETRIES = (40, 25)  # characters of a phrase that must not come twice
+_SAMPLE = 40  # tokens that show how long those of a hypothesis are; a loop is stopped after more than these
 
 
 @dataclass(frozen=True)
@@ -28,37 +27,19 @@ class Search:
     beam_size: int  # 1 is greedy search
     max_tokens: int  # after the prompt
     no_repeat_ngram: int = 0  # forbid repeating an n-gram of so many tokens; 0 allows all
+    per_character: tuple[int, ...] = ()  # of each target in turn, tokens that count as a character; empty: 1
 
 
 Tokens = list[int]
 
 
-def token_limit(num_frames: int) -> int:
-    """The most tokens that a hypothesis for ``num_frames`` frames (10 ms) may have: 20, and 30 a second.
+@dataclass(frozen=True)
+class _Target:
+    """A key of an utterance: its prompt, and how long its text can be."""
 
-    Speech in the default corpus has at most 12 tokens a second, short utterances aside. Scripts that Whisper's
-    tokenizer spells byte by byte, such as Burmese, have more than twice as many. More than 30 a second is a loop.
-    """
-    return min(MAX_TARGET_TOKENS - PROMPT_TOKENS, 20 + num_frames * 30 // FRAMES_PER_SECOND)
-
-
-def looping(tokens: torch.Tensor) -> torch.Tensor:
-    """Whether each hypothesis ends in a loop: its last 40 tokens repeat a phrase of up to 16 tokens.
-
-    Args:
-        tokens: token ids of shape (hypotheses, length).
-
-    Returns:
-        Booleans of shape (hypotheses,).
-    """
-    found = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
-    for period in range(1, min(_LONGEST_PHRASE, tokens.shape[1] - _LOOP_TOKENS) + 1):
-        found |= (tokens[:, -_LOOP_TOKENS:] == tokens[:, -_LOOP_TOKENS - period:-period]).all(dim=1)
-    return found
-
-
-def _is_endless(tokens: Tokens, limit: int) -> bool:
-    return len(tokens) >= limit or bool(looping(torch.tensor([tokens]))[0])
+    prompt: Tokens
+    limit: int  # tokens
+    per_character: int  # tokens
 
 
 class Decoder(ABC):
@@ -102,34 +83,52 @@ class Decoder(ABC):
         Returns:
             The hypothesis of every key of every utterance.
         """
-        room = MAX_TARGET_TOKENS - PROMPT_TOKENS - len(self.before_prompt)
-        limits = [min(room, token_limit(utterance.num_frames)) for utterance in utterances]
-        prompts = [[self.before_prompt + prompt_ids(self.tokenizer, key) for key in utterance.keys]
-                   for utterance in utterances]
+        targets = [[self._target(key, utterance.num_frames) for key in utterance.keys] for utterance in utterances]
         if encoded is None:
             encoded = self.encode(stack_feats(feats, num_frames).numpy())
-        tokens = self.generate(encoded, prompts, Search(self.beam_size, max(limits)))
-        self._redecode_endless(tokens, feats, prompts, limits, tried_full_window=num_frames >= FULL_WINDOW)
+        search = self._search([target for row in targets for target in row])
+        tokens = self.generate(encoded, [[target.prompt for target in row] for row in targets], search)
+        for characters in _RETRIES:
+            self._redecode_endless(tokens, feats, targets, characters)
         return {key: text.strip() for utterance, found in zip(utterances, tokens, strict=True)
                 for key, text in zip(utterance.keys, self.tokenizer.batch_decode(found, skip_special_tokens=True),
                                      strict=True)}
 
-    def _redecode_endless(self, tokens: list[list[Tokens]], feats: Sequence[np.ndarray], prompts: list[list[Tokens]],
-                          limits: list[int], tried_full_window: bool) -> None:
-        """Decode hypotheses again that loop or reach the token limit; ``tokens`` is changed in place.
+    @property
+    def _room(self) -> int:
+        """Tokens that the decoder has places for after a prompt."""
+        return MAX_TARGET_TOKENS - PROMPT_TOKENS - len(self.before_prompt)
 
-        The first attempt pads to 30 s, the window that Whisper was trained with. Hypotheses that loop there, too, are
-        decoded once more with repeated trigrams forbidden. (Whisper itself tries rising temperatures,
-        arXiv:2212.04356, section 4.5; this method gives the same result every time.)
+    def _target(self, key: str, num_frames: int) -> _Target:
+        per_character = tokens_a_character(key)
+        return _Target(self.before_prompt + prompt_ids(self.tokenizer, key),
+                       token_limit(num_frames, per_character, self._room), per_character)
+
+    def _search(self, targets: Sequence[_Target], no_repeat_ngram: int = 0) -> Search:
+        """One that has room for each of ``targets``."""
+        longest = min(self._room, max((target.limit for target in targets), default=0))
+        return Search(self.beam_size, longest, no_repeat_ngram, tuple(target.per_character for target in targets))
+
+    def _redecode_endless(self, tokens: list[list[Tokens]], feats: Sequence[np.ndarray],
+                          targets: list[list[_Target]], characters: int) -> None:
+        """Decode hypotheses again that do not end, in place: without repeating a phrase of so many characters.
+
+        It is done at the window of 30 s that Whisper was trained with, for every system alike, whatever its own
+        window. (Whisper itself tries rising temperatures, arXiv:2212.04356, section 4.5; this method gives the same
+        result every time.)
         """
-        for no_repeat_ngram in (3,) if tried_full_window else (0, 3):
-            endless = [row for row, limit in enumerate(limits)
-                       if any(_is_endless(found, limit) for found in tokens[row])]
-            for first in range(0, len(endless), _FULL_WINDOWS_AT_ONCE):
-                rows = endless[first:first + _FULL_WINDOWS_AT_ONCE]
-                encoded = self.encode(stack_feats([feats[row] for row in rows], FULL_WINDOW).numpy())
-                search = Search(self.beam_size, max(limits[row] for row in rows), no_repeat_ngram)
-                others = self.generate(encoded, [prompts[row] for row in rows], search)
-                for row, again in zip(rows, others, strict=True):
-                    tokens[row] = [other[:limits[row]] if _is_endless(found, limits[row]) else found
-                                   for found, other in zip(tokens[row], again, strict=True)]
+        endless: dict[int, list[tuple[int, int]]] = {}  # by the n-gram that is forbidden: row, place in the row
+        for row, (found, of_row) in enumerate(zip(tokens, targets, strict=True)):
+            for place, (hypothesis, target) in enumerate(zip(found, of_row, strict=True)):
+                if is_endless(hypothesis, target.limit, target.per_character):
+                    sample = hypothesis[:_SAMPLE]
+                    ngram = ngram_size(len(sample), self.tokenizer.decode(sample, skip_special_tokens=True), characters)
+                    endless.setdefault(ngram, []).append((row, place))
+        for ngram, places in sorted(endless.items()):
+            for first in range(0, len(places), _FULL_WINDOWS_AT_ONCE):
+                some = places[first:first + _FULL_WINDOWS_AT_ONCE]
+                again = [targets[row][place] for row, place in some]
+                encoded = self.encode(stack_feats([feats[row] for row, _ in some], FULL_WINDOW).numpy())
+                others = self.generate(encoded, [[target.prompt] for target in again], self._search(again, ngram))
+                for (row, place), target, (other,) in zip(some, again, others, strict=True):
+                    tokens[row][place] = other[:target.limit]
