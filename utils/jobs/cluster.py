@@ -83,7 +83,7 @@ class ClusterRunner:
     def run(self, stop: SignalNote) -> dict[int, int]:
         """Submit the jobs, wait for all of them, and return exit codes by job id; a signal cancels all jobs."""
         command = self.submit_command()
-        self._end_orphan()
+        self._cancel_earlier_job()
         self._prepare_files()
         reports = Path(tempfile.mkdtemp(prefix=f"{self.name}.", dir=self.queue_dir)).absolute()
         self.script.write_bytes(os.fsencode(self.job_script(str(reports))))
@@ -92,24 +92,24 @@ class ClusterRunner:
             self.id_file.write_text(self.cluster_id, encoding="utf-8")
             self._wait(reports, stop)
         finally:
-            if self.cluster_id and (len(self.codes) < len(self.request.jobs) or self._any_hopeless()):
+            if self.cluster_id and (len(self.codes) < len(self.request.jobs) or self._any_cannot_finish()):
                 self._cancel(self.cluster_id)
             self.id_file.unlink(missing_ok=True)
             shutil.rmtree(reports, ignore_errors=True)
         return self.codes
 
-    def _end_orphan(self) -> None:
+    def _cancel_earlier_job(self) -> None:
         """Cancel the jobs of a killed driver under this name: they write the same files as the new ones."""
         try:
-            orphan = self.id_file.read_text(encoding="utf-8").strip()
-            if not self.scheduler.unfinished(orphan, self.request.jobs):
+            earlier = self.id_file.read_text(encoding="utf-8").strip()
+            if not self.scheduler.unfinished(earlier, self.request.jobs):
                 return
-            print(f"{self.scheduler.driver}: cancelling job {orphan}, which a killed run left", file=sys.stderr)
-            self._cancel(orphan)
+            print(f"{self.scheduler.driver}: cancelling job {earlier}, which a killed run left", file=sys.stderr)
+            self._cancel(earlier)
             deadline = time.monotonic() + _END_SECONDS
-            while not all(job.hopeless for job in self.scheduler.unfinished(orphan, self.request.jobs).values()):
+            while not all(job.cannot_finish for job in self.scheduler.unfinished(earlier, self.request.jobs).values()):
                 if time.monotonic() > deadline:
-                    raise UserError(f"job {orphan} of a killed run does not end. Cancel it, then try again")
+                    raise UserError(f"job {earlier} of a killed run does not end. Cancel it, then try again")
                 time.sleep(1)
         except FileNotFoundError:
             pass
@@ -171,7 +171,7 @@ class ClusterRunner:
         now = time.monotonic()
         for job in self.request.jobs:
             state = self._known.get(job)
-            if job in self.codes or (state and not state.hopeless):
+            if job in self.codes or (state and not state.cannot_finish):
                 self._missed.pop(job, None)
             elif now - self._missed.setdefault(job, now) >= _GRACE:
                 self._collect(reports)
@@ -197,8 +197,8 @@ class ClusterRunner:
             self._explained = True
             print(f"{self.scheduler.driver}: job {self.cluster_id} waits: {', '.join(reasons)}", file=sys.stderr)
 
-    def _any_hopeless(self) -> bool:
-        return any(state.hopeless for state in self._known.values())
+    def _any_cannot_finish(self) -> bool:
+        return any(state.cannot_finish for state in self._known.values())
 
     def _cancel(self, cluster_id: str) -> None:
         command = self.scheduler.cancel(cluster_id)

@@ -53,7 +53,7 @@ class GridEngine(Scheduler):
         return output.strip().splitlines()[-1].split(".")[0]
 
     def unfinished(self, cluster_id: str, jobs: range) -> dict[int, JobState]:
-        """See :class:`Scheduler`. A job whose host does not answer (u) or that could not start (E) is hopeless."""
+        """See :class:`Scheduler`. A job whose host does not answer (u) or that could not start (E) cannot finish."""
         listing = ask("qstat", "-f", "-g", "d", "-xml", "-u", getpass.getuser())
         try:
             tree = ElementTree.fromstring(listing.stdout)
@@ -87,9 +87,9 @@ class GridEngine(Scheduler):
 
 def _state(letters: str, host_is_gone: bool) -> JobState:
     if "E" in letters:
-        return JobState(False, "could not be started", hopeless=True)
+        return JobState(False, "could not be started", cannot_finish=True)
     if host_is_gone:
-        return JobState(True, "its host does not answer", hopeless=True)
+        return JobState(True, "its host does not answer", cannot_finish=True)
     waits = "w" in letters or "h" in letters
     return JobState(not waits, f"state {letters}" if waits else "")
 

@@ -30,7 +30,7 @@ from utils.jobs.cluster import run_driver
 from utils.jobs.scheduler import JobState, Scheduler, SchedulerUnavailableError, ask
 
 # Reasons for which a job waits until a person intervenes.
-_HOPELESS = re.compile(r"launch failed|JobHoldMaxRequeue|DependencyNeverSatisfied|RequeueHold|BadConstraints")
+_CANNOT_FINISH = re.compile(r"launch failed|JobHoldMaxRequeue|DependencyNeverSatisfied|RequeueHold|BadConstraints")
 
 
 class Slurm(Scheduler):
@@ -64,8 +64,9 @@ class Slurm(Scheduler):
         for line in listing.stdout.splitlines():
             task, state, reason = line.strip().split("|", 2)
             waits = state in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
-            hopeless = waits and (state == "SPECIAL_EXIT" or bool(_HOPELESS.search(reason)))
-            known[int(task) if task.isdecimal() else jobs[0]] = JobState(not waits, reason if waits else "", hopeless)
+            cannot_finish = waits and (state == "SPECIAL_EXIT" or bool(_CANNOT_FINISH.search(reason)))
+            state_of_job = JobState(not waits, reason if waits else "", cannot_finish)
+            known[int(task) if task.isdecimal() else jobs[0]] = state_of_job
         return known
 
     def cancel(self, cluster_id: str) -> list[str]:

@@ -32,7 +32,7 @@ class ProgressLine:
         total = len(self._request.jobs)
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
         if total == 1:
-            line = f"{minutes}:{seconds:02d} {last_words(self._request.log_path(self._request.jobs[0]))}"
+            line = f"{minutes}:{seconds:02d} {last_line(self._request.log_path(self._request.jobs[0]))}"
         else:
             line = f"{done} of {total} jobs done, {running} running, {minutes}:{seconds:02d}"
         line = line[: shutil.get_terminal_size().columns - 1]
@@ -41,7 +41,7 @@ class ProgressLine:
             self._shown = line
 
 
-def last_words(log: Path) -> str:
+def last_line(log: Path) -> str:
     """Return the last line of a log without control characters; empty if the log cannot be read."""
     try:
         with log.open("rb") as stream:

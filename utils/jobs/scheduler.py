@@ -21,7 +21,7 @@ class JobState:
 
     running: bool
     reason: str = ""  # why the job waits
-    hopeless: bool = False  # the job will never end: it could not start, or its node does not answer
+    cannot_finish: bool = False  # the job will never end: it could not start, or its node does not answer
 
 
 class Scheduler(ABC):
