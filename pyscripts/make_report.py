@@ -111,7 +111,7 @@ def write_page(args: Namespace, decodes: list[Decode], comparisons: list[Compari
         listed, count = list_utterances(systems, args.data / name, args.max_utterances)
         utterances += listed
         total += count
-    utterances.sort(key=lambda utt: -utt.badness)
+    utterances.sort(key=lambda utt: -utt.error_score)
     audio = clips(args.audio, [utt.source for utt in utterances if utt.source], args.exp_dir, args.max_audio_mb,
                   args.allow_pipes)
     sets = sorted(by_set(decodes), key=lambda group: group[0] in forget_sets)  # forget sets come last

@@ -33,12 +33,12 @@ def main() -> None:
     config = load_config(args.config, args.overrides)
 
     if args.ngpu > 1 or args.num_nodes > 1:
-        from utils.train.launch import die_with_launcher, is_launched, launch
+        from utils.train.launch import exit_with_launcher, is_launched, launch
 
         if not is_launched():
             launch(max(args.ngpu, 1), args.num_nodes, sys.argv)
             return
-        die_with_launcher()
+        exit_with_launcher()
 
     from utils.train.finetune import tune
 

@@ -213,9 +213,9 @@ def test_filters_and_sorting(desktop):
     choose(desktop, "task", "")
     choose(desktop, "language", "")
     assert choose(desktop, "sort", "key:1") == sorted(everything)
-    choose(desktop, "sort", "badness:-1")
-    badness = desktop.run("return [...document.querySelectorAll('article')].map(a => Number(a.dataset.badness))")
-    assert badness == sorted(badness, reverse=True) and badness[0] > badness[-1]
+    choose(desktop, "sort", "errors:-1")
+    errors = desktop.run("return [...document.querySelectorAll('article')].map(a => Number(a.dataset.errors))")
+    assert errors == sorted(errors, reverse=True) and errors[0] > errors[-1]
 
 
 @needs_browser

@@ -125,7 +125,7 @@ def test_a_process_that_dies_fails_the_training_and_the_same_command_continues_i
 
 
 def test_processes_do_not_outlive_a_launcher_that_is_killed():
-    worker = "import time; from utils.train.launch import die_with_launcher as die; die(); " \
+    worker = "import time; from utils.train.launch import exit_with_launcher as start; start(); " \
              "print('runs', flush=True); time.sleep(10); print('survived')"
     launcher = subprocess.Popen(["bash", "-c", '"$0" -c "$1" & wait', sys.executable, worker], cwd=ROOT,
                                 stdout=subprocess.PIPE)

@@ -136,7 +136,7 @@ def _fits(merges: Sequence[Merge], tokens: Sequence[str], is_whispers: bool) -> 
     return [left + right for left, right in merges] == list(tokens[N_BYTES:])
 
 
-def require_whispers_words(tokenizer: Mapping[str, Any], where: str | Path) -> None:
+def require_whisper_pretokenizer(tokenizer: Mapping[str, Any], where: str | Path) -> None:
     """Check the normalizer and pre-tokenizer of a tokenizer.json. transformers ignores them, other programs do not.
 
     Raises:

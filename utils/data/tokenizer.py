@@ -12,7 +12,7 @@ from pathlib import Path
 from transformers import WhisperTokenizer
 
 from utils.cli import log
-from utils.data.token_ranks import REMEDY, as_pair, repair_merges, require_whispers_words, sha256_of_lines
+from utils.data.token_ranks import REMEDY, as_pair, repair_merges, require_whisper_pretokenizer, sha256_of_lines
 from utils.errors import UserError
 from utils.filesystem import atomic_open
 
@@ -49,7 +49,7 @@ def read_tokenizer(model_dir: str | Path) -> tuple[WhisperTokenizer, str]:
     if tokenizer.eos_token_id == _ENGLISH_ONLY_END or token_id(tokenizer, "<|translate|>") is None:
         raise UserError(f"{model_dir}: the tokenizer knows no tasks; multitask tuning needs a multilingual Whisper")
     if content is not None:
-        require_whispers_words(content, model_dir)
+        require_whisper_pretokenizer(content, model_dir)
     return tokenizer, repair_merges(tokenizer, model_dir)
 
 

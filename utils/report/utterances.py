@@ -24,7 +24,7 @@ class _Score(NamedTuple):
     """The score of one hypothesis that is listed."""
 
     text: str  # "2 errors in 7", "chrF 45"
-    badness: float  # per cent of errors, or 100 - chrF
+    error_score: float  # per cent of errors, or 100 - chrF
     normalizer: str  # as utterances.jsonl names it
 
 
@@ -35,7 +35,7 @@ class Hypothesis:
     system: str
     spans: list[MarkedSpan]
     score: str  # "2 errors in 7", "chrF 45"
-    badness: float  # per cent of errors, or 100 - chrF; lists are sorted by it
+    error_score: float  # per cent of errors, or 100 - chrF; lists are sorted by it
     suspects: list[str]
 
 
@@ -53,10 +53,10 @@ class ListedUtterance:
     hypotheses: list[Hypothesis] = field(default_factory=list)
 
     @property
-    def badness(self) -> float:
-        """The badness of the last system that is not exported, which is the tuned one, or of the last export."""
+    def error_score(self) -> float:
+        """The score of the last system that is not exported, which is the tuned one, or of the last export."""
         own = [hypothesis for hypothesis in self.hypotheses if not is_export(hypothesis.system)]
-        return (own or self.hypotheses)[-1].badness
+        return (own or self.hypotheses)[-1].error_score
 
 
 def list_utterances(decodes: Sequence[Decode], data_dir: Path, limit: int) -> tuple[list[ListedUtterance], int]:
@@ -78,8 +78,8 @@ def list_utterances(decodes: Sequence[Decode], data_dir: Path, limit: int) -> tu
               for key, text in references.items()}
     scores = {decode.system: _scores(decode) for decode in decodes}
     leading = [decode.system for decode in decodes if not decode.is_exported] or [decodes[-1].system]
-    badness = {key: score.badness for key, score in scores[leading[-1]].items()}
-    worst = sorted(listed, key=lambda key: -badness.get(key, 0.0))[:limit]
+    error_scores = {key: score.error_score for key, score in scores[leading[-1]].items()}
+    worst = sorted(listed, key=lambda key: -error_scores.get(key, 0.0))[:limit]
     for decode in decodes:
         _add_hypotheses(decode, {key: listed[key] for key in worst}, scores[decode.system])
     _add_audio({key: listed[key] for key in worst}, data_dir)
@@ -113,7 +113,7 @@ def _add_hypotheses(decode: Decode, listed: Mapping[str, ListedUtterance], score
                    for key, utt in listed.items()]
     marked = mark_differences([utt.reference for utt in listed.values()], [texts[key] for key in listed], normalizers)
     for (key, utt), spans in zip(listed.items(), marked, strict=True):
-        utt.hypotheses.append(Hypothesis(decode.system, spans, scores[key].text, scores[key].badness,
+        utt.hypotheses.append(Hypothesis(decode.system, spans, scores[key].text, scores[key].error_score,
                                          suspects.get(key, [])))
 
 

@@ -21,7 +21,7 @@ def is_launched() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def die_with_launcher() -> None:
+def exit_with_launcher() -> None:
     """Have the kernel kill this process when torchrun, its parent, ends (Linux). Otherwise it would keep its GPU."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -53,13 +53,13 @@ def _split(text: str) -> list[str]:
         while width + _width(units[fitting]) <= _MAX_WIDTH or not fitting:
             width += _width(units[fitting])
             fitting += 1
-        cut = max(range(fitting // 3 + 1, fitting + 1), key=lambda place: (_goodness(units[place - 1]), place))
+        cut = max(range(fitting // 3 + 1, fitting + 1), key=lambda place: (_cut_priority(units[place - 1]), place))
         parts.append("".join(units[:cut]))
         units = units[cut:]
     return parts
 
 
-def _goodness(unit: str) -> int:
+def _cut_priority(unit: str) -> int:
     """How suitable the end of a unit is as a place to cut; higher is better."""
     return 2 * unit.strip().endswith(_SENTENCE_ENDS) + unit.strip().endswith(_PAUSES)
 
