@@ -17,8 +17,8 @@ from utils.errors import UserError
 
 # <|0.00|>, <|endoftext|>, <|fr|>: Whisper's control tokens, which its tokenizer makes of text, too.
 _CONTROL_TOKEN = re.compile(r"<\|[^|\s]*\|>")
-# Letters a second that nobody says. The fastest speakers say some ten syllables, about 25 letters; a translation may be
-# longer than what was said.
+# A text with more letters per second of audio does not belong to it. The fastest speakers say some ten syllables a
+# second, about 25 letters; a translation may be longer than what was said.
 MOST_LETTERS_PER_SECOND = {"transcribe": 30, "translate": 40}
 _FREE_LETTERS = 20  # on top of that: a word or two may be cut at the end of an utterance
 _LETTERS_OF_WIDE = 2  # a Chinese, Japanese or Korean character takes as long as two letters at least
@@ -50,7 +50,7 @@ def check_one_name(task_lists: TaskLists) -> None:
 
 
 def too_fast(all_lists: Sequence[TaskLists], seconds: Mapping[str, float]) -> Iterator[Doubt]:
-    """Texts that nobody can say in the time of their audio: lists that slipped by a line, audio that was cut.
+    """Texts that nobody can say in the time of their audio: text and audio shifted by one line, or audio that was cut.
 
     Args:
         seconds: of each audio source; what is not there is not judged.
@@ -74,7 +74,7 @@ def _n_letters(text: str) -> int:
 
 def overlapping(all_lists: Sequence[TaskLists], held_out: Sequence[Path],
                 languages: Collection[str] = ()) -> Iterator[Doubt]:
-    """Texts that a set which is evaluated on has, too: its scores would partly show what was learnt by heart.
+    """Texts that also occur in an evaluation set: its scores would partly show what was memorised.
 
     Same letters and digits count as the same sentence, in the language that it is written in: an English transcript
     may be the translation of another utterance.

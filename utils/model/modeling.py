@@ -104,7 +104,7 @@ class MultitaskWhisper(WhisperForConditionalGeneration):
 
 
 def require_no_layerdrop(config: WhisperConfig, model_dir: Path) -> None:
-    """Refuse to train a model whose layers shall be left out at random; each process would leave out others.
+    """Refuse to train with layerdrop, which skips layers at random: each process would skip other layers.
 
     Raises:
         UserError: the base model's config.json asks for it.

@@ -15,7 +15,7 @@ HONOURED: dict[str, tuple[str, ...]] = {
     "batches (at most so many utterances, beside `model.batch.max_frames`; evaluation takes as many as training "
     "unless it is told)": (
         "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"),
-    "`config.json` of a whole model": ("use_cache",),
+    "decoding with the saved model (written to its `config.json`; whole models only)": ("use_cache",),
     "learning rate": ("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps"),
     "optimizer (of PyTorch, Adafactor, or a quantized one of bitsandbytes or torchao)": (
         "optim", "optim_args", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
@@ -28,7 +28,7 @@ HONOURED: dict[str, tuple[str, ...]] = {
     "checkpoints": ("save_strategy", "save_steps", "save_total_limit"),
     "logs": ("logging_strategy", "logging_steps", "logging_first_step", "logging_nan_inf_filter", "log_on_each_node",
              "log_level", "log_level_replica", "disable_tqdm", "report_to", "run_name", "project"),
-    "chance (`data_seed`: which utterances come together, and when)": ("seed", "data_seed", "full_determinism"),
+    "random seeds (`data_seed`: which utterances come together, and when)": ("seed", "data_seed", "full_determinism"),
     "loading": ("dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers",
                 "dataloader_prefetch_factor"),
     "processes and devices": ("use_cpu", "ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_broadcast_buffers",

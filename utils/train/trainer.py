@@ -127,9 +127,13 @@ class MultitaskTrainer(Seq2SeqTrainer):
         return loss
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> float:
-        """The gradient's norm, before the step that it would spoil.
+        """Return the gradient's norm before the optimizer step.
 
-        In fp16 a scale is tried until no gradient overflows. Those steps are left out, unless nothing is left to lower.
+        In fp16 the gradient scaler skips steps whose gradients overflow, and lowers its scale each time. Such steps
+        are no error until the scale is below 1.
+
+        Raises:
+            UserError: the norm is infinite or not a number.
         """
         norm = float(super()._get_grad_norm(model, grad_norm=grad_norm))
         scaler = self.accelerator.scaler
