@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,36 +27,13 @@ from utils.train.finetune import tune
 from utils.train.records import training_history
 from utils.train.resume import last_complete_checkpoint
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ADAPTER = "adapter_model.safetensors"
 
 # 8 utterances with two targets each, two a batch: 4 steps an epoch.
 ARGV = {"per_device_train_batch_size": 2, "max_steps": 4, "learning_rate": 0.01, "lr_scheduler_type": "constant",
         "logging_steps": 1, "eval_strategy": "steps", "eval_steps": 2, "use_cpu": True}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small matrices are fastest with one thread, and separate processes then compute the same results."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def recipe(corpus: Path, tiny_whisper: Path, tmp_path: Path) -> Any:
-    """``recipe(name, **argv)``: a configuration whose results go to tmp_path/name."""
-    def make(name: str = "out", model: dict[str, Any] | None = None, **argv: Any) -> Config:
-        values = {
-            "data": {section: {"wav_scp": str(corpus / set_ / "wav.scp"), "text": str(corpus / set_ / "text")}
-                     for section, set_ in (("train", "train"), ("test", "dev"))},
-            "model": {"model_path": str(tiny_whisper), "lora": {"r": 4, "alpha": 8}, **(model or {}),
-                      "model_train_argv": {"out_model_path": str(tmp_path / name), **ARGV, **argv}}}
-        path = tmp_path / f"{name}.yaml"
-        path.write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
-        return load_config(path)
-
-    return make
 
 
 def out(config: Config) -> Path:

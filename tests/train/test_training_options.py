@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from utils.config import Config, load_config
+from utils.config import Config
 from utils.errors import UserError
 from utils.model.modeling import ShortContextEncoder
 from utils.train import finetune
@@ -21,33 +20,11 @@ from utils.train.finetune import tune
 from utils.train.records import training_history
 from utils.train.resume import require_same_processes
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ADAPTER = "adapter_model.safetensors"
 ARGV = {"per_device_train_batch_size": 2, "max_steps": 2, "learning_rate": 0.01, "logging_steps": 1,
         "eval_strategy": "no", "use_cpu": True}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def recipe(corpus: Path, tiny_whisper: Path, tmp_path: Path) -> Any:
-    """``recipe(name, model, **argv)``: a configuration whose results go to tmp_path/name."""
-    def make(name: str = "out", model: dict[str, Any] | None = None, **argv: Any) -> Config:
-        values = {
-            "data": {section: {"wav_scp": str(corpus / set_ / "wav.scp"), "text": str(corpus / set_ / "text")}
-                     for section, set_ in (("train", "train"), ("test", "dev"))},
-            "model": {"model_path": str(tiny_whisper), "lora": {"r": 4, "alpha": 8}, **(model or {}),
-                      "model_train_argv": {"out_model_path": str(tmp_path / name), **ARGV, **argv}}}
-        path = tmp_path / f"{name}.yaml"
-        path.write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
-        return load_config(path)
-
-    return make
 
 
 def trained(config: Config) -> dict[str, torch.Tensor]:

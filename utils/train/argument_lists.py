@@ -132,21 +132,3 @@ RENAMED = {
 }
 
 KNOWN = {*(name for names in HONOURED.values() for name in names), *HARMLESS, *REFUSED}
-
-
-def as_markdown() -> str:
-    """The three lists as doc/training.md shows them."""
-    def names(fields: Any) -> str:
-        return ", ".join(f"`{name}`" for name in fields)
-
-    def by_text(fields: dict[str, str]) -> list[str]:
-        return [f"| {names(name for name in fields if fields[name] == text)} | {text} |"
-                for text in dict.fromkeys(fields.values())]
-
-    return "\n".join([
-        "**Honoured**", "", "| about | fields |", "|---|---|",
-        *(f"| {topic} | {names(fields)} |" for topic, fields in HONOURED.items()), "",
-        "**Refused**, unless it has its default", "", "| fields | why, and what to use instead |", "|---|---|",
-        *by_text({**REFUSED, **FORMER}), "",
-        "**Harmless**: accepted, changes nothing, and a log line says so", "", "| fields | why |", "|---|---|",
-        *by_text({**HARMLESS, **FORMER_HARMLESS}), ""])
