@@ -46,7 +46,8 @@ def main() -> None:
     parser.add_argument("--only", choices=["merge", "train"], help="measure in this process, print JSON")
     args = parser.parse_args()
     if args.only:
-        measured = {"merge": _merge, "train": _train}[args.only](args.num_keys[0], args)
+        num_keys = args.num_keys[0]
+        measured = _merge(num_keys) if args.only == "merge" else _train(num_keys, args)
         measured["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         print(json.dumps(measured))
         return
@@ -84,7 +85,7 @@ def _write(path: Path, values: Iterator[tuple[str, str]]) -> None:
         stream.writelines(f"{key} {value}\n" for key, value in values)
 
 
-def _merge(num_keys: int, args: argparse.Namespace) -> dict[str, float]:
+def _merge(num_keys: int) -> dict[str, float]:
     from utils.data.data_directory import MergeOptions, merge_task_lists, write_data_directory
     from utils.data.lists import TASKS
 
