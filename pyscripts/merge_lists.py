@@ -2,8 +2,10 @@
 """Check the lists of each task and merge them into one Kaldi data directory (stage 1).
 
 Reads SET/TASK/{wav.scp,text[,utt2spk]} of the tasks that exist and writes
-SET/{wav.scp,text,utt2spk,spk2utt,utt2dur}; after an error nothing is written. A line is `id|language|task value` or
-`id | language | task -> value`. Audio paths are relative to the working directory, or else to the list's directory.
+SET/{wav.scp,text,utt2spk,spk2utt,utt2dur}; after an error nothing is written. SET/left_out.tsv lists lines that were
+dropped, SET/doubtful.tsv lines that were kept in doubt, SET/machine_made.json records a teacher's translations; each is
+written only if there are such lines. A line is `id|language|task value` or `id | language | task -> value`. Audio paths
+are relative to the working directory, or else to the list's directory.
 
 Example: pyscripts/merge_lists.py --tokenizer download/whisper-base data/train
 """
