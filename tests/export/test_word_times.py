@@ -149,7 +149,7 @@ def test_a_worse_export_gets_other_heads(exports: ExportedTiny, data_dir: Path,
     monkeypatch.setattr(word_time_check, "measure_word_times",
                         lambda model, clips: WordTimes(far if model == exports.ct2_int8 else near))
     found = check(exports, data_dir, tolerance=5)
-    assert found["sentence"].startswith("Word times: after tuning other alignment heads follow the audio better")
+    assert found["sentence"].startswith("Word times: after tuning, other alignment heads follow the audio better")
     assert found["tuned"]["per_cent_close"] == 0 and found["chosen"]["per_cent_close"] == 100
     assert heads_of(exports.merged) == heads_of(exports.ct2_int8) == found["heads"] != []
     check_ct2(exports.ct2_int8, exports.merged)
