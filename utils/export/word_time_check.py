@@ -51,9 +51,7 @@ def check_word_times(base_dir: Path, merged_dir: Path, ct2_dirs: Sequence[Path],
     with tempfile.TemporaryDirectory(prefix=".word_times.", dir=merged_dir.parent) as temporary:
         reference = Path(temporary) / "base"
         convert(base_dir, reference, ct2_dirs[0].name.removeprefix("ct2_"))
-        export = ct2_dirs[0]
-        if not heads_of(export) and heads_of(base_dir):  # switched off before
-            export = _with_heads(export, heads_of(base_dir), Path(temporary) / "switched_on")
+        export = _with_word_times(ct2_dirs[0], base_dir, Path(temporary) / "switched_on")
         base, tuned = measure_word_times(reference, clips), measure_word_times(export, clips)
         found = {"n_places": len(base.errors), "base": _figures(base), "tuned": _figures(tuned)}
         if not _is_worse(tuned, base, tolerance):
@@ -64,18 +62,28 @@ def check_word_times(base_dir: Path, merged_dir: Path, ct2_dirs: Sequence[Path],
         log("word times are worse than the base model's: choosing other alignment heads")
         heads = _other_heads(merged_dir, join_recordings(dev, n_clips, bounds=bounds), len(heads_of(base_dir)) or 8)
         chosen = measure_word_times(_with_heads(export, heads, Path(temporary) / "chosen"), clips) if heads else tuned
-    found["chosen"] = _figures(chosen)
     words = _words(chosen, base, len(base.errors))
-    if _is_worse(chosen, base, tolerance):
-        write_heads([], merged_dir, ct2_dirs)
-        found["sentence"] = ("WORD TIMES ARE SWITCHED OFF: with other alignment heads, too, they are worse than the "
-                             f"base model's: {words}. Runtimes that are asked for them end with an error.")
-    else:
-        write_heads(heads, merged_dir, ct2_dirs)
-        found["heads"] = heads
-        found["sentence"] = ("Word times: after tuning, other alignment heads follow the audio better and are used: "
-                             f"{words}.")
-    return found
+    decision = _switch_off(words, merged_dir, ct2_dirs) if _is_worse(chosen, base, tolerance) \
+        else _use_heads(heads, words, merged_dir, ct2_dirs)
+    return {**found, "chosen": _figures(chosen), **decision}
+
+
+def _switch_off(words: str, merged_dir: Path, ct2_dirs: Sequence[Path]) -> dict[str, Any]:
+    """Remove the alignment heads of all models; return the sentence for reports."""
+    from utils.export.alignment_heads import write_heads
+
+    write_heads([], merged_dir, ct2_dirs)
+    return {"sentence": "WORD TIMES ARE SWITCHED OFF: with other alignment heads, too, they are worse than the base "
+                        f"model's: {words}. Runtimes that are asked for them end with an error."}
+
+
+def _use_heads(heads: Heads, words: str, merged_dir: Path, ct2_dirs: Sequence[Path]) -> dict[str, Any]:
+    """Write other alignment heads into all models; return them, and the sentence for reports."""
+    from utils.export.alignment_heads import write_heads
+
+    write_heads(heads, merged_dir, ct2_dirs)
+    return {"heads": heads, "sentence": "Word times: after tuning, other alignment heads follow the audio better and "
+                                        f"are used: {words}."}
 
 
 def _is_worse(times: WordTimes, base: WordTimes, tolerance: float) -> bool:
@@ -86,6 +94,15 @@ def _other_heads(merged_dir: Path, clips: Sequence[Clip], n_heads: int) -> Heads
     from utils.export.alignment_heads import choose_heads
 
     return choose_heads(merged_dir, clips, n_heads) if clips else []
+
+
+def _with_word_times(ct2_dir: Path, base_dir: Path, target: Path) -> Path:
+    """The export; if its word times were switched off before, a copy in ``target`` with the base model's heads."""
+    from utils.export.alignment_heads import heads_of
+
+    if not heads_of(ct2_dir) and (base_heads := heads_of(base_dir)):
+        return _with_heads(ct2_dir, base_heads, target)
+    return ct2_dir
 
 
 def _with_heads(ct2_dir: Path, heads: Heads, target: Path) -> Path:
