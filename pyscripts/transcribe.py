@@ -15,6 +15,7 @@ an export of this recipe, or any other multilingual CTranslate2 directory that f
 """
 
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -25,8 +26,8 @@ from utils.errors import UserError
 TASKS = {"transcribe": ("transcribe",), "translate": ("translate",), "both": ("transcribe", "translate")}
 
 
-def main() -> int:
-    """Parse the command line and transcribe."""
+def parse_args() -> Namespace:
+    """Return the checked command line."""
     parser = make_parser(__doc__)
     parser.add_argument("audio", nargs="+", metavar="AUDIO", help="files, folders, *.scp lists, or - (see above)")
     parser.add_argument("--model", type=Path, required=True,
@@ -57,6 +58,12 @@ def main() -> int:
         parser.error("--live true reads standard input only (-), and prints")
     if args.live and args.format not in ("text", "jsonl"):
         parser.error("--live true prints text or jsonl")
+    return args
+
+
+def main() -> int:
+    """Transcribe; return the exit status. Raises UserError if a recording could not be read."""
+    args = parse_args()
 
     from utils.transcribe.recordings import find_recordings
 
