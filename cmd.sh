@@ -7,9 +7,9 @@
 # that kind; options that a stage adds come later and override them. (A Kaldi recipe that names these drivers in its own
 # cmd.sh must add --shell true, because Kaldi's recipes rely on a shell to interpret the arguments.)
 #
-#   train_cmd    feature extraction, merging and converting: CPU
+#   train_cmd    feature extraction, scoring, merging an adapter and converting: CPU
 #   cuda_cmd     training: GPU
-#   decode_cmd   decoding and scoring: GPU if there is one
+#   decode_cmd   decoding, the checks of exports, and the teacher: GPU if there is one
 #
 # local: this machine. slurm: sbatch, see conf/slurm.conf. sge: Grid Engine's qsub, see conf/queue.conf. For one run,
 # set it in the environment: `cmd_backend=slurm ./run.sh ...`. tools/cluster.sh makes a small cluster for tests.

@@ -3,12 +3,12 @@
 #
 #   ./run.sh                                 # the default corpus, whisper-base, all stages
 #   ./run.sh --stage 3 --stop-stage 5        # train, decode and export; data and features exist already
-#   ./run.sh --stage 1 --nj 8 --model download/whisper-small --tag small   # own lists in data/
+#   ./run.sh --corpus-name "" --model openai/whisper-small --tag mine       # own lists in data/
 #   ./run.sh --status                        # list the steps that are up to date, and why others are not
 #
 # Stages: 0 download, 1 lists, 2 features, 3 training, 4 decoding and scoring, 5 export.
 # Running the same command again resumes: steps that are up to date are skipped. Steps are functions in utils/stages.sh.
-# Own lists: put data/{train,dev,test}/{transcribe,translate}/{wav.scp,text} in place and start at stage 1.
+# Own lists: put data/{train,dev,test}/{transcribe,translate}/{wav.scp,text} in place and give --corpus-name "".
 set -euo pipefail
 command_line="$0${*:+ $*}"
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
@@ -17,12 +17,12 @@ recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 stage=0                             # first stage to run
 stop_stage=5                        # last stage to run
 model=openai/whisper-base           # Hugging Face name, or a Hugging Face or CTranslate2 directory
-tag=                                # name of the experiment, exp/TAG; empty: model and configuration
+tag=                                # name of the experiment, exp/TAG; empty: names of model and configuration
 train_set=train                     # data directory to train on
 dev_set=dev                         # data directory to choose the best checkpoint on; empty: the last one is kept
 test_sets="test"                    # data directories to decode and score
-forget_set=                         # extra test sets for base and tuned model, to measure forgetting
-nj=$(nproc)                         # parallel jobs of stages 1 and 2
+forget_set=                         # more test sets, one or several, for base and tuned model: measures forgetting
+nj=$(nproc)                         # parallel jobs of stages 1 and 2, and processes of scoring
 force=false                         # run steps even if they are up to date
 status=false                        # only list the steps that are up to date, and why others are not
 
@@ -30,7 +30,7 @@ status=false                        # only list the steps that are up to date, a
 download_dir=download               # directory for downloads
 corpus=$recipe/local                # directory with download_NAME.py and prepare_NAME.py; own lists need none
 corpus_name=prompts                 # NAME in download_NAME.py and prepare_NAME.py; empty: own lists
-download_args=                      # options for download_NAME.py: "--url https://mirror.example/12"
+download_args=                      # options for download_NAME.py: "--source debian"; each script's --help lists them
 
 # Stage 1: lists
 prepare_args=                       # options for prepare_NAME.py; the script's --help lists them
@@ -39,22 +39,22 @@ tasks="transcribe translate"        # tasks to use
 teacher=                            # a bigger Whisper, as for --model, to translate utterances without translation
 teacher_sets=                       # data directories that --teacher translates; empty: --train-set and --dev-set
 skip_bad=false                      # drop invalid lines of lists instead of stopping
-skip_too_fast=false                 # drop texts that nobody can say in the time of their audio; false: name them
-skip_overlap=false                  # drop training lines whose sentence is in a dev or test set; false: name them
-allow_pipes=false                   # run "command |" entries of wav.scp
+skip_too_fast=false                 # drop texts that nobody can say in the time of their audio; false: warn only
+skip_overlap=false                  # drop training lines whose sentence is in a dev or test set; false: warn only
+allow_pipes=false                   # run "command |" entries of wav.scp, in this stage and later
 
 # Stage 2: features
-compression=none                    # Kaldi's compression: none, auto, two-byte, one-byte
+compression=none                    # of features: none (float32), or Kaldi's lossy ones: auto, two-byte, one-byte
 
 # Stage 3: training
 train_config=$recipe/conf/whisper_multitask.yaml  # configuration of training, decoding and export
 train_args=                         # changes to --train-config: "model.lora.r=8 model.model_train_argv.seed=1"
 ngpu=1                              # GPUs on each machine; without a GPU, training uses the CPU
-num_nodes=1                         # number of machines, through Slurm
-overwrite=false                     # delete another training, or a complete one, under the same tag
+num_nodes=1                         # number of machines; more than one needs Slurm
+overwrite=false                     # delete a training with other settings or data, or a complete one, under this tag
 
 # Stages 4 and 5: decoding, scoring and reports
-inference_nj=1                      # parallel decoding jobs, each on its own GPU
+inference_nj=1                      # parallel decoding jobs, of the teacher, too; each takes a GPU if there are any
 beam_size=                          # beam size; 1: greedy search; empty: the configuration's predict.beam_size
 normalizer=auto                     # text normalization before scoring: auto, none, basic, whisper-en, zh, or
                                     # whisper-basic, OpenAI's for all languages (doc/scoring.md)
@@ -65,10 +65,10 @@ max_audio_mb=20                     # limit of embedded audio in MB; utterances 
 # Stage 5: export
 quantization=                       # export types, one or more: int8, int8_float32, float16, bfloat16, float32, ...;
                                     # empty: the configuration's dev_env.quantization, or int8 if it has none
-tolerance=1.0                       # points of WER or BLEU that an export may lose
+tolerance=1.0                       # points of WER, CER, MER or BLEU that an export may lose
 license=                            # license of the model, for its card; empty: that of the base weights, if known
 data_license=                       # license of the training data, for the card; empty: that of the corpus, if known
-push_to_hub=                        # USER/NAME on the Hugging Face hub for adapter and exports
+push_to_hub=                        # USER/NAME on the Hugging Face hub for adapter and exports; sent by --dry-run false
 dry_run=true                        # with --push-to-hub: only list what would be uploaded; false: upload, with HF_TOKEN
 
 # shellcheck source=utils/parse_options.sh
