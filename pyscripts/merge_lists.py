@@ -49,7 +49,8 @@ def main() -> None:
              "SET/doubtful.tsv, and keep them")
     add("--held-out", type=Path, action="append", default=[], metavar="SET",
         help="data directory that is evaluated on; lines whose sentence its lists have, too, are named")
-    add("--skip-overlap", type=boolean, default="false", metavar="true|false", help="drop the lines that --held-out names")
+    add("--skip-overlap", type=boolean, default="false", metavar="true|false",
+        help="drop the lines that --held-out names")
     add("--allow-pipes", type=boolean, default="false", metavar="true|false",
         help="run `command |` entries of wav.scp")
     add("--nj", type=int, default=min(8, os.cpu_count() or 1), help="number of audio files that are opened at once")
