@@ -232,7 +232,7 @@ def test_two_at_a_time_wait_for_each_other_and_a_stopped_one_leaves_no_lock(begu
     first = subprocess.Popen(command, env=begun.environment, stderr=subprocess.PIPE, text=True)
     assert "torch==2.0+cpu" in first.stderr.readline()
     second = subprocess.Popen(command, env=begun.environment, stderr=subprocess.PIPE, text=True)
-    assert "another install.sh is at work" in second.stderr.readline()
+    assert "waiting for another install.sh" in second.stderr.readline()
     first.send_signal(signal.SIGTERM)
     started = time.monotonic()
     assert first.wait(timeout=20) == 130

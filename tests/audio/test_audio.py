@@ -128,7 +128,7 @@ def test_cut_files_are_refused(make_wav: MakeWav, name: str) -> None:
 def test_a_cut_wav_is_noticed_without_decoding(make_wav: MakeWav) -> None:
     path = make_wav("a.wav", 2.0)
     path.write_bytes(path.read_bytes()[:-32_000])
-    with pytest.raises(UserError, match=r"promises 1\.00 s more"):
+    with pytest.raises(UserError, match=r"announces 1\.00 s more"):
         audio_seconds(str(path))
 
 
