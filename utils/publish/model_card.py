@@ -27,7 +27,8 @@ from utils.train.records import training_summary
 
 TEMPLATE = Path(__file__).parent / "templates"
 KNOWN_DATA = {  # description and licence by --corpus-name
-    "prompts": ("telephone prompts: Asterisk's core sounds 1.6.1", "CC BY-SA 3.0 and CC BY 3.0"),
+    "prompts": ("telephone prompts: Asterisk's core sounds 1.6.1; one voice speaks each language, in training and test "
+                "alike", "CC BY-SA 3.0 and CC BY 3.0"),
     "librispeech": ("LibriSpeech", "CC BY 4.0"),
     "aishell": ("AISHELL-1", "Apache 2.0"),
     "fleurs": ("FLEURS", "CC BY 4.0"),
