@@ -102,7 +102,7 @@ def test_samples_of_silence_are_compared_with_the_whole_window(data: Path, tiny_
 
 def test_what_a_list_costs_is_measured_on_lists_that_merge_and_train(tiny_whisper: Path, tmp_path: Path) -> None:
     args = Namespace(model=tiny_whisper, config=CONFIG, threads=1)
-    assert bench_scale._merge(400, args)["seconds"] > 0
+    assert bench_scale._merge(400)["seconds"] > 0
     found = bench_scale._train(400, args)  # two arks
     assert min(found.values()) > 0
     bench_scale._plot([1000, 2000], [["1,000", *range(1, 7)], ["2,000", *range(2, 8)]], tmp_path / "scale.png")
