@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import pre_tokenizers
 from transformers import WhisperTokenizer
 
-from utils.data.token_ranks import merges_of
+from utils.data.token_ranks import _ranked_tokens, merges_of
 from utils.data.tokenizer import REPAIRED, load_tokenizer, read_tokenizer, tokens_checksum
 from utils.download.base_model import get_base_model
 from utils.errors import UserError
@@ -140,3 +141,11 @@ def test_merges_txt_is_repaired_beside_it(model: Path, tmp_path: Path) -> None:
     get_base_model(str(model), tmp_path / "tiny")
     assert (tmp_path / "tiny/merges.txt").read_text(encoding="utf-8").splitlines() == lines
     assert stock_ids(tmp_path / "tiny", TEXT) == right
+
+
+@pytest.mark.parametrize("lost", [0, 5])
+def test_the_id_that_has_no_token_is_named(lost: int) -> None:
+    vocabulary = {token: index for index, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    vocabulary = {token: index for token, index in vocabulary.items() if index != lost}
+    with pytest.raises(UserError, match=f"model: the vocabulary has no token with the id {lost};"):
+        _ranked_tokens(vocabulary, 256, "model")

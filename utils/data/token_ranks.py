@@ -88,9 +88,9 @@ def _merged(token: str, ranks: dict[str, int], limit: int) -> list[str]:
 def _ranked_tokens(vocabulary: dict[str, int], end: int, where: str | Path) -> list[str]:
     """The tokens before the end token, by id, without the empty token, which no merge makes."""
     by_id = {index: token for token, index in vocabulary.items() if index < end and token}
-    missing = next((index for index in range(len(by_id)) if index not in by_id), None)
-    if missing is not None or len(by_id) not in (end, end - 1):
-        raise UserError(f"{where}: the vocabulary has no token with the id {missing or len(by_id)}; {REMEDY}")
+    missing = next((index for index in range(len(by_id)) if index not in by_id), len(by_id))
+    if missing < len(by_id) or len(by_id) not in (end, end - 1):
+        raise UserError(f"{where}: the vocabulary has no token with the id {missing}; {REMEDY}")
     tokens = [by_id[index] for index in range(len(by_id))]
     if tokens[:N_BYTES] != sorted(pre_tokenizers.ByteLevel.alphabet()):
         raise UserError(f"{where}: the first {N_BYTES} ids are not the bytes in Whisper's order; {REMEDY}")

@@ -252,8 +252,8 @@ def _repair_tokenizer(target: Path) -> None:
         target.unlink()
         with atomic_directory(target) as partial:
             for path in original.iterdir():
-                (partial / path.name).symlink_to(path)
-            (partial / ORIGIN).unlink(missing_ok=True)
+                if path.name != ORIGIN:  # written below; a link would lead into the user's directory
+                    (partial / path.name).symlink_to(path)
             (partial / ORIGIN).write_text(f"{original}\n", encoding="utf-8")
     repair_files(target)
 
