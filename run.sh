@@ -56,9 +56,14 @@ overwrite=false                     # delete a training with other settings or d
 # Stages 4 and 5: decoding, scoring and reports
 inference_nj=1                      # parallel decoding jobs, of the teacher, too; each takes a GPU if there are any
 beam_size=                          # beam size; 1: greedy search; empty: the configuration's predict.beam_size
+also_greedy=                        # decode greedily, too, with the same encoder pass, and report both; empty: the
+                                    # configuration's predict.also_greedy
+decode_backend=                     # of the base and the tuned model: transformers, ctranslate2 (faster on a CPU), or
+                                    # auto (by device); empty: the configuration's predict.backend
 normalizer=auto                     # text normalization before scoring: auto, none, basic, whisper-en, zh, or
                                     # whisper-basic, OpenAI's for all languages (doc/scoring.md)
-digits=keep                         # keep, or spell: numbers become words before scoring (not with whisper-en)
+digits=auto                         # spell: score numbers as words, and accents as none where references have none;
+                                    # keep: as written; auto: spell, and keep beside it, where --normalizer permits
 audio=embed                         # audio in report.html: embed, link, none
 max_audio_mb=20                     # limit of embedded audio in MB; utterances with the most errors come first
 
@@ -75,6 +80,7 @@ dry_run=true                        # with --push-to-hub: only list what would b
 . "$recipe/utils/parse_options.sh"
 [[ $# == 0 ]] || die "unexpected argument '$1'; options start with --"
 [[ -z $teacher || $tasks == *translate* ]] || die "--teacher translates: it needs translate in --tasks"
+[[ $digits =~ ^(auto|keep|spell)$ ]] || die "--digits $digits: there are auto, keep and spell"
 [[ $normalizer =~ ^(auto|none|basic|whisper-en|zh|whisper-basic)$ ]] ||
   die "--normalizer $normalizer: there are auto, none, basic, whisper-en, zh and whisper-basic"
 require_names "$tag" "$(basename -- "$model")" "$corpus_name"

@@ -17,8 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cli import boolean, log, make_parser, run_main
+from utils.cli import log, make_parser, run_main
 from utils.errors import UserError
+from utils.score.forms import FORMS
 
 
 def main() -> None:
@@ -26,8 +27,8 @@ def main() -> None:
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("--metrics", default="wer cer mer bleu", help="some of wer, cer, mer, ter, bleu, chrf")
-    add("--raw", type=boolean, default="false", metavar="true|false",
-        help="show scores on raw text instead of normalised text")
+    add("--form", default="", choices=["", *FORMS],
+        help="of the texts: spoken, written or raw (default: the one that each experiment's report leads with)")
     add("--format", default="markdown", choices=["markdown", "json"], help="json: all rows of results.json")
     add("--output", type=Path, metavar="FILE", help="write to this file instead of the screen")
     add("exp_dirs", nargs="*", type=Path, metavar="EXP_DIR", help="experiments (default: all)")
@@ -44,7 +45,7 @@ def main() -> None:
     if not exp_dirs:
         raise UserError(f"no exp/*/results.json and no egs/*/exp/*/results.json in {root}. Name the experiments")
     results = read_results(exp_dirs, root)
-    text = joined_json(results) if args.format == "json" else joined_table(results, metrics, not args.raw) + "\n"
+    text = joined_json(results) if args.format == "json" else joined_table(results, metrics, args.form) + "\n"
     if args.output is None:
         print(text, end="")
         return

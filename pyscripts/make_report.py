@@ -60,14 +60,14 @@ def main() -> None:
 
     from utils.provenance import provenance
     from utils.report.sentences import facts
-    from utils.score.comparison import collect, compare
+    from utils.score.comparison import at_their_best, collect, compare
     from utils.train.records import training_summary
 
     decodes = collect(args.exp_dir)
     comparisons = compare(decodes, args.bootstrap)
     header = facts(provenance(args.command), training_summary(args.exp_dir), decodes)
     write_results(args, decodes, comparisons, header)
-    page = write_page(args, decodes, comparisons, header) if args.data else ""
+    page = write_page(args, at_their_best(decodes), comparisons, header) if args.data else ""
     log(f"wrote {args.exp_dir / 'RESULTS.md'} and results.json")
     if page:
         log(page)
@@ -79,6 +79,7 @@ def write_results(args: Namespace, decodes: list[Decode], comparisons: list[Comp
     from utils.report.exports import screen_lines
     from utils.report.results_md import bullets, render, screen_table
     from utils.report.sentences import findings, forgotten, marked_rows, reference_warnings, training_warnings
+    from utils.score.comparison import at_their_best
 
     data, forget_sets = args.data or Path("data"), args.forget_set.split()
     if missing := set(forget_sets) - {decode.set for decode in decodes}:
@@ -90,7 +91,7 @@ def write_results(args: Namespace, decodes: list[Decode], comparisons: list[Comp
     with atomic_open(args.exp_dir / "RESULTS.md") as stream:
         stream.write(report)
     sentences = warnings + findings(comparisons) + forgotten(comparisons, forget_sets)
-    print(screen_table(decodes), bullets(sentences), sep="\n\n")
+    print(screen_table(at_their_best(decodes)), bullets(sentences), sep="\n\n")
     print(*screen_lines(decodes), sep="\n", flush=True)
 
 

@@ -6,9 +6,10 @@
         --system lora --set-name test ...
 
 --backend transformers decodes predict.eval with predict.model_path (an adapter on model.model_path, or a whole model)
-and writes predict.result_file, one `key text` a line; --backend ctranslate2 decodes dev_env.dev with
-dev_env.ctranslate_model_path and writes dev_env.result_file. With --decode-dir the hypotheses go to a directory that
-score.py reads.
+and writes predict.result_file, one `key text` a line; predict.backend may let CTranslate2 compute that, too.
+--backend ctranslate2 decodes dev_env.dev with dev_env.ctranslate_model_path and writes dev_env.result_file. With
+--decode-dir the hypotheses go to a directory that score.py reads; with predict.also_greedy, those of greedy search go
+to DECODE_DIR-greedy, from the same encoder pass.
 
 Several jobs can decode a set together. Each writes its part of the directory, and --combine joins the parts. The number
 of jobs does not change the hypotheses.
@@ -38,9 +39,11 @@ def main() -> None:
     if (args.num_jobs > 1 or args.combine) and not args.decode_dir:
         parser.error("several jobs need --decode-dir, where each writes its part")
     if args.combine:
-        from utils.decode.decode_directory import join_decode_parts
+        from utils.decode.decode_directory import greedy_directory, join_decode_parts, part_directory
 
-        log(f"{args.decode_dir}: {join_decode_parts(args.decode_dir, args.num_jobs)} hypotheses")
+        for directory in (args.decode_dir, greedy_directory(args.decode_dir)):
+            if directory == args.decode_dir or part_directory(directory, 1).is_dir():
+                log(f"{directory}: {join_decode_parts(directory, args.num_jobs)} hypotheses")
         return
     config = load_config(args.config, args.overrides)
 

@@ -2,8 +2,8 @@
 """Score a decode directory: error rates of its transcriptions, BLEU and chrF of its translations.
 
 Reads DECODE_DIR/text (one `id|language|task hypothesis` per line) and DECODE_DIR/decode.json. Writes there
-  scores.json                  every score with its 95 % bootstrap interval, per language and over all,
-                               on raw text ("normalizer": "none") and on normalised text
+  scores.json                  every score with its 95 % bootstrap interval, per language and over all; "form" is
+                               spoken, written (both normalised) or raw
   utterances.jsonl             the counts of every utterance
   suspects.tsv                 outputs that are wrong as a whole: empty, loops, made up, wrong language or task
   score_METRIC/result.txt      for wer, cer, mer, ter: most frequent errors, worst utterances, alignments;
@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils.cli import log, make_parser, run_main
 from utils.errors import UserError
+from utils.score.forms import spell_digits
 
 MIN_RESAMPLES = 100  # with fewer, the outer 2.5 % are too few to estimate
 
@@ -37,9 +38,11 @@ def parse_args() -> Namespace:
                         help="what is done to both texts first; auto: whisper-en for English speech, zh for "
                              "Chinese, basic for other languages and for translations; whisper-basic: OpenAI's for "
                              "all languages, for comparison with published figures")
-    parser.add_argument("--digits", default="keep", choices=["keep", "spell"],
-                        help="spell: numbers in digits are written in words first (21: twenty-one, 二十一); "
-                             "whisper-en writes all numbers as digits")
+    parser.add_argument("--digits", default="auto", choices=["auto", "keep", "spell"],
+                        help="spell: the spoken form leads. Numbers in digits are written in words first (21: "
+                             "twenty-one, 二十一; whisper-en writes all numbers as digits), and accents are dropped in "
+                             "languages of Latin letters whose references have none. The written form, which keep "
+                             "scores alone, stands beside it. auto: spell, where --normalizer permits")
     parser.add_argument("--metric", default="auto", choices=["auto", "wer", "cer", "mer"],
                         help="error rate of transcriptions; auto: wer, or cer for languages written without spaces, "
                              "and mer, too, if they are mixed with English")
@@ -57,6 +60,7 @@ def main() -> None:
     args = parse_args()
     if args.bootstrap < MIN_RESAMPLES:
         raise UserError(f"--bootstrap {args.bootstrap}: give at least {MIN_RESAMPLES}")
+    args.digits = spell_digits(args.normalizer, args.digits)
     if args.digits == "spell" and args.normalizer in ("none", "whisper-en"):
         raise UserError(f"--digits spell: --normalizer {args.normalizer} leaves numbers as digits. Choose auto, "
                         "basic, zh or whisper-basic")
@@ -66,6 +70,7 @@ def main() -> None:
     from utils.data.lists import read_list
     from utils.decode.decode_directory import read_decode_info
     from utils.filesystem import write_json
+    from utils.score.forms import languages_without_accents
     from utils.score.metrics import ScoringOptions, mixed_languages, pair_texts
     from utils.score.reference_check import check_translations
     from utils.score.score_directory import score_directory
@@ -78,7 +83,11 @@ def main() -> None:
     check_translations(utterances)
     if args.bpe_model:
         piece_splitter(args.bpe_model)  # refuses a bad file before the work starts
-    options = ScoringOptions(args.normalizer, args.metric, args.bpe_model, mixed_languages(utterances), args.digits)
+    unaccented: frozenset[str] = frozenset()
+    if args.digits == "spell":
+        unaccented = languages_without_accents((utt.text_language, utt.reference) for utt in utterances)
+    options = ScoringOptions(args.normalizer, args.metric, args.bpe_model, mixed_languages(utterances), args.digits,
+                             unaccented)
     rows = score_directory(args.decode_dir, decode, utterances, options, args.bootstrap, args.nj)
     for metric in {"wer", "cer", "mer", "ter"} - {row["metric"] for row in rows}:  # of an earlier scoring
         shutil.rmtree(args.decode_dir / f"score_{metric}", ignore_errors=True)
@@ -86,7 +95,7 @@ def main() -> None:
     log(f"{len(utterances)} references = {len(utterances)} hypotheses scored")
     for row in rows:
         if row["language"] == "all":
-            log("{metric} {value:.1f} ({n_utts} utterances, normalizer {normalizer})".format(**row))
+            log("{metric} {value:.1f} ({n_utts} utterances, {form}, normalizer {normalizer})".format(**row))
     log(f"wrote {args.decode_dir / 'scores.json'}")
 
 

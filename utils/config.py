@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 PADDING_POLICIES = ("none", "constant", "uniform", "log-uniform", "full")
 WINDOWS = ("short", "full")
+BACKENDS = ("auto", "transformers", "ctranslate2")
 # Errors of PyYAML: its own, ValueError for an impossible date (2001-99-99), RecursionError for deep nesting.
 _NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
@@ -47,12 +48,14 @@ class DataConfig:
 
 @dataclass
 class PredictConfig:
-    """Decoding with transformers: predict.py."""
+    """Decoding of a checkpoint: predict.py."""
 
     model_path: str = ""  # an adapter directory, or a whole model
     result_file: str = ""  # lines `key text`
     eval: Lists = field(default_factory=Lists)
     beam_size: int = 1
+    also_greedy: bool = False  # decode greedily, too, from the same encoder pass; not with result_file
+    backend: str = "auto"  # transformers, or ctranslate2, which is faster on a CPU; auto: by device
     window: str = "short"  # short: encode only the utterance; full: pad to Whisper's native 30 s
     max_frames: int = 24000  # feature frames in a batch, with padding; CTranslate2 on a CPU uses fewer
     tail_frames: int = 50  # silence after a batch's longest utterance; without it, decoding may loop
@@ -102,17 +105,14 @@ class PaddingOptions:
 
 @dataclass
 class BatchOptions:
-    """Batches hold as many utterances as fit into ``max_frames`` feature frames (10 ms each).
-
-    Padding to the longest utterance is counted. The silence that ``padding`` draws is not.
-    """
+    """Batches hold as many utterances as fit into ``max_frames`` (10 ms each); drawn silence is not counted."""
 
     max_frames: int = 6000
 
 
 @dataclass
 class DataCollatorOptions:
-    """The parent project's key. Whisper's encoder takes no attention mask, so the value must be false."""
+    """The parent project's key: must be false, because Whisper's encoder takes no attention mask."""
 
     forward_attention_mask: bool = False
 
@@ -283,6 +283,7 @@ def _check_values(config: Config, path: Path) -> None:
     model = config.model
     choice(model.padding.policy, PADDING_POLICIES, "model.padding.policy")
     choice(config.predict.window, WINDOWS, "predict.window")
+    choice(config.predict.backend, BACKENDS, "predict.backend")
     positive(model.padding.max_frames, "model.padding.max_frames", 0)
     positive(model.padding.silence_positions, "model.padding.silence_positions", 0)
     positive(model.lora.r, "model.lora.r")

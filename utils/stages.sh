@@ -27,7 +27,7 @@ share_data() {
   $status || ((stop_stage < 3)) || lock_steps data read
 }
 
-# choose_settings: set $beam, $window and $types. An option that is given is used, else the configuration's value. Log
+# choose_settings: set $beam, $greedy, $backend, $window and $types. An option that is given is used, else the configuration's value. Log
 # lines name the values of the configuration that are not used.
 choose_settings() {
   local chosen key set lists=("data.train=$train_set" ${dev_set:+"data.test=$dev_set"}) filled=(
@@ -41,8 +41,9 @@ choose_settings() {
     filled+=("$key.feats_scp=dump/$set/feats.scp" "$key.text=data/$set/text" "$key.wav_scp=")
   done
   chosen=$("$py/choose_settings.py" --config "$train_config" --quiet "$status" --filled "${filled[@]}" -- \
-    "predict.beam_size=$beam_size" predict.window= "dev_env.quantization=$quantization") || exit
-  { read -r beam && read -r window && read -ra types; } <<<"$chosen"
+    "predict.beam_size=$beam_size" "predict.also_greedy=$also_greedy" "predict.backend=$decode_backend" \
+    predict.window= "dev_env.quantization=$quantization") || exit
+  { read -r beam && read -r greedy && read -r backend && read -r window && read -ra types; } <<<"$chosen"
   ((${#types[@]})) || types=(int8)
   for key in model.model_path model.model_train_argv.out_model_path; do
     [[ " $train_args" != *" $key="* ]] || log "--train-args: $key is not used; --model and --tag are"
@@ -201,34 +202,52 @@ train_model() {
 
 # Stages 4 and 5: decoding and scoring, in $exp/decode_SET_SYSTEM
 
+# searches SYSTEM: print the system, and, where it is decoded greedily, too, the name of that.
+searches() {
+  printf '%s\n' "$1"
+  [[ ${greedy,,} != true || $beam == 1 ]] || printf '%s\n' "$1-greedy"
+}
+
 # decode_set SYSTEM SET: decode SET with the base model (base), the tuned model (lora) or an export (ct2-TYPE).
 decode_set() {
   decode() {  # SYSTEM SET OPTION...
     local dir=$exp/decode_$2_$1
+    rm -rf -- "$dir-greedy"
     $decode_cmd JOB=1:"$inference_nj" "$exp/log/decode_$2_$1.JOB.log" \
       "$py/predict.py" --config "$train_config" "${@:3}" --decode-dir "$dir" --system "$1" --set-name "$2" \
       --job JOB --num-jobs "$inference_nj"
     ((inference_nj == 1)) || "$py/predict.py" --combine true --num-jobs "$inference_nj" --decode-dir "$dir"
   }
-  local section=predict.eval files options backend=()
+  local section=predict.eval files options export=() made
+  mapfile -t made < <(searches "$1")
+  made=("${made[@]/#/$exp/decode_$2_}")
   case $1 in
     base) files=("$model_dir") options=(--set "predict.model_path=$model_dir" --set predict.window=full) ;;
     lora) files=("${tuned[@]}") options=(--set "predict.model_path=$exp") ;;
     ct2-*)
-      section=dev_env.dev backend=(--backend ctranslate2)
+      section=dev_env.dev export=(--backend ctranslate2)
       files=("$exp/ct2_${1#ct2-}"/{model.bin,vocabulary.json,tokenizer.json})
       options=(--set "dev_env.ctranslate_model_path=$exp/ct2_${1#ct2-}")
       ;;
   esac
   step "$exp" "decode_$2_$1" --costly --code "$py/predict.py" --section "$train_config" predict \
     --section "$train_config" dev_env --from "dump/$2/utt2digest" "${files[@]}" \
-    --to "$exp/decode_$2_$1"/{text,decode.json} -- \
-    decode "$1" "$2" --set "model.model_path=$model_dir" --set "predict.beam_size=$beam" "${backend[@]}" \
+    --to "${made[@]/%//text}" "${made[@]/%//decode.json}" -- \
+    decode "$1" "$2" --set "model.model_path=$model_dir" --set "predict.beam_size=$beam" \
+    --set "predict.also_greedy=$greedy" --set "predict.backend=$backend" "${export[@]}" \
     --set "$section.feats_scp=dump/$2/feats.scp" --set "$section.text=data/$2/text" "${options[@]}"
 }
 
 # score_set SYSTEM SET: score the hypotheses of decode_set.
 score_set() {
+  local system
+  for system in $(searches "$1"); do
+    score_system "$system" "$2"
+  done
+}
+
+# score_system SYSTEM SET: score one decode directory.
+score_system() {
   score() {  # SYSTEM SET OPTION...
     $train_cmd "$exp/log/score_$2_$1.log" \
       "$py/score.py" "${@:3}" --ref "data/$2/text" --utt2spk "data/$2/utt2spk" --nj "$nj" "$exp/decode_$2_$1"
@@ -245,7 +264,7 @@ score_set() {
 score_earlier_exports() {
   local dir
   for dir in "$exp/decode_$1"_ct2-*; do
-    [[ ! -f $dir/decode.json ]] || score_set "${dir#"$exp/decode_$1_"}" "$1"
+    [[ ! -f $dir/decode.json ]] || score_system "${dir#"$exp/decode_$1_"}" "$1"
   done
 }
 

@@ -48,12 +48,12 @@ def test_experiments_scored_by_other_rules_say_so(recipe):
     add_experiment(recipe / "exp" / "r8", {"base": 28, "lora": 18}, "rules:2+turkic-case")
     table, = tables(collect(recipe, "exp/r8", "exp/r32").stdout)
     assert [line["experiment"] for line in table] == ["exp/r32 (rules 1)", "exp/r8 (rules 2)"]
-    table, = tables(collect(recipe, "--raw", "true", "exp/r8", "exp/r32").stdout)  # they know other words, too
+    table, = tables(collect(recipe, "--form", "raw", "exp/r8", "exp/r32").stdout)  # they know other words, too
     assert [line["experiment"] for line in table] == ["exp/r32 (rules 1)", "exp/r8 (rules 2)"]
 
 
 def test_named_experiments_raw_to_a_file(recipe):
-    done = collect(recipe, "--raw", "true", "--output", "all.md", "exp/r8")
+    done = collect(recipe, "--form", "raw", "--output", "all.md", "exp/r8")
     assert done.returncode == 0, done.stderr
     line, = tables((recipe / "all.md").read_text())[0]
     assert (line["experiment"], line["lora"]) == ("exp/r8", "30.0 [19.0, 21.0]")

@@ -45,7 +45,7 @@ def test_results_json_holds_every_row_in_order_of_systems(report):
     rows = json.loads((report[0] / "results.json").read_text())
     assert list(dict.fromkeys(row["system"] for row in rows)) == ["base", "lora", "ct2-int8"]
     keys = {"system", "set", "language", "task", "metric", "value", "ci95", "n_utts", "seconds",
-            "audio_seconds", "normalizer", "signature"}
+            "audio_seconds", "normalizer", "signature", "form"}
     assert all(set(row) == keys for row in rows)
     scored = json.loads((report[0] / "decode_test_lora" / "scores.json").read_text())
     assert [row for row in rows if row["system"] == "lora"] == scored
@@ -199,3 +199,39 @@ def test_names_from_elsewhere_are_text_and_not_markup():
     assert "&lt;img" in row and "<img" not in row and "line end" in row
     assert plain("<b> `<i>` ``<`>``\n<u>") == "&lt;b> `<i>` ``<`>`` &lt;u>"
     assert provenance("./run.sh --tag 'a`b'\n--stage 1")["command"] == "`` ./run.sh --tag 'a`b' --stage 1 ``"
+
+
+def test_the_base_model_counts_with_its_better_search_metric_by_metric(tmp_path, monkeypatch):
+    """Greedy search is better in English WER and worse in the rest; tuned systems keep the search they were given."""
+    texts = references()
+    for system, transcribed, translated in (("base", 0.4, 0.3), ("base-greedy", 0.2, 0.6), ("lora", 0.3, 0.1),
+                                            ("lora-greedy", 0.1, 0.1)):
+        monkeypatch.setitem(ERRORS, system, {"en": transcribed, "fr": transcribed, "ru": transcribed})
+        directory = add_decode(tmp_path, system, {key: text for key, text in texts.items() if "transcribe" in key})
+        hypotheses = read_list(directory / "text")
+        monkeypatch.setitem(ERRORS, system, {"fr": translated, "ru": translated})
+        directory = add_decode(tmp_path, system, {key: text for key, text in texts.items() if "translate" in key})
+        hypotheses |= read_list(directory / "text")
+        rows = score_directory(directory, read_decode_info(directory), pair_texts(texts, hypotheses),
+                               ScoringOptions(), 100, nj=1)
+        write_json(directory / "scores.json", rows)
+    done = run_report("--bootstrap", 200, tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = {(row["system"], row["metric"]): row["value"] for row in json.loads((tmp_path / "results.json").read_text())
+            if row["language"] == "all" and row["form"] == "written"}
+    assert rows["base-greedy", "wer"] < rows["base", "wer"] and rows["base-greedy", "bleu"] < rows["base", "bleu"]
+    text = (tmp_path / "RESULTS.md").read_text()
+    main = tables(text)[0]
+    assert [*main[0]] == ["metric", "language", "utts", "base", "lora"]
+    shown = {line["metric"]: line for line in main if line["language"] == "all"}
+    assert shown["WER"]["base"].startswith(f"{rows['base-greedy', 'wer']:.1f} ")
+    assert shown["BLEU"]["base"].startswith(f"{rows['base', 'bleu']:.1f} ")
+    assert shown["WER"]["lora"].startswith(f"{rows['lora', 'wer']:.1f} ")  # although greedy search is better here
+    assert "greedy search for WER, beam search, beam size 5, for the rest" in text
+    compared = {(one.system["metric"], one.system["language"]): one for one in compare(collect(tmp_path), 200)}
+    assert {one.system["system"] for one in compared.values()} == {"lora"}
+    assert compared["wer", "all"].baseline["value"] == rows["base-greedy", "wer"]
+    gain = rows["lora", "wer"] - rows["base-greedy", "wer"]
+    assert compared["wer", "all"].test.difference == pytest.approx(gain, abs=1e-3)
+    both = next(table for table in tables(text) if "base-greedy" in table[0])
+    assert [*both[0]][3:] == ["base", "base-greedy", "lora", "lora-greedy"]

@@ -252,12 +252,12 @@ def test_script_writes_scores_statistics_and_alignments(decode_dir, tmp_path):
     done = run_score("--ref", tmp_path / "ref", "--bootstrap", 100, "--digits", "keep", decode_dir)
     assert done.returncode == 0, done.stderr
     rows = json.loads((decode_dir / "scores.json").read_text())
-    assert {(row["metric"], row["normalizer"], row["language"]) for row in rows} == {
-        (metric, normalizer, language) for metric in ("wer", "bleu", "chrf")
-        for normalizer in ("basic", "none") for language in ("fr", "all")}
+    assert {(row["metric"], row["form"], row["normalizer"], row["language"]) for row in rows} == {
+        (metric, form, normalizer, language) for metric in ("wer", "bleu", "chrf")
+        for form, normalizer in (("written", "basic"), ("raw", "none")) for language in ("fr", "all")}
     assert all(row["seconds"] == 2.5 and row["audio_seconds"] == 20 and row["n_utts"] == 12 for row in rows)
 
-    statistics = read_statistics(decode_dir / "utterances.jsonl", ["wer"])["wer", True]
+    statistics = read_statistics(decode_dir / "utterances.jsonl", ["wer"])["wer", "written"]
     total = statistics.values.sum(axis=0)
     wer = next(row["value"] for row in rows if row["metric"] == "wer" and row["normalizer"] == "basic")
     assert wer == pytest.approx(100 * total[:3].sum() / total[3], abs=1e-4)

@@ -174,10 +174,10 @@ def test_whisper_basic_is_openais(written):
 
 def test_whisper_basic_is_for_every_language_and_counts_as_published():
     texts = [TextPair("u", language, "transcribe", "u", "हिन्दी में बात करते हैं", "") for language in ("hi", "en", "zh")]
-    normalized, names = normalize(texts, "whisper-basic")
+    normalized, names = normalize(texts, ScoringOptions("whisper-basic"))
     assert names == ["whisper-basic"] * 3
     assert [len(pair.reference.split()) for pair in normalized] == [8, 8, 8]
-    assert normalize(texts, "whisper-basic", "spell")[1] == ["whisper-basic+spell"] * 3
+    assert normalize(texts, ScoringOptions("whisper-basic", digits="spell"))[1] == ["whisper-basic+spell"] * 3
 
 
 def test_signatures_name_the_rules():

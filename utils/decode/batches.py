@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from utils.audio.constants import FULL_WINDOW
 from utils.cli import progress_bar
 from utils.decode.decoder import Decoder
-from utils.features.feature_set import Utterance, pack
+from utils.features.feature_set import Utterance, pack, stack_feats
 
 _MIN_FILL = 0.7  # shortest utterance of a batch, as a share of its longest: limits padding, even in a small set
 
@@ -44,26 +45,53 @@ def plan_batches(utterances: Sequence[Utterance], max_frames: int, window: str, 
     return batches
 
 
-def decode_set(decoder: Decoder, read_feats: Callable[[str], np.ndarray],
-               batches: Sequence[Batch]) -> tuple[dict[str, str], float]:
-    """Decode all batches; a decoder with several workers gets several batches at once.
+class Decoded(NamedTuple):
+    """The hypotheses of one search, by key, and the seconds that it takes alone, encoder and features included."""
+
+    hypotheses: dict[str, str]
+    seconds: float
+
+
+def decode_set(decoder: Decoder, read_feats: Callable[[str], np.ndarray], batches: Sequence[Batch]) -> Decoded:
+    """Decode all batches; see :func:`decode_searches`."""
+    return decode_searches(decoder, read_feats, batches, [decoder.beam_size])[decoder.beam_size]
+
+
+def decode_searches(decoder: Decoder, read_feats: Callable[[str], np.ndarray], batches: Sequence[Batch],
+                    beam_sizes: Sequence[int]) -> dict[int, Decoded]:
+    """Decode all batches, with several searches if asked: one encoder pass serves all of them.
+
+    A decoder with several workers gets several batches at once. A search's seconds are the time that the workers spent
+    on it and on what the searches share, as a share of the whole time.
 
     Args:
         read_feats: returns the (frames, num_mels) features of an utterance's ``source``.
+        beam_sizes: of the searches; each is another one.
 
     Returns:
-        Hypotheses by key, and the seconds that decoding took, reading the features included.
+        The result of each search, by its beam size.
     """
-    def decode(batch: Batch) -> dict[str, str]:
+    def decode(batch: Batch) -> tuple[list[dict[str, str]], np.ndarray]:
+        times = [time.perf_counter()]
         feats = [read_feats(utterance.source) for utterance in batch.utterances]
-        hypotheses = decoder(batch.utterances, feats, batch.num_frames)
+        encoded = decoder.encode(stack_feats(feats, batch.num_frames).numpy())
+        times.append(time.perf_counter())
+        found = []
+        for beam_size in beam_sizes:
+            found.append(decoder(batch.utterances, feats, batch.num_frames, encoded, beam_size))
+            times.append(time.perf_counter())
         bar.update(len(batch.utterances))
-        return hypotheses
+        return found, np.diff(times)
 
     started = time.perf_counter()
     total = sum(len(batch.utterances) for batch in batches)
-    hypotheses: dict[str, str] = {}
+    hypotheses: list[dict[str, str]] = [{} for _ in beam_sizes]
+    spent = np.full(1 + len(beam_sizes), 1e-9)  # on what is shared, then on each search
     with progress_bar("decoding", total) as bar, ThreadPoolExecutor(decoder.workers) as pool:
-        for texts in pool.map(decode, batches):
-            hypotheses |= texts
-    return hypotheses, time.perf_counter() - started
+        for found, times in pool.map(decode, batches):
+            spent += times
+            for all_texts, texts in zip(hypotheses, found, strict=True):
+                all_texts |= texts
+    seconds = (spent[0] + spent[1:]) / spent.sum() * (time.perf_counter() - started)
+    return {beam_size: Decoded(texts, float(of_search))
+            for beam_size, texts, of_search in zip(beam_sizes, hypotheses, seconds, strict=True)}

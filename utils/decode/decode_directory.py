@@ -12,6 +12,7 @@ from utils.data.lists import join_lists, write_list
 from utils.errors import UserError
 from utils.filesystem import atomic_open, read_json
 
+GREEDY = "-greedy"  # in the name of a system whose hypotheses are of greedy search, beside those of beam search
 DECODE_KEYS = ("system", "set", "seconds", "audio_seconds")
 
 
@@ -24,6 +25,11 @@ def write_decode_directory(directory: Path, hypotheses: Mapping[str, str], info:
     write_list(directory / "text", hypotheses)
     with atomic_open(directory / "decode.json") as stream:
         json.dump(dict(info), stream, indent=2)
+
+
+def greedy_directory(directory: Path) -> Path:
+    """The directory of greedy search beside one of beam search."""
+    return directory.with_name(directory.name + GREEDY)
 
 
 def part_directory(directory: Path, job: int) -> Path:

@@ -71,7 +71,7 @@ class Decoder(ABC):
         """
 
     def __call__(self, utterances: Sequence[Utterance], feats: Sequence[np.ndarray], num_frames: int,
-                 encoded: Any = None) -> dict[str, str]:
+                 encoded: Any = None, beam_size: int | None = None) -> dict[str, str]:
         """Decode a batch.
 
         Args:
@@ -79,6 +79,7 @@ class Decoder(ABC):
             feats: features of each utterance, of shape (frames, num_mels).
             num_frames: the number of frames (10 ms) that all are padded to.
             encoded: what :meth:`encode` returned for them, if they are encoded already.
+            beam_size: of this search; None: the decoder's.
 
         Returns:
             The hypothesis of every key of every utterance.
@@ -86,10 +87,11 @@ class Decoder(ABC):
         targets = [[self._target(key, utterance.num_frames) for key in utterance.keys] for utterance in utterances]
         if encoded is None:
             encoded = self.encode(stack_feats(feats, num_frames).numpy())
-        search = self._search([target for row in targets for target in row])
+        beam_size = beam_size or self.beam_size
+        search = self._search([target for row in targets for target in row], beam_size)
         tokens = self.generate(encoded, [[target.prompt for target in row] for row in targets], search)
         for characters in _RETRIES:
-            self._redecode_endless(tokens, feats, targets, characters)
+            self._redecode_endless(tokens, feats, targets, characters, beam_size)
         return {key: text.strip() for utterance, found in zip(utterances, tokens, strict=True)
                 for key, text in zip(utterance.keys, self.tokenizer.batch_decode(found, skip_special_tokens=True),
                                      strict=True)}
@@ -104,13 +106,13 @@ class Decoder(ABC):
         return _Target(self.before_prompt + prompt_ids(self.tokenizer, key),
                        token_limit(num_frames, per_character, self._room), per_character)
 
-    def _search(self, targets: Sequence[_Target], no_repeat_ngram: int = 0) -> Search:
+    def _search(self, targets: Sequence[_Target], beam_size: int, no_repeat_ngram: int = 0) -> Search:
         """One that has room for each of ``targets``."""
         longest = min(self._room, max((target.limit for target in targets), default=0))
-        return Search(self.beam_size, longest, no_repeat_ngram, tuple(target.per_character for target in targets))
+        return Search(beam_size, longest, no_repeat_ngram, tuple(target.per_character for target in targets))
 
     def _redecode_endless(self, tokens: list[list[Tokens]], feats: Sequence[np.ndarray],
-                          targets: list[list[_Target]], characters: int) -> None:
+                          targets: list[list[_Target]], characters: int, beam_size: int) -> None:
         """Decode hypotheses again that do not end, in place: without repeating a phrase of so many characters.
 
         It is done at the window of 30 s that Whisper was trained with, for every system alike, whatever its own
@@ -129,6 +131,7 @@ class Decoder(ABC):
                 some = places[first:first + _FULL_WINDOWS_AT_ONCE]
                 again = [targets[row][place] for row, place in some]
                 encoded = self.encode(stack_feats([feats[row] for row, _ in some], FULL_WINDOW).numpy())
-                others = self.generate(encoded, [[target.prompt] for target in again], self._search(again, ngram))
+                search = self._search(again, beam_size, ngram)
+                others = self.generate(encoded, [[target.prompt] for target in again], search)
                 for (row, place), target, (other,) in zip(some, again, others, strict=True):
                     tokens[row][place] = other[:target.limit]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +14,10 @@ from utils.cli import log
 from utils.config import Config, Lists, require_file
 from utils.data.lists import write_list
 from utils.data.tokenizer import load_tokenizer
-from utils.decode.batches import decode_set, plan_batches
+from utils.decode.batches import Decoded, decode_searches, plan_batches
+from utils.decode.ct2_conversion import as_ct2
 from utils.decode.ct2_decoder import Ct2Decoder
-from utils.decode.decode_directory import part_directory, write_decode_directory
+from utils.decode.decode_directory import GREEDY, greedy_directory, part_directory, write_decode_directory
 from utils.decode.decoder import Decoder
 from utils.decode.process_memory import peak_mb, resident_mb
 from utils.decode.transformers_decoder import TransformersDecoder
@@ -38,7 +40,7 @@ WHOLE = Share(1, 1)
 
 def predict(config: Config, decode_dir: Path | None = None, system: str = "", set_name: str = "",
             share: Share = WHOLE) -> dict[str, str]:
-    """Decode predict.eval with predict.model_path through transformers, and write the hypotheses.
+    """Decode predict.eval with predict.model_path through predict.backend, and write the hypotheses.
 
     Args:
         decode_dir: where ``text`` and decode.json go; None: hypotheses go to predict.result_file.
@@ -53,18 +55,39 @@ def predict(config: Config, decode_dir: Path | None = None, system: str = "", se
         UserError: a path is missing or a part does not fit.
     """
     _need_output(decode_dir, config.predict.result_file, "predict.result_file")
-    memory_before = resident_mb()
     model_path = require_file(config.predict.model_path, "predict.model_path")
     base_dir = require_file(config.model.model_path, "model.model_path") if is_adapter(model_path) else model_path
     if fault := tokens_fault(model_path, base_dir):
         log(f"warning: {fault}")
+    info = {"system": system, "set": set_name, "model": str(model_path)}
+    with _decoder_of(config, model_path, base_dir, decode_dir, share) as (decoder, runtime):
+        return _decode(decoder, config.predict.eval, "predict.eval", config, base_dir, info | runtime, decode_dir,
+                       config.predict.result_file, share)
+
+
+@contextmanager
+def _decoder_of(config: Config, model_path: Path, base_dir: Path, decode_dir: Path | None,
+                share: Share) -> Iterator[tuple[Decoder, dict[str, Any]]]:
+    """The decoder of a checkpoint, and what decode.json says of it."""
     device, dtype = best_device()
-    model = load_tuned_model(model_path, base_dir, dtype).to(device)  # type: ignore[arg-type]  # a decorator hides self
-    decoder = TransformersDecoder(model, load_tokenizer(base_dir), config.predict.beam_size)
-    info = {"system": system, "set": set_name, "model": str(model_path), "backend": "transformers",
-            "device": device.type, "compute_type": str(dtype).removeprefix("torch."), "memory_before_mb": memory_before}
-    return _decode(decoder, config.predict.eval, "predict.eval", config, base_dir, info, decode_dir,
-                   config.predict.result_file, share)
+    tokenizer, beam_size = load_tokenizer(base_dir), config.predict.beam_size
+    backend = config.predict.backend
+    if backend == "auto":
+        backend = "ctranslate2" if device.type == "cpu" else "transformers"
+    if backend == "transformers":
+        memory_before = resident_mb()
+        model = load_tuned_model(model_path, base_dir, dtype)
+        model.to(device)  # type: ignore[arg-type]  # a decorator hides self
+        yield TransformersDecoder(model, tokenizer, beam_size), {
+            "backend": backend, "device": device.type, "compute_type": str(dtype).removeprefix("torch."),
+            "memory_before_mb": memory_before}
+        return
+    directory = (decode_dir or Path(config.predict.result_file).parent) / f"model.{share.job}.partial"
+    with as_ct2(model_path, base_dir, directory) as converted:
+        memory_before = resident_mb()
+        decoder = Ct2Decoder(converted, tokenizer, beam_size=beam_size)
+        yield decoder, {"backend": backend, "device": decoder.device, "compute_type": decoder.compute_type,
+                        "memory_before_mb": memory_before}
 
 
 def predict_ct2(config: Config, decode_dir: Path | None = None, system: str = "", set_name: str = "",
@@ -111,22 +134,38 @@ def _decode(decoder: Decoder, lists: Lists, section: str, config: Config, featur
     batches = plan_batches(everything, max_frames, options.window,
                            options.tail_frames)[share.job - 1::share.num_jobs]
     utterances = [utterance for batch in batches for utterance in batch.utterances]
-    hypotheses, seconds = decode_set(decoder, read_feats, batches)
+    beam_sizes = [options.beam_size]
+    if options.also_greedy and decode_dir and options.beam_size > 1:
+        beam_sizes.append(1)
+    found = decode_searches(decoder, read_feats, batches, beam_sizes)
+    hypotheses = found[options.beam_size].hypotheses
     keys = {key for utterance in utterances for key in utterance.keys}
     if lost := keys ^ hypotheses.keys():  # a fault of this program, not of the user's
         raise RuntimeError(f"{section}: {len(lost)} targets got lost in decoding, the first: {min(lost)}")
     audio_seconds = sum(utterance.num_frames for utterance in utterances) / FRAMES_PER_SECOND
-    log(f"{len(keys)} targets = {len(hypotheses)} hypotheses; {len(utterances)} utterances, "
-        f"{audio_seconds:.0f} s of audio in {seconds:.0f} s")
-    if decode_dir:
-        if share != WHOLE:
-            decode_dir = part_directory(decode_dir, share.job)
-            n_keys = sum(len(utterance.keys) for utterance in everything)
-            info = {**info, "num_jobs": share.num_jobs, "n_keys": n_keys}
-        write_decode_directory(decode_dir, hypotheses, {
-            **info, "seconds": round(seconds, 2), "audio_seconds": round(audio_seconds, 2),
-            "peak_memory_mb": peak_mb(), "beam_size": options.beam_size,
-            "window": options.window, "max_frames": max_frames, "tail_frames": options.tail_frames})
-    else:
+    for beam_size, (_, seconds) in found.items():
+        log(f"{len(keys)} targets = {len(hypotheses)} hypotheses; {len(utterances)} utterances, beam size {beam_size}, "
+            f"{audio_seconds:.0f} s of audio in {seconds:.0f} s")
+    if not decode_dir:
         write_list(result_file, hypotheses)
+        return hypotheses
+    n_keys = sum(len(utterance.keys) for utterance in everything)
+    parts = {} if share == WHOLE else {"num_jobs": share.num_jobs, "n_keys": n_keys}
+    _write_searches(found, options.beam_size, decode_dir, share, {
+        **info, **parts, "audio_seconds": round(audio_seconds, 2), "peak_memory_mb": peak_mb(),
+        "window": options.window, "max_frames": max_frames, "tail_frames": options.tail_frames})
     return hypotheses
+
+
+def _write_searches(found: Mapping[int, Decoded], beam_size: int, decode_dir: Path, share: Share,
+                    info: Mapping[str, Any]) -> None:
+    """Write the search with ``beam_size`` into ``decode_dir``, and greedy search beside it, as a system of its own."""
+    for size, (hypotheses, seconds) in found.items():
+        of_search = {"system": info["system"], "seconds": round(seconds, 2), "beam_size": size}
+        directory = decode_dir
+        if size != beam_size:
+            directory = greedy_directory(decode_dir)
+            of_search["system"] += GREEDY
+        if share != WHOLE:
+            directory = part_directory(directory, share.job)
+        write_decode_directory(directory, hypotheses, {**info, **of_search})

@@ -12,7 +12,8 @@ from utils.decode.decode_directory import read_decode_info
 from utils.errors import UserError
 from utils.filesystem import read_json, write_json
 from utils.score.bootstrap import PairedTest
-from utils.score.comparison import EXPORT_PREFIX, MAIN_METRICS, SIGNIFICANT, compare_with, is_normalized, read_decode
+from utils.score.comparison import EXPORT_PREFIX, MAIN_METRICS, SIGNIFICANT, compare_with, main_form, read_decode
+from utils.score.forms import form_of, leading_form
 from utils.score.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -50,12 +51,13 @@ class Parity:
     tuned_size_mb: float | None
     tuned_speed: float
     tuned_memory_mb: float | None
-    figures: list[tuple[str, str, float, float]]  # metric, language, tuned, exported; normalised
+    figures: list[tuple[str, str, float, float]]  # metric, language, tuned, exported; of the leading form
     n_hypotheses: int
     n_same: int
     n_tokens: int  # the tuned model's
     n_wrong_tokens: int  # edit distance to the export's tokens
     differences: list[Difference] = field(default_factory=list)
+    tuned_backend: str = field(kw_only=True, default="–")  # the library that decoded with the tuned model
     p_values: dict[str, float] = field(kw_only=True)  # of each metric's difference over all languages
     visible_losses: dict[str, float] = field(kw_only=True, default_factory=dict)  # the smallest the set could show
 
@@ -151,15 +153,16 @@ def compare_export(tuned: Path, exported: Path, merged_dir: Path | None = None) 
         infos[1].get("compute_type", ""), _size_mb(model_dir), round(speeds[1], 2), _memory_mb(infos[1]),
         _size_mb(merged_dir) if merged_dir else None, round(speeds[0], 2), _memory_mb(infos[0]),
         [(metric, language, value, after[metric, language]) for (metric, language), value in sorted(before.items())],
-        *found, p_values={metric: test.p_value for metric, test in tests.items()},
+        *found, tuned_backend=infos[0].get("backend", "–"),
+        p_values={metric: test.p_value for metric, test in tests.items()},
         visible_losses={metric: test.clear_from(SIGNIFICANT) for metric, test in tests.items()})
 
 
 def _tests(tuned: Path, exported: Path) -> dict[str, PairedTest]:
     """The p-value of each main metric's difference over all languages, by the paired bootstrap."""
     baseline, system = read_decode(tuned), read_decode(exported)
-    rows = [row for row in system.rows
-            if row["language"] == "all" and row["metric"] in MAIN_METRICS and is_normalized(row)]
+    rows = [row for row in system.rows if row["language"] == "all" and row["metric"] in MAIN_METRICS
+            and form_of(row) == main_form([system])]
     return {comparison.system["metric"]: comparison.test for comparison in compare_with(baseline, system, rows)}
 
 
@@ -178,7 +181,7 @@ def model_of(exported: Path) -> Path:
 def _figures(directory: Path) -> dict[tuple[str, str], float]:
     rows = read_json(directory / "scores.json", "Score first: pyscripts/score.py")
     return {(row["metric"], row["language"]): row["value"] for row in rows
-            if row["metric"] in MAIN_METRICS and is_normalized(row)}
+            if row["metric"] in MAIN_METRICS and form_of(row) == leading_form(rows)}
 
 
 def _memory_mb(info: dict[str, Any]) -> float | None:

@@ -22,7 +22,16 @@ from utils.filesystem import atomic_open, read_json, write_json
 from utils.report.exports import word_times_sentence
 from utils.report.results_md import score_table
 from utils.report.sentences import TITLES, by_set, reference_warnings, training_lines
-from utils.score.comparison import MAIN_METRICS, SHOWN_METRICS, Decode, Row, collect, main_figures, shown_rows
+from utils.score.comparison import (
+    MAIN_METRICS,
+    SHOWN_METRICS,
+    Decode,
+    Row,
+    at_their_best,
+    collect,
+    main_form,
+    shown_rows,
+)
 from utils.train.records import training_summary
 
 TEMPLATE = Path(__file__).parent / "templates"
@@ -92,7 +101,7 @@ def open_experiment(exp_dir: Path, base_dir: Path, origin: Origin, train_text: P
     if repo and not _HUB_NAME.fullmatch(repo):
         raise UserError(f"{repo!r} is not a name on the hub: give USER/NAME, with letters, digits, - _ .")
     keys = [parse_key(key) for key in read_list(train_text)]
-    decodes = collect(exp_dir)
+    decodes = at_their_best(collect(exp_dir))
     notes = [f"**{warning}**" for warning in reference_warnings(decodes, data)]
     notes += filter(None, [word_times_sentence(exp_dir)])
     return Experiment(exp_dir, origin, base_dir, sorted({key.language for key in keys}),
@@ -150,7 +159,7 @@ def render_card(experiment: Experiment, suffix: str) -> str:
                               lstrip_blocks=True, keep_trailing_newline=True)
     order = [kind, *(part for part in ("ct2", "merged", "adapter") if part != kind and part in names)]
     shown = [decode for decode in experiment.decodes if decode.system in ("base", "lora", system)]
-    scores = [(name, score_table(systems, SHOWN_METRICS, main_figures(systems))) for name, systems in by_set(shown)]
+    scores = [(name, score_table(systems, SHOWN_METRICS, main_form(systems))) for name, systems in by_set(shown)]
     return environment.get_template("model_card.md.j2").render(
         card_data=_header(experiment, kind, system, title).to_yaml(), title=title, summary=_summary(experiment, kind),
         facts=_facts(experiment), on_hub=bool(experiment.repo), order=order, names=names, language=_example(languages),
@@ -179,7 +188,7 @@ def _header(experiment: Experiment, kind: str, system: str, title: str) -> Model
     tags = ["whisper", "multitask", "speech-translation", *(["lora"] if kind == "adapter" else []),
             *(["faster-whisper"] if kind == "ct2" else [])]
     results = [_eval_result(row) for decode in experiment.decodes if decode.system == system
-               for row in shown_rows(decode.rows, MAIN_METRICS, main_figures([decode]))]
+               for row in shown_rows(decode.rows, MAIN_METRICS, main_form([decode]))]
     return ModelCardData(base_model=origin.base_name if origin.is_on_hub else None,
                          language=[_ISO_639.get(code, code) for code in experiment.languages], library_name=library,
                          pipeline_tag="automatic-speech-recognition", tags=tags, model_name=title.rpartition("/")[2],

@@ -10,7 +10,8 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.report.results_md import markdown_table, score_cell
 from utils.report.sentences import TITLES
-from utils.score.comparison import SHOWN_METRICS, Row, is_export, is_normalized, read_rows
+from utils.score.comparison import SHOWN_METRICS, Row, is_export, read_rows
+from utils.score.forms import RAW, TITLES_OF_FORMS, form_of, leading_form
 
 METRICS = (*SHOWN_METRICS, "chrf")
 MACHINE_MADE = " (machine-made references)"
@@ -44,27 +45,34 @@ def rules_version(rows: Sequence[Row]) -> str:
 
     Empty for one that was scored on raw text only.
     """
-    signatures = [row["signature"] or "" for row in rows if is_normalized(row)]
+    signatures = [row["signature"] or "" for row in rows if form_of(row) != RAW]
     found = {match[1] if (match := re.search(r"rules:(\w+)", signature)) else "1" for signature in signatures}
     return ", ".join(sorted(found))
 
 
-def joined_table(results: dict[str, list[Row]], metrics: Collection[str], normalized: bool) -> str:
+def joined_table(results: dict[str, list[Row]], metrics: Collection[str], form: str = "") -> str:
     """A Markdown table with a line for each set, metric, language and experiment, and a column for each system.
 
-    Scores that can be compared are in neighbouring lines. Experiments name the version of their normaliser's rules
-    where these differ.
+    Scores that can be compared are in neighbouring lines. Experiments name the form of their texts and the version of
+    their normaliser's rules where these differ.
+
+    Args:
+        form: of the texts; empty: the leading one of each experiment.
 
     Raises:
         UserError: there is no such score.
     """
     lines: dict[tuple, dict[str, Row]] = {}
     versions = {name: rules_version(rows) for name, rows in results.items()}
-    for name, rows in results.items():
+    shown = {name: form or leading_form(rows) for name, rows in results.items()}
+    for experiment, rows in results.items():
+        name = experiment
+        if len({*shown.values()}) > 1:
+            name += f" ({TITLES_OF_FORMS[shown[experiment]]})"
         if len({*versions.values()} - {""}) > 1:
-            name += f" (rules {versions[name]})" if versions[name] else ""
+            name += f" (rules {versions[experiment]})" if versions[experiment] else ""
         for row in rows:
-            if row["metric"] in metrics and is_normalized(row) == normalized:
+            if row["metric"] in metrics and form_of(row) == shown[experiment]:
                 set_name = row["set"] + MACHINE_MADE * row.get("machine_made_references", False)
                 kind = (set_name, METRICS.index(row["metric"]), row["language"] == "all", row["language"], name)
                 lines.setdefault(kind, {})[row["system"]] = row

@@ -87,7 +87,7 @@ def parity_rows(records: Sequence[Parity]) -> list[list[str]]:
     header = ["system", "runs as", "MB", "audio s per s", "RAM MB", *(metric.upper() for metric, _ in figures),
               "same hypotheses", "same tokens"]
     before = {(metric, language): value for metric, language, value, _ in first.figures}
-    rows = [[first.tuned, "transformers", _number(first.tuned_size_mb), f"{first.tuned_speed:.1f}",
+    rows = [[first.tuned, first.tuned_backend, _number(first.tuned_size_mb), f"{first.tuned_speed:.1f}",
              _number(first.tuned_memory_mb), *(f"{before[shown]:.2f}" for shown in figures), "–", "–"]]
     for record in records:
         after = {(metric, language): (value, value - old) for metric, language, old, value in record.figures}

@@ -13,9 +13,8 @@ import numpy as np
 
 from utils.data.lists import read_list
 from utils.report.sentences import TITLES
-from utils.score.comparison import Decode, is_export, main_figures, shown_rows
+from utils.score.comparison import Decode, is_export, main_form, shown_rows
 from utils.score.metrics import METRICS
-from utils.score.score_files import read_statistics
 from utils.train.records import loss_curves
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def loss_plot(history: Sequence[Mapping[str, Any]]) -> str | None:
 
 def language_plot(decodes: Sequence[Decode], metric: str) -> str | None:
     """A plot of one set's scores by language with 95 % intervals, a bar for each system; None if there are none."""
-    rows = {decode.system: {row["language"]: row for row in shown_rows(decode.rows, [metric], main_figures([decode]))}
+    rows = {decode.system: {row["language"]: row for row in shown_rows(decode.rows, [metric], main_form([decode]))}
             for decode in decodes}
     languages = list(dict.fromkeys(language for of_system in rows.values() for language in of_system))
     if not languages:
@@ -95,8 +94,7 @@ def language_plot(decodes: Sequence[Decode], metric: str) -> str | None:
 
 def length_plot(decodes: Sequence[Decode], metric: str, utt2dur: Path) -> str | None:
     """A plot of one set's error rate by length of the audio; None without durations or without this metric."""
-    tables = {decode.system: read_statistics(decode.directory / "utterances.jsonl", [metric]).get(
-        (metric, main_figures([decode]))) for decode in decodes}
+    tables = {decode.system: decode.statistics.get((metric, main_form([decode]))) for decode in decodes}
     if not utt2dur.exists() or not any(tables.values()):
         return None
     seconds = {key: float(value) for key, value in read_list(utt2dur).items()}

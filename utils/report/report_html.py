@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from utils.report.exports import EXPLANATION
 from utils.report.plots import colours, language_plot, length_plot
-from utils.report.sentences import MEANINGS, TITLES, difference, plain_words, significance, verdict
+from utils.report.sentences import MEANINGS, TITLES, difference, plain_words, search_notes, significance, verdict
 from utils.report.utterances import ListedUtterance
 from utils.score.comparison import (
     MAIN_METRICS,
@@ -25,10 +25,10 @@ from utils.score.comparison import (
     Decode,
     Row,
     figure,
-    is_normalized,
-    main_figures,
+    main_form,
     shown_rows,
 )
+from utils.score.forms import FORMS, TITLES_OF_FORMS, form_of
 from utils.score.score_files import read_suspects
 from utils.score.suspects import KINDS
 
@@ -53,8 +53,9 @@ class SetReport:
     is_forget_set: bool
     systems: list[str]
     sentences: list[str]
+    notes: list[str]
     table: list[tuple[str, str, int, list[Cell]]]  # metric, language, utterances, a figure per system
-    raw_table: list[tuple[str, str, int, list[Cell]]]
+    other_tables: list[tuple[str, list[tuple[str, str, int, list[Cell]]]]]  # by form of the texts
     suspects: list[tuple[str, list[int]]]  # kind, number per system
     plots: list[tuple[str, str]]  # description, data: address
 
@@ -87,7 +88,7 @@ def set_report(decodes: Sequence[Decode], comparisons: Sequence[Comparison], for
         data_dir: data/SET with utt2dur, for error rates by length; or None.
     """
     systems = [decode.system for decode in decodes]
-    main = main_figures(decodes)
+    main = main_form(decodes)
     verdicts = {(comparison.system["set"], comparison.system["system"], figure(comparison.system)): comparison
                 for comparison in comparisons}
     counts = [Counter(suspect.kind for suspect in read_suspects(decode.directory / "suspects.tsv"))
@@ -99,21 +100,22 @@ def set_report(decodes: Sequence[Decode], comparisons: Sequence[Comparison], for
             plots.append((f"{TITLES[metric]} by length", length_plot(decodes, metric, data_dir / "utt2dur")))
     return SetReport(
         decodes[0].set, decodes[0].set in forget_sets, systems, plain_words(decodes),
-        _table(decodes, main, verdicts), _table(decodes, False, {}) if main else [],
+        search_notes(decodes), _table(decodes, main, verdicts),
+        [(TITLES_OF_FORMS[form], table) for form in FORMS if form != main and (table := _table(decodes, form, {}))],
         [(kind, [count[kind] for count in counts]) for kind in KINDS if any(count[kind] for count in counts)],
         [(description, plot) for description, plot in plots if plot])
 
 
-def _table(decodes: Sequence[Decode], normalized: bool,
+def _table(decodes: Sequence[Decode], form: str,
            verdicts: Mapping[tuple[str, str, tuple], Comparison]) -> list[tuple[str, str, int, list[Cell]]]:
-    by_figure: dict[tuple[str, str, bool], dict[str, Row]] = {}
+    by_figure: dict[tuple[str, str, str], dict[str, Row]] = {}
     for decode in decodes:
-        for row in (row for row in decode.rows if is_normalized(row) == normalized):
+        for row in (row for row in decode.rows if form_of(row) == form):
             by_figure.setdefault(figure(row), {})[decode.system] = row
     first = [next(iter(rows.values())) for rows in by_figure.values()]
     return [(TITLES[row["metric"]], row["language"], row["n_utts"],
              [_cell(by_figure[figure(row)].get(decode.system), verdicts) for decode in decodes])
-            for row in shown_rows(first, (*SHOWN_METRICS, "chrf"), normalized)]
+            for row in shown_rows(first, (*SHOWN_METRICS, "chrf"), form)]
 
 
 def _cell(row: Row | None, verdicts: Mapping[tuple[str, str, tuple], Comparison]) -> Cell:

@@ -10,8 +10,19 @@ from collections.abc import Collection, Sequence
 from tabulate import tabulate
 
 from utils.report.exports import export_sections
-from utils.report.sentences import TITLES, by_set, difference, findings, forgotten, significance, verdict
-from utils.score.comparison import SHOWN_METRICS, Comparison, Decode, Row, figure, main_figures, shown_rows
+from utils.report.sentences import TITLES, by_set, difference, findings, forgotten, search_notes, significance, verdict
+from utils.score.comparison import (
+    MAIN_METRICS,
+    SHOWN_METRICS,
+    Comparison,
+    Decode,
+    Row,
+    at_their_best,
+    figure,
+    main_form,
+    shown_rows,
+)
+from utils.score.forms import FORMS, SPOKEN, TITLES_OF_FORMS
 from utils.score.score_files import read_suspects
 from utils.score.suspects import KINDS
 
@@ -20,6 +31,10 @@ SCREEN_COLUMNS = 100
 _NOTE = """\
 Per cent; lower WER, CER, MER and TER, higher BLEU and chrF are better. In brackets: 95 % bootstrap intervals,
 resampled by utterance, or by speaker where utt2spk names at least 5."""
+
+_SPOKEN_NOTE = """\
+Spoken form: numbers in words, and no accents in languages whose references have none. A corpus may write these in one
+way only, and copying that is not understanding. The written form, with numbers and accents as they are, is below."""
 
 _RULES_NOTE = """\
 `rules` is the version of the normaliser's rules, followed by those that only some languages have (doc/scoring.md).
@@ -59,13 +74,13 @@ def score_cell(row: Row | None) -> str:
     return f"{row['value']:.1f} [{low:.1f}, {high:.1f}]"
 
 
-def score_table(decodes: Sequence[Decode], metrics: Sequence[str], normalized: bool) -> str:
+def score_table(decodes: Sequence[Decode], metrics: Sequence[str], form: str) -> str:
     """One set's scores with their intervals: a line for each metric and language, a column for each system."""
-    by_figure: dict[tuple[str, str, bool], dict[str, Row]] = {}
+    by_figure: dict[tuple[str, str, str], dict[str, Row]] = {}
     for decode in decodes:
         for row in decode.rows:
             by_figure.setdefault(figure(row), {})[decode.system] = row
-    shown = shown_rows([next(iter(rows.values())) for rows in by_figure.values()], metrics, normalized)
+    shown = shown_rows([next(iter(rows.values())) for rows in by_figure.values()], metrics, form)
     lines = [[TITLES[row["metric"]], row["language"], str(row["n_utts"]),
               *(score_cell(by_figure[figure(row)].get(decode.system)) for decode in decodes)] for row in shown]
     header = ["metric", "language", "utts", *(decode.system for decode in decodes)]
@@ -76,7 +91,7 @@ def screen_table(decodes: Sequence[Decode], columns: int = SCREEN_COLUMNS) -> st
     """The main table of every set; systems that exceed ``columns`` characters go into a further table."""
     blocks = []
     for name, systems in by_set(decodes):
-        blocks.append(f"{name}: scores on {_kind(main_figures(systems))} text")
+        blocks.append(f"{name}: scores on the {TITLES_OF_FORMS[main_form(systems)]}")
         while systems:
             count = len(systems)
             while count > 1 and _width(_main_table(systems[:count])) > columns:
@@ -91,7 +106,7 @@ def _width(table: str) -> int:
 
 
 def _main_table(decodes: Sequence[Decode]) -> str:
-    return score_table(decodes, SHOWN_METRICS, main_figures(decodes))
+    return score_table(decodes, SHOWN_METRICS, main_form(decodes))
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> str:
@@ -149,14 +164,17 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
     Args:
         title: the heading.
         header: see utils.report.sentences.facts.
-        decodes: see utils.score.comparison.collect.
+        decodes: see utils.score.comparison.collect; of each system the better search leads.
         comparisons: see utils.score.comparison.compare.
         forget_sets: sets that measure forgetting: the model was not tuned for them.
     """
     heading = "\n".join(f"- {plain(fact)}" for fact in header)  # not wrapped, so that commands can be copied
+    everything, decodes = decodes, at_their_best(decodes)
     parts = [f"# {plain(title)}", heading, "## Scores", _NOTE]
+    parts += [_SPOKEN_NOTE] if main_form(decodes) == SPOKEN else []
     for name, systems in by_set(decodes):
-        parts += [f"### {plain(name)}: {_kind(main_figures(systems))} text", _main_table(systems)]
+        parts += [f"### {plain(name)}: {TITLES_OF_FORMS[main_form(systems)]}", _main_table(systems),
+                  *search_notes(systems)]
     if comparisons:
         parts += ["## Differences", bullets(findings(comparisons) or ["no score got worse; all differences are clear"]),
                   _DIFFERENCES_NOTE.format(n_tests=len(comparisons)), comparison_table(comparisons)]
@@ -170,26 +188,32 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
     parts.append("## Other figures")
     for name, systems in by_set(decodes):
         parts += _other_tables(name, systems)
-    parts += ["## Speed", speed_table(decodes), "## Normalizers and signatures", _RULES_NOTE,
+    for name, systems in by_set(everything):
+        parts += _search_table(name, systems)
+    parts += ["## Speed", speed_table(everything), "## Normalizers and signatures", _RULES_NOTE,
               scoring_table(decodes)]
     return "\n\n".join(parts) + "\n"
 
 
 def _other_tables(name: str, decodes: Sequence[Decode]) -> list[str]:
-    """The tables beside the main one: the main metrics on raw text, and chrF on both forms of the text."""
+    """The tables beside the main one: the main metrics on other forms of the texts, and chrF."""
     parts = []
-    for metrics, normalized in ((SHOWN_METRICS, False), (("chrf",), True), (("chrf",), False)):
-        is_main = metrics == SHOWN_METRICS and normalized == main_figures(decodes)
-        shown = [row for decode in decodes for row in shown_rows(decode.rows, metrics, normalized)]
-        if shown and not is_main:
+    main = main_form(decodes)
+    others = [(SHOWN_METRICS, form) for form in FORMS if form != main]
+    for metrics, form in (*others, (("chrf",), main), (("chrf",), FORMS[-1])):
+        shown = [row for decode in decodes for row in shown_rows(decode.rows, metrics, form)]
+        if shown:
             titles = ", ".join(dict.fromkeys(TITLES[row["metric"]] for row in shown))
-            parts += [f"### {plain(name)}: {titles} on {_kind(normalized)} text",
-                      score_table(decodes, metrics, normalized)]
+            parts += [f"### {plain(name)}: {titles}, {TITLES_OF_FORMS[form]}", score_table(decodes, metrics, form)]
     return parts
 
 
-def _kind(normalized: bool) -> str:
-    return "normalised" if normalized else "raw"
+def _search_table(name: str, decodes: Sequence[Decode]) -> list[str]:
+    """Beam search beside greedy search, if a set was decoded with both."""
+    if not any(decode.is_greedy for decode in decodes):
+        return []
+    return [f"### {plain(name)}: beam search and greedy search, {TITLES_OF_FORMS[main_form(decodes)]}",
+            score_table(decodes, MAIN_METRICS, main_form(decodes))]
 
 
 def bullets(sentences: Sequence[str]) -> str:

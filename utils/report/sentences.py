@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from utils.data.machine_made import machine_made_note, read_machine_made
-from utils.score.comparison import SIGNIFICANT, Comparison, Decode, Row, is_normalized, main_figures
+from utils.decode.decode_directory import GREEDY
+from utils.score.comparison import SIGNIFICANT, Comparison, Decode, Row, main_form
+from utils.score.forms import form_of
 from utils.train.records import tokens_fault, training_summary
 
 TITLES = {"wer": "WER", "cer": "CER", "mer": "MER", "ter": "TER", "bleu": "BLEU", "chrf": "chrF"}
@@ -75,6 +77,22 @@ def forgotten(comparisons: Sequence[Comparison], forget_sets: Collection[str]) -
             for comparison in comparisons if comparison.system["set"] in forget_sets]
 
 
+def search_notes(decodes: Sequence[Decode]) -> list[str]:
+    """A sentence on the search that the figures of a set are of, if it was decoded with several.
+
+    Args:
+        decodes: of one set; see utils.score.comparison.at_their_best.
+    """
+    beam_size = decodes[0].info.get("beam_size", 1)
+    if decodes[0].system != "base" or not decodes[0].directory.with_name(decodes[0].directory.name + GREEDY).is_dir():
+        return []
+    greedy = [TITLES[metric] for metric in TITLES if metric in decodes[0].taken]
+    search = f"beam search, beam size {beam_size}"
+    better = f"greedy search for {', '.join(greedy)}, {search}, for the rest" if greedy else search
+    return [f"base is shown at its best on this very set, metric by metric over all languages: {better}. The other "
+            f"systems are shown with {search}, which was set before. Figures of both searches are below."]
+
+
 def plain_words(decodes: Sequence[Decode]) -> list[str]:
     """Sentences that explain one set's main scores to readers who do not know these metrics.
 
@@ -104,9 +122,9 @@ def _best_tuned(decodes: Sequence[Decode]) -> Decode:
 
 
 def _overall(decode: Decode, metric: str) -> Row | None:
-    normalized = main_figures([decode])
+    form = main_form([decode])
     return next((row for row in decode.rows if row["metric"] == metric and row["language"] == "all"
-                 and is_normalized(row) == normalized), None)
+                 and form_of(row) == form), None)
 
 
 def _pair(comparison: Comparison) -> tuple[str, str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +12,9 @@ from utils.data.lists import parse_key, read_list
 from utils.errors import UserError
 from utils.report.differences import MarkedSpan, mark_differences
 from utils.score.comparison import Decode, is_export
+from utils.score.forms import FORMS
 from utils.score.metrics import METRICS
-from utils.score.normalization import Normalizer, get_normalizer
+from utils.score.normalization import named_normalizer
 from utils.score.score_files import read_statistics, read_suspects
 
 _LISTED_METRICS = ("wer", "cer", "mer", "chrf")  # BLEU says nothing about one sentence
@@ -87,11 +87,11 @@ def list_utterances(decodes: Sequence[Decode], data_dir: Path, limit: int) -> tu
 
 
 def _scores(decode: Decode) -> dict[str, _Score]:
-    """The score of every utterance, by key: on normalised text if there is one."""
+    """The score of every utterance, by key: of the leading form that its metric has."""
     scores: dict[str, _Score] = {}
     tables = read_statistics(decode.directory / "utterances.jsonl", _LISTED_METRICS)
-    for metric, is_normalized in sorted(tables, key=lambda kind: (kind[1], _LISTED_METRICS.index(kind[0]))):
-        table = tables[metric, is_normalized]
+    for metric, form in sorted(tables, key=lambda kind: (-FORMS.index(kind[1]), _LISTED_METRICS.index(kind[0]))):
+        table = tables[metric, form]
         for key, normalizer, values in zip(table.keys, table.normalizers, table.values, strict=True):
             if metric == "chrf":
                 score = METRICS[metric].score(values)
@@ -109,19 +109,12 @@ def _add_hypotheses(decode: Decode, listed: Mapping[str, ListedUtterance], score
     suspects: defaultdict[str, list[str]] = defaultdict(list)
     for suspect in read_suspects(decode.directory / "suspects.tsv"):
         suspects[suspect.key].append(suspect.kind)
-    normalizers = [_normalizer(scores[key].normalizer, "en" if utt.task == "translate" else utt.language)
+    normalizers = [named_normalizer(scores[key].normalizer, "en" if utt.task == "translate" else utt.language)
                    for key, utt in listed.items()]
     marked = mark_differences([utt.reference for utt in listed.values()], [texts[key] for key in listed], normalizers)
     for (key, utt), spans in zip(listed.items(), marked, strict=True):
         utt.hypotheses.append(Hypothesis(decode.system, spans, scores[key].text, scores[key].error_score,
                                          suspects.get(key, [])))
-
-
-@cache
-def _normalizer(name: str, language: str) -> Normalizer:
-    """The normaliser that utterances.jsonl names, such as ``basic+spell``, for texts in a language."""
-    name, _, spell = name.partition("+")
-    return get_normalizer(name, language if spell else None)
 
 
 def _add_audio(listed: Mapping[str, ListedUtterance], data_dir: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ import numpy as np
 
 from utils.cli import log
 from utils.data.lists import parse_key
-from utils.decode.decode_directory import DECODE_KEYS, read_decode_info
+from utils.decode.decode_directory import DECODE_KEYS, GREEDY, read_decode_info
 from utils.errors import UserError
 from utils.filesystem import read_json
 from utils.score.bootstrap import PairedTest, holm, paired_bootstrap
+from utils.score.forms import form_of, leading_form
 from utils.score.metrics import METRICS
 from utils.score.score_files import Statistics, read_statistics
 
@@ -37,6 +38,7 @@ class Decode:
     directory: Path
     info: dict[str, Any]  # decode.json
     rows: list[Row]  # scores.json
+    taken: Mapping[str, Decode] = field(default_factory=dict)  # whose rows those of a metric are, if another search's
 
     @property
     def set(self) -> str:
@@ -51,13 +53,22 @@ class Decode:
         return is_export(self.system)
 
     @property
+    def is_greedy(self) -> bool:
+        """Whether it is greedy search beside beam search, from the same encoder pass."""
+        return self.system.endswith(GREEDY)
+
+    @property
     def order(self) -> tuple[str, int, str]:
         """A key that sorts by set, and in each set the base model first, then tuned models, then exported ones."""
-        return self.set, 0 if self.system == "base" else 1 + self.is_exported, self.system
+        of_base = self.system.removesuffix(GREEDY) == "base"
+        return self.set, 0 if of_base else 1 + self.is_exported, self.system
 
     @cached_property
-    def statistics(self) -> dict[tuple[str, bool], Statistics]:
-        return read_statistics(self.directory / "utterances.jsonl", MAIN_METRICS)
+    def statistics(self) -> dict[tuple[str, str], Statistics]:
+        """The counts of every utterance, by metric and form of the texts."""
+        own = read_statistics(self.directory / "utterances.jsonl", MAIN_METRICS)
+        return own | {kind: of_kind for metric, other in self.taken.items()
+                      for kind, of_kind in other.statistics.items() if kind[0] == metric}
 
 
 @dataclass(frozen=True)
@@ -142,22 +153,47 @@ def is_export(system: str) -> bool:
     return system.startswith(EXPORT_PREFIX)
 
 
-def is_normalized(row: Row) -> bool:
-    return row["normalizer"] != "none"
+def figure(row: Row) -> tuple[str, str, str]:
+    """Metric, language and form of the texts: rows of systems that agree in these can be compared."""
+    return row["metric"], row["language"], form_of(row)
 
 
-def figure(row: Row) -> tuple[str, str, bool]:
-    """Metric, language, and whether on normalised text: rows of systems that agree in these can be compared."""
-    return row["metric"], row["language"], is_normalized(row)
+def main_form(decodes: Sequence[Decode]) -> str:
+    """The form of the texts that the main scores are of: the leading one that there is."""
+    return leading_form(row for decode in decodes for row in decode.rows)
 
 
-def main_figures(decodes: Sequence[Decode]) -> bool:
-    """Whether the main scores are those on normalised text: yes, unless only raw text was scored."""
-    return any(is_normalized(row) for decode in decodes for row in decode.rows)
+def at_their_best(decodes: Sequence[Decode]) -> list[Decode]:
+    """The decodes that reports lead with: one for each system.
+
+    Tuned models and exports count with the search that was chosen before. The base model counts with the better of its
+    two searches, metric by metric, over all languages of this very set: a choice that favours the base model.
+    """
+    greedy = {(decode.set, decode.system.removesuffix(GREEDY)): decode for decode in decodes if decode.is_greedy}
+    chosen = []
+    for decode in decodes:
+        other = greedy.get((decode.set, decode.system))
+        if not decode.is_greedy:
+            chosen.append(_with_better(decode, other) if other and decode.system == "base" else decode)
+    return chosen
+
+
+def _with_better(decode: Decode, other: Decode) -> Decode:
+    """``decode`` with the rows of ``other`` for the metrics in which ``other`` is better over all languages."""
+    form = main_form([decode, other])
+    ours, theirs = ({row["metric"]: row["value"] for row in side.rows
+                     if row["language"] == "all" and form_of(row) == form} for side in (decode, other))
+    better = {metric for metric, value in theirs.items() if metric in ours and value != ours[metric]
+              and (value > ours[metric]) == METRICS[metric].higher_is_better}
+    rows = [row for row in decode.rows if row["metric"] not in better]
+    rows += [{**row, "system": decode.system} for row in other.rows if row["metric"] in better]
+    return replace(decode, rows=rows, taken=dict.fromkeys(better, other))
 
 
 def compare(decodes: Sequence[Decode], n_resamples: int = 1000) -> list[Comparison]:
     """Compare tuned systems with the base model and exported ones with the tuned one, set by set.
+
+    The searches that are compared are those of :func:`at_their_best`.
 
     The main metrics are compared per language, and over all languages where there are several. The p-values are
     corrected for all of these comparisons (Holm).
@@ -168,7 +204,8 @@ def compare(decodes: Sequence[Decode], n_resamples: int = 1000) -> list[Comparis
     Raises:
         UserError: two systems were scored with different normalisers, metrics or utterances.
     """
-    pairs = [(baseline, decode, shown_rows(decode.rows, MAIN_METRICS, main_figures([decode])))
+    decodes = at_their_best(decodes)
+    pairs = [(baseline, decode, shown_rows(decode.rows, MAIN_METRICS, main_form([decode])))
              for decode in decodes if (baseline := _baseline(decode, decodes)) is not None]
     n_tests = sum(len(rows) for _, _, rows in pairs)
     n_resamples = max(n_resamples, min(_MOST_RESAMPLES, round(2 * n_tests / SIGNIFICANT)))
@@ -187,9 +224,9 @@ def compare_with(baseline: Decode, decode: Decode, rows: Sequence[Row], n_resamp
     return [_compare(decode, row, baseline, others.get(figure(row)), n_resamples) for row in rows]
 
 
-def shown_rows(rows: Sequence[Row], metrics: Sequence[str], normalized: bool) -> list[Row]:
+def shown_rows(rows: Sequence[Row], metrics: Sequence[str], form: str) -> list[Row]:
     """Rows of some metrics, sorted by metric, then language; ``all`` comes last, and only if there are several."""
-    chosen = [row for row in rows if row["metric"] in metrics and is_normalized(row) == normalized]
+    chosen = [row for row in rows if row["metric"] in metrics and form_of(row) == form]
     languages = {metric: {row["language"] for row in chosen if row["metric"] == metric} for metric in metrics}
     chosen = [row for row in chosen if row["language"] != "all" or len(languages[row["metric"]]) > 2]
     return sorted(chosen, key=lambda row: (metrics.index(row["metric"]), row["language"] == "all",
@@ -206,7 +243,7 @@ def _baseline(decode: Decode, decodes: Sequence[Decode]) -> Decode | None:
 
 
 def _compare(decode: Decode, row: Row, baseline: Decode, other: Row | None, n_resamples: int) -> Comparison:
-    kind, language = (row["metric"], is_normalized(row)), row["language"]
+    kind, language = (row["metric"], form_of(row)), row["language"]
     ours, theirs = (_of_language(side.statistics.get(kind), language) for side in (decode, baseline))
     alike = other is not None and all(other[key] == row[key] for key in ("normalizer", "signature"))
     if other is None or not alike or not ours.keys or ours.keys != theirs.keys:

@@ -16,13 +16,12 @@ from utils.data.lists import parse_key
 from utils.errors import UserError
 from utils.score.alignment import Alignment, align
 from utils.score.bootstrap import bootstrap_interval
-from utils.score.normalization import KEEP_NUMBERS, choose_normalizer, get_normalizer, normalizer_signature
+from utils.score.normalization import KEEP_NUMBERS, choose_normalizer, named_normalizer, normalizer_signature
 from utils.score.text_units import SPLITTERS, is_mixed, piece_splitter
 
 # force: no warning about text that looks tokenised; it does not change the figure.
 _NGRAM: dict[str, BLEU | CHRF] = {"bleu": BLEU(force=True), "chrf": CHRF()}
 _piece_splitter = cache(piece_splitter)
-_normalizer = cache(get_normalizer)
 
 PROBLEM_LIMIT = 20
 _MIXED_SHARE = 0.1
@@ -54,6 +53,7 @@ class ScoringOptions:
     bpe_model: str | None = None  # for TER
     mixed: frozenset[str] = frozenset()  # languages that get MER beside CER, see mixed_languages()
     digits: str = "keep"  # or spell: numbers in digits are spelled out before texts are normalised
+    unaccented: frozenset[str] = frozenset()  # languages of texts whose accents are dropped
 
 
 @dataclass(frozen=True)
@@ -160,20 +160,22 @@ def _metrics_of(utterance: TextPair, options: ScoringOptions) -> tuple[str, ...]
     return ("cer", "mer", *tokens) if utterance.language in options.mixed else ("cer", *tokens)
 
 
-def normalize(utterances: Sequence[TextPair], normalizer: str,
-              digits: str = "keep") -> tuple[list[TextPair], list[str]]:
+def normalize(utterances: Sequence[TextPair], options: ScoringOptions) -> tuple[list[TextPair], list[str]]:
     """The utterances with both texts normalised, and the name of the normaliser each of them got: ``basic``,
-    ``basic+spell`` where numbers were spelled out.
+    ``basic+spell`` where numbers were spelled out, ``basic+spell+unaccented`` where accents were dropped, too.
 
     Raises:
         UserError: see :func:`utils.score.normalization.get_normalizer`.
     """
     names, functions = [], []
     for utt in utterances:
-        name = choose_normalizer(normalizer, utt.language, utt.task)
-        spell = digits == "spell" and name not in KEEP_NUMBERS
-        functions.append(_normalizer(name, utt.text_language if spell else None, utt.text_language))
-        names.append(f"{name}+spell" if spell else name)
+        name = choose_normalizer(options.normalizer, utt.language, utt.task)
+        if options.digits == "spell" and name not in KEEP_NUMBERS:
+            name += "+spell"
+        if utt.text_language in options.unaccented:
+            name += "+unaccented"
+        functions.append(named_normalizer(name, utt.text_language))
+        names.append(name)
     return [TextPair(utt.key, utt.language, utt.task, utt.speaker,
                       function(utt.reference), function(utt.hypothesis))
             for utt, function in zip(utterances, functions, strict=True)], names
@@ -185,7 +187,7 @@ def measure(utterances: Sequence[TextPair], options: ScoringOptions) -> list[Mea
     Raises:
         UserError: a normaliser or the vocabulary for TER is not there.
     """
-    utterances, normalizers = normalize(utterances, options.normalizer, options.digits)
+    utterances, normalizers = normalize(utterances, options)
     measurements = []
     for name in METRICS:
         chosen = [index for index, utt in enumerate(utterances) if name in _metrics_of(utt, options)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from utils.errors import UserError
 from utils.score.digits import digit_speller
+from utils.score.forms import without_accents
 from utils.score.text_rules import RULES_VERSION, apply_rules, rules_for, rules_signature
 from utils.score.text_units import split_words
 
@@ -42,37 +43,53 @@ def choose_normalizer(requested: str, language: str, task: str) -> str:
     return "zh" if task == "transcribe" and language in _CHINESE else "basic"
 
 
-def get_normalizer(name: str, spell_in: str | None = None, language: str = "") -> Normalizer:
+def get_normalizer(name: str, spell_in: str | None = None, language: str = "", *,
+                   unaccented: bool = False) -> Normalizer:
     """The function for a name in NORMALIZERS. All of them collapse white space and strip both ends.
 
     Args:
         name: one of NORMALIZERS.
         spell_in: Whisper code of the language in which numbers are spelled out first; None: digits stay.
         language: Whisper code of the texts, for the rules of their language; "" for those of all languages only.
+        unaccented: drop the accents of Latin letters.
 
     Raises:
         UserError: unknown name, or the package that the normaliser needs is missing.
     """
     if name not in _FACTORIES:
         raise UserError(f"unknown normalizer {name!r}. Use one of: {', '.join(NORMALIZERS)}")
-    normalize = _FACTORIES[name](language)
-    if spell_in is not None:
-        spell = digit_speller(spell_in)
-        return lambda text: " ".join(normalize(spell(text)).split())
-    return lambda text: " ".join(normalize(text).split())
+    steps = [digit_speller(spell_in)] if spell_in is not None else []
+    steps.append(_FACTORIES[name](language))
+    if unaccented:
+        steps.append(without_accents)
+
+    def normalize(text: str) -> str:
+        for step in steps:
+            text = step(text)
+        return " ".join(text.split())
+
+    return normalize
+
+
+@cache
+def named_normalizer(name: str, language: str) -> Normalizer:
+    """The function for a name as scores have it, such as ``basic+spell``, for texts in a language."""
+    name, *more = name.split("+")
+    return get_normalizer(name, language if "spell" in more else None, language, unaccented="unaccented" in more)
 
 
 def normalizer_signature(name: str, language: str) -> str | None:
     """What a figure's signature says of its normaliser, so that figures of other rules can be told from it.
 
     Args:
-        name: one of NORMALIZERS, with ``+spell`` where numbers were spelled out.
+        name: one of NORMALIZERS, with ``+spell`` where numbers were spelled out, and ``+unaccented`` where accents
+            were dropped.
         language: Whisper code of the texts; "" where figures of several languages are joined.
 
     Returns:
         ``rules:2+turkic-case`` (see utils.score.text_rules), ``rules:openai``, or None for texts as they are.
     """
-    name = name.removesuffix("+spell")
+    name = name.partition("+")[0]
     if name == "none":
         return None
     if name == "whisper-basic":

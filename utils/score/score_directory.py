@@ -19,6 +19,7 @@ from utils.cli import progress
 from utils.filesystem import atomic_open
 from utils.score import language_id
 from utils.score.error_analysis import Confusions, confusion_tables, counted, summary_table, worst_table
+from utils.score.forms import FORMS, RAW, SPOKEN, WRITTEN
 from utils.score.metrics import ERROR_RATES, Measurement, ScoringOptions, TextPair, measure, results
 from utils.score.score_files import Rendered, ScoreDirectory, render_alignments, statistics_lines, write_suspects
 from utils.score.suspects import Suspect, find_faults
@@ -30,7 +31,7 @@ class Part(NamedTuple):
     """A worker's result for one metric on one chunk."""
 
     metric: str
-    is_main: bool  # scored on text in the requested form; False: on raw text beside it
+    form: str  # of the texts, see utils.score.forms
     indices: np.ndarray  # of the utterances, in the whole set
     normalizers: list[str]
     statistics: np.ndarray
@@ -77,17 +78,18 @@ def score_directory(decode_dir: Path, decode: Mapping[str, Any], utterances: Seq
         decode_dir: where the files go. They appear together at the end, or not at all.
         decode: decode.json, see utils.score.metrics.results.
         utterances: see utils.score.metrics.pair_texts.
-        options: normaliser and metrics; raw text is always scored, too.
+        options: normaliser and metrics of the leading form; the others are scored, too.
         n_resamples: of the bootstrap.
         nj: number of processes.
 
     Returns:
-        The objects of scores.json: those on text in the requested form, then those on raw text.
+        The objects of scores.json: those of the leading form, then the others.
 
     Raises:
         UserError: see utils.score.metrics.measure and results.
     """
-    joined: dict[tuple[bool, str], _Joined] = {}
+    joined: dict[tuple[str, str], _Joined] = {}
+    main = next(iter(_scored_forms(options)))
     suspects: list[Suspect] = []
     with ExitStack() as stack:
         records = stack.enter_context(atomic_open(decode_dir / "utterances.jsonl"))
@@ -101,12 +103,12 @@ def score_directory(decode_dir: Path, decode: Mapping[str, Any], utterances: Seq
                 if part.rendered:
                     directories[part.metric].add(part.rendered)
                 records.write(part.lines)
-                joined.setdefault((not part.is_main, part.metric), _Joined()).add(part)
+                joined.setdefault((part.form, part.metric), _Joined()).add(part)
         rows = []
-        for (is_raw, metric), of_metric in sorted(joined.items(), key=lambda item: item[0][0]):
+        for (form, metric), of_metric in sorted(joined.items(), key=lambda item: FORMS.index(item[0][0])):
             measurement = of_metric.measurement(utterances)
-            rows += results(measurement, decode, n_resamples)
-            if metric in directories and not is_raw:
+            rows += [{**row, "form": form} for row in results(measurement, decode, n_resamples)]
+            if metric in directories and form == main:
                 directories[metric].finish(_head(measurement, of_metric.confusions, suspects))
         write_suspects(decode_dir / "suspects.tsv", suspects, {utt.key: utt.hypothesis for utt in utterances})
     return rows
@@ -131,11 +133,21 @@ def _chunks(utterances: Sequence[TextPair], options: ScoringOptions,
 
 def _score_chunk(start: int) -> tuple[list[Part], list[Suspect]]:
     utterances, references, options = _work.utterances[start:start + CHUNK], _work.references, _work.options
-    parts = [_part(measurement, start, is_main=True) for measurement in measure(utterances, options)]
-    if options.normalizer != "none":
-        raw = measure(utterances, replace(options, normalizer="none", digits="keep"))
-        parts += [_part(measurement, start, is_main=False) for measurement in raw]
+    forms = _scored_forms(options)
+    parts = [_part(measurement, start, form, is_main=form == next(iter(forms)))
+             for form, of_form in forms.items() for measurement in measure(utterances, of_form)]
     return parts, [suspect for utt in utterances for suspect in find_faults(utt, references.get(_other_key(utt)))]
+
+
+def _scored_forms(options: ScoringOptions) -> dict[str, ScoringOptions]:
+    """The options of each form that is scored, the leading one first."""
+    forms = {}
+    written = replace(options, digits="keep", unaccented=frozenset())
+    if options.digits == "spell":
+        forms[SPOKEN] = options
+    if options.normalizer != "none":
+        forms[WRITTEN] = written
+    return {**forms, RAW: replace(written, normalizer="none")}
 
 
 def _other_key(utterance: TextPair) -> str:
@@ -143,14 +155,15 @@ def _other_key(utterance: TextPair) -> str:
     return f"{stem}|{'translate' if task == 'transcribe' else 'transcribe'}"
 
 
-def _part(measurement: Measurement, start: int, is_main: bool) -> Part:
+def _part(measurement: Measurement, start: int, form: str, is_main: bool) -> Part:
     index_of = {utt.key: index for index, utt in enumerate(_work.utterances[start:start + CHUNK], start)}
     rendered, confusions = None, Confusions()
     if is_main and measurement.metric in ERROR_RATES:
         rendered = render_alignments(measurement)
         confusions.add(measurement.alignments)
-    return Part(measurement.metric, is_main, np.array([index_of[utt.key] for utt in measurement.utterances]),
-                measurement.normalizers, measurement.statistics, statistics_lines(measurement), rendered, confusions)
+    return Part(measurement.metric, form, np.array([index_of[utt.key] for utt in measurement.utterances]),
+                measurement.normalizers, measurement.statistics, statistics_lines(measurement, form), rendered,
+                confusions)
 
 
 def _head(measurement: Measurement, confusions: Confusions, suspects: Sequence[Suspect]) -> str:

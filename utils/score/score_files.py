@@ -16,6 +16,7 @@ import numpy as np
 from utils.errors import UserError
 from utils.filesystem import atomic_directory, atomic_open
 from utils.score.alignment import show
+from utils.score.forms import form_of
 from utils.score.metrics import Measurement, TextPair
 from utils.score.suspects import Suspect
 
@@ -39,27 +40,27 @@ class Rendered(NamedTuple):
     alignments: str
 
 
-def statistics_lines(measurement: Measurement) -> str:
+def statistics_lines(measurement: Measurement, form: str) -> str:
     """The statistics of every utterance, one JSON object a line, as utterances.jsonl has them for paired tests."""
     rows = zip(measurement.utterances, measurement.normalizers, measurement.statistics.tolist(), strict=True)
-    return "".join(json.dumps({"key": utt.key, "metric": measurement.metric, "normalizer": normalizer,
+    return "".join(json.dumps({"key": utt.key, "metric": measurement.metric, "form": form, "normalizer": normalizer,
                                "speaker": utt.speaker, "statistics": values}, ensure_ascii=False) + "\n"
                    for utt, normalizer, values in rows)
 
 
-def read_statistics(path: Path, metrics: Collection[str]) -> dict[tuple[str, bool], Statistics]:
-    """Statistics of some metrics, by metric and whether they are on normalised text.
+def read_statistics(path: Path, metrics: Collection[str]) -> dict[tuple[str, str], Statistics]:
+    """Statistics of some metrics, by metric and form of the texts.
 
     Raises:
         UserError: the file is missing or was not written by pyscripts/score.py.
     """
-    found: dict[tuple[str, bool], tuple[list[str], list[str], list[str], array[int]]] = {}
+    found: dict[tuple[str, str], tuple[list[str], list[str], list[str], array[int]]] = {}
     try:
         with path.open(encoding="utf-8") as stream:
             for line in stream:
                 record = json.loads(line)
                 if record["metric"] in metrics:
-                    kind = record["metric"], record["normalizer"] != "none"
+                    kind = record["metric"], form_of(record)
                     keys, speakers, normalizers, values = found.setdefault(kind, ([], [], [], array("l")))
                     keys.append(sys.intern(record["key"]))  # one copy for all metrics and systems
                     speakers.append(sys.intern(record["speaker"]))

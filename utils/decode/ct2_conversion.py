@@ -1,0 +1,53 @@
+"""A checkpoint as a CTranslate2 directory for as long as a set is decoded: several times faster on a CPU."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+from utils.data.tokenizer import load_tokenizer
+from utils.filesystem import require_free_bytes
+from utils.model.checkpoints import load_tuned_model, save_whole_model
+
+_BYTES = 8  # a parameter in float32, twice: the merged model and what is made from it
+
+
+@contextmanager
+def as_ct2(tuned: Path, base_dir: Path, directory: Path) -> Iterator[Path]:
+    """A CTranslate2 directory of a checkpoint in float32, which is removed at the end.
+
+    Another process makes it, so that its memory is not counted as that of decoding.
+
+    Args:
+        tuned: a whole model, or an adapter.
+        base_dir: the base model of the adapter, or the whole model itself.
+        directory: where to make it; anything that an earlier run left there is removed.
+
+    Raises:
+        UserError: a part is missing or does not fit, or there is no room on the disk.
+    """
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    try:
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            pool.submit(_convert, tuned, base_dir, directory).result()
+        yield directory / "ct2"
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _convert(tuned: Path, base_dir: Path, directory: Path) -> None:
+    from ctranslate2.converters import TransformersConverter
+
+    model = load_tuned_model(tuned, base_dir)
+    n_bytes = _BYTES * sum(parameter.numel() for parameter in model.parameters())
+    require_free_bytes(directory, n_bytes, "decoding with CTranslate2, which needs a converted copy,")
+    save_whole_model(model, base_dir, load_tokenizer(base_dir), directory / "merged")
+    copied = ["tokenizer.json", "preprocessor_config.json"]
+    TransformersConverter(str(directory / "merged"), copy_files=copied, low_cpu_mem_usage=True).convert(
+        str(directory / "ct2"), quantization="float32")
+    shutil.rmtree(directory / "merged")
