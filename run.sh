@@ -62,7 +62,7 @@ decode_backend=                     # of the base and the tuned model: transform
                                     # auto (by device); empty: the configuration's predict.backend
 normalizer=auto                     # text normalization before scoring: auto, none, basic, whisper-en, zh, or
                                     # whisper-basic, OpenAI's for all languages (doc/scoring.md)
-digits=auto                         # spell: score numbers as words, and accents as none where references have none;
+digits=auto                         # spell: score numbers as words, and no accents where references have hardly any;
                                     # keep: as written; auto: spell, and keep beside it, where --normalizer permits
 audio=embed                         # audio in report.html: embed, link, none
 max_audio_mb=20                     # limit of embedded audio in MB; utterances with the most errors come first

@@ -2,8 +2,10 @@
 """Write the lists of the default corpus: DATA_DIR/{train,dev,test}/{transcribe,translate}/{wav.scp,text}.
 
 A key is ID|LANGUAGE|TASK. Every language is transcribed; all but English are translated: the translation is the
-English text of the same prompt. A hash of the English text decides the set of a prompt, so that no sentence of dev
-or test occurs in training, in any language. DATA_DIR/prompts_left_out.tsv lists what is left out, with the reasons.
+English text of the same prompt. Sentences that are relatives by their English texts (utils/data/relatives.py) form a
+family, and a hash of the family decides the set of its prompts. Training prompts that are relatives of a dev or test
+prompt in their own language are left out. So no sentence of dev or test has a relative in training, in any language.
+DATA_DIR/prompts_left_out.tsv lists what is left out, with the reasons.
 
 Example: local/prepare_prompts.py --languages "en fr" download/prompts data
 """
@@ -22,7 +24,6 @@ from local.prompts import (
     TONE,
     check_languages,
     fault_of,
-    normalise,
     prompt_id,
     read_transcripts,
     seconds_of,
@@ -34,6 +35,7 @@ from utils.cli import make_parser, run_main
 from utils.data.corpus_lists import SOURCE, CorpusUtterance, LeftOut, add_prepare_options, write_lists
 from utils.data.languages import chosen_languages
 from utils.data.lists import TASKS
+from utils.data.relatives import families, plain_words, relatives
 from utils.errors import UserError
 
 SETS = ("train", "dev", "test")
@@ -59,11 +61,13 @@ def prepare_prompts(download_dir: Path, data_dir: Path, languages: list[str]) ->
                    for language in dict.fromkeys(["en", *languages])}
     tones = {name for pairs in transcripts.values() for name, text in pairs if TONE.fullmatch(text)}
     english = {name: text for name, text in reversed(transcripts["en"]) if fault_of(text) is None}
+    family_of = families(english.values())
     prompts: list[CorpusUtterance] = []
     left_out: list[LeftOut] = []
     for language in languages:
-        found = _read_language(language, transcripts[language], download_dir / language, tones, english, left_out)
-        prompts += _without_repeats(found, download_dir, left_out)
+        found = _read_language(language, transcripts[language], download_dir / language, tones, english, family_of,
+                               left_out)
+        prompts += _without_relatives(found, download_dir, left_out)
     _check_split(prompts)
     (data_dir / "prompts_dropped.tsv").unlink(missing_ok=True)  # its name in earlier versions
     write_lists("prompts", prompts, left_out, data_dir, SETS, allow_empty=True)
@@ -85,7 +89,8 @@ def _take_over_lists(data_dir: Path) -> None:
 
 
 def _read_language(language: str, transcripts: list[tuple[str, str]], directory: Path, tones: set[str],
-                   english: dict[str, str], left_out: list[LeftOut]) -> list[CorpusUtterance]:
+                   english: dict[str, str], family_of: dict[str, str],
+                   left_out: list[LeftOut]) -> list[CorpusUtterance]:
     """The usable prompts of one language; the others are added to ``left_out``."""
     audio = {path.relative_to(directory).with_suffix("").as_posix() for path in directory.rglob("*.g722")}
     if not audio:
@@ -115,37 +120,42 @@ def _read_language(language: str, transcripts: list[tuple[str, str]], directory:
         if language != "en" and name not in english:
             leave_out(name, "translate: no English text", text)
         targets = {"transcribe": "" if fault else text, "translate": "" if language == "en" else english.get(name, "")}
-        prompts[name] = CorpusUtterance(split_of(english.get(name) or text), prompt_id(language, name), language, path,
-                                        {task: target for task, target in targets.items() if target})
+        words = plain_words(english.get(name) or text)
+        prompts[name] = CorpusUtterance(
+            split_of(family_of.get(words, words)), prompt_id(language, name), language, path,
+            {task: target for task, target in targets.items() if target})
     for name in sorted(audio - seen):
         leave_out(name, "no transcript", "")
     return [prompt for prompt in prompts.values() if prompt.targets]
 
 
-def _without_repeats(prompts: list[CorpusUtterance], download_dir: Path,
-                     left_out: list[LeftOut]) -> list[CorpusUtterance]:
-    """Leave prompts out of train whose words also occur in dev or test, under another English text."""
-    held_out = {normalise(prompt.targets["transcribe"]) for prompt in prompts
-                if prompt.set != "train" and "transcribe" in prompt.targets}
+def _without_relatives(prompts: list[CorpusUtterance], download_dir: Path,
+                       left_out: list[LeftOut]) -> list[CorpusUtterance]:
+    """Leave prompts out of train that have a relative in dev or test in their own language."""
+    texts: dict[bool, list[str]] = {True: [], False: []}
+    for prompt in prompts:
+        texts[prompt.set == "train"].append(prompt.targets.get("transcribe", ""))
+    found = relatives(texts[True], texts[False])
     kept = []
     for prompt in prompts:
         text = prompt.targets.get("transcribe", "")
-        if prompt.set == "train" and normalise(text) in held_out:
+        if prompt.set == "train" and text in found:
             name = prompt.audio.relative_to(download_dir).with_suffix("").as_posix()
-            left_out.append(LeftOut(name, "train: same words in dev or test", text=text))
+            left_out.append(LeftOut(name, "train: near-duplicate of a dev or test prompt", text=text))
         else:
             kept.append(prompt)
     return kept
 
 
 def _check_split(prompts: Sequence[CorpusUtterance]) -> None:
-    """Check that no text of dev or test, in its own language or in English, occurs in train."""
-    sets_of = defaultdict(set)
+    """Check that no text of dev or test, in its own language or in English, has a relative in train."""
+    texts: defaultdict[tuple[str, bool], list[str]] = defaultdict(list)
     for prompt in prompts:
         for task, text in prompt.targets.items():
-            sets_of["en" if task == "translate" else prompt.language, normalise(text)].add(prompt.set)
-    shared = [text for text, sets in sets_of.items() if "train" in sets and len(sets) > 1]
-    assert not shared, f"in train and held out: {shared}"
+            texts["en" if task == "translate" else prompt.language, prompt.set == "train"].append(text)
+    for language in {language for language, _ in texts}:
+        shared = relatives(texts[language, False], texts[language, True])
+        assert not shared, f"relatives in train and held out: {shared}"
 
 
 def table(prompts: Sequence[CorpusUtterance], languages: list[str]) -> str:

@@ -41,8 +41,8 @@ def parse_args() -> Namespace:
     parser.add_argument("--digits", default="auto", choices=["auto", "keep", "spell"],
                         help="spell: the spoken form leads. Numbers in digits are written in words first (21: "
                              "twenty-one, 二十一; whisper-en writes all numbers as digits), and accents are dropped in "
-                             "languages of Latin letters whose references have none. The written form, which keep "
-                             "scores alone, stands beside it. auto: spell, where --normalizer permits")
+                             "languages of Latin letters whose references have hardly any. The written form stands "
+                             "beside it; keep scores that alone. auto: spell, where --normalizer permits")
     parser.add_argument("--metric", default="auto", choices=["auto", "wer", "cer", "mer"],
                         help="error rate of transcriptions; auto: wer, or cer for languages written without spaces, "
                              "and mer, too, if they are mixed with English")

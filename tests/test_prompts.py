@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import os
+import random
 import subprocess
 import sys
 import tarfile
@@ -20,7 +21,8 @@ import pytest
 from local import download_prompts as downloading
 from local.download_prompts import download_prompts
 from local.prepare_prompts import SETS, prepare_prompts
-from local.prompts import normalise, split_of
+from local.prompts import split_of
+from utils.data.relatives import relatives
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,32 +143,43 @@ def test_languages_chooses_and_paths_stay_as_given(corpus: Path, tmp_path: Path,
     assert {key.split("|")[2] for key in read_lists(tmp_path / "data", "text")} == {"transcribe"}
 
 
-def test_no_meaning_of_dev_or_test_is_met_in_training(tmp_path: Path) -> None:
-    """The same words in English are one set's; the same words in French for two meanings are not in two."""
-    held_out = [f"sentence {i}" for i in range(400)]
-    english = "\n".join([f"p{i}: {text}" for i, text in enumerate(held_out)] +
-                        [f"q{i}: {text.title()}!" for i, text in enumerate(held_out)])
-    names = [line.split(":")[0] for line in english.splitlines()]
-    french = "\n".join(f"{name}: phrase {i % 100}" for i, name in enumerate(names))
-    for language, transcripts in (("en", english), ("fr", french)):
-        write_language(tmp_path / "down" / language, transcripts, dict.fromkeys(names, 0.1))
+def test_no_relative_of_dev_or_test_is_met_in_training(tmp_path: Path) -> None:
+    """Neither by the English meaning nor in the own language, where other meanings share words."""
+    rng = random.Random(0)
+
+    def sentence(letters: str) -> str:
+        return " ".join("".join(rng.choices(letters, k=7)) for _ in range(4))
+
+    meanings = [sentence("abcdefghijklm") for _ in range(400)]
+    nearly = [f"{text}s now" if i % 2 else f"please {text}" for i, text in enumerate(meanings)]  # similar, containing
+    english = dict(enumerate(meanings + nearly + [text.title() + "!" for text in meanings]))
+    phrases = [sentence("nopqrstuvwxyz") for _ in range(900)]
+    french = {i: phrases[i % len(phrases)] + (" encore" if i >= len(phrases) else "") for i in english}
+    for language, texts in (("en", english), ("fr", french)):
+        lines = "\n".join(f"p{i}: {text}" for i, text in texts.items())
+        write_language(tmp_path / "down" / language, lines, {f"p{i}": 0.1 for i in texts})
     prompts = prepare_prompts(tmp_path / "down", tmp_path / "data", ["en", "fr"])
-    words: dict[str, set[tuple[str, str]]] = {}
+    texts_of: dict[tuple[str, bool], list[str]] = {}
     for set_ in SETS:
-        words[set_] = {("en" if key.endswith("translate") else key.split("|")[1], normalise(text))
-                       for key, text in read_lists(tmp_path / "data", "text", set_).items()}
-    assert not words["train"] & (words["dev"] | words["test"])
-    assert not {w for w in words["dev"] & words["test"] if w[0] == "en"}
-    sets = [prompt.set for prompt in prompts if prompt.language == "en"]
-    assert 0.15 < sets.count("test") / len(sets) < 0.25
-    assert 0.04 < sets.count("dev") / len(sets) < 0.10
+        for key, text in read_lists(tmp_path / "data", "text", set_).items():
+            language = "en" if key.endswith("translate") else key.split("|")[1]
+            texts_of.setdefault((language, set_ == "train"), []).append(text)
+    for language in ("en", "fr"):
+        assert texts_of[language, True] and texts_of[language, False]
+        assert relatives(texts_of[language, False], texts_of[language, True]) == {}
+    sets = {prompt.id: prompt.set for prompt in prompts if prompt.language == "en"}
+    assert all(sets[f"en_p{i}"] == sets[f"en_p{i + 400}"] == sets[f"en_p{i + 800}"] for i in range(400))
+    assert 0.12 < [*sets.values()].count("test") / len(sets) < 0.23
+    assert 0.04 < [*sets.values()].count("dev") / len(sets) < 0.11
+    left_out = (tmp_path / "data/prompts_left_out.tsv").read_text(encoding="utf-8")
+    assert "\ttrain: near-duplicate of a dev or test prompt\t" in left_out
 
 
 def test_split_is_the_same_for_ever() -> None:
     """Another split would make all published scores incomparable: change these lines only on purpose."""
-    assert split_of("Please enter your password followed by the pound key.") == "train"
-    assert split_of("seven") == split_of(" Seven. ") == "dev"
-    assert split_of("NINTH") == split_of("«ninth»!") == "test"
+    assert split_of("i m sorry") == split_of("eleven") == "train"
+    assert split_of("the conference is now locked") == "dev"
+    assert split_of("folder 5") == split_of("for") == "test"
 
 
 def test_damaged_transcripts_are_refused(corpus: Path, tmp_path: Path) -> None:

@@ -22,10 +22,11 @@ def test_accents_are_dropped_from_latin_letters_only() -> None:
     assert without_accents("йод हिन्दी ภาษาไทย がぎ") == "йод हिन्दी ภาษาไทย がぎ"
 
 
-def test_a_language_is_without_accents_only_if_many_references_show_it() -> None:
+def test_a_language_is_without_accents_if_many_references_show_hardly_any() -> None:
     assert languages_without_accents([("es", SENTENCE)] * 60) == {"es"}
     assert languages_without_accents([("es", SENTENCE)] * 5) == set()  # too little text to say so
-    assert languages_without_accents([("es", SENTENCE)] * 60 + [("es", "Está bien")]) == set()
+    assert languages_without_accents([("es", SENTENCE)] * 60 + [("es", "Está bien")]) == {"es"}  # a slip
+    assert languages_without_accents([("es", SENTENCE)] * 60 + [("es", "Está bien")] * 30) == set()
 
 
 def test_languages_of_other_letters_are_never_without_accents() -> None:

@@ -33,8 +33,9 @@ Per cent; lower WER, CER, MER and TER, higher BLEU and chrF are better. In brack
 resampled by utterance, or by speaker where utt2spk names at least 5."""
 
 _SPOKEN_NOTE = """\
-Spoken form: numbers in words, and no accents in languages whose references have none. A corpus may write these in one
-way only, and copying that is not understanding. The written form, with numbers and accents as they are, is below."""
+Spoken form: numbers in words, and no accents in languages whose references have hardly any. A corpus may write these
+in one way only, and copying that is not understanding. The written form, with numbers and accents as they are, is
+below."""
 
 _RULES_NOTE = """\
 `rules` is the version of the normaliser's rules, followed by those that only some languages have (doc/scoring.md).
