@@ -145,6 +145,7 @@ fi
 
 if in_stage 4; then
   for set in "${test_sets[@]}" "${forget_sets[@]}"; do
+    find_relatives "$set"
     log "Stage 4: decode $set with the base model, at its native 30-s window"
     decode_set base "$set"
     score_set base "$set"

@@ -35,7 +35,7 @@ from utils.cli import make_parser, run_main
 from utils.data.corpus_lists import SOURCE, CorpusUtterance, LeftOut, add_prepare_options, write_lists
 from utils.data.languages import chosen_languages
 from utils.data.lists import TASKS
-from utils.data.relatives import families, plain_words, relatives
+from utils.data.relatives import families, bare_words, relatives
 from utils.errors import UserError
 
 SETS = ("train", "dev", "test")
@@ -120,7 +120,7 @@ def _read_language(language: str, transcripts: list[tuple[str, str]], directory:
         if language != "en" and name not in english:
             leave_out(name, "translate: no English text", text)
         targets = {"transcribe": "" if fault else text, "translate": "" if language == "en" else english.get(name, "")}
-        words = plain_words(english.get(name) or text)
+        words = bare_words(english.get(name) or text)
         prompts[name] = CorpusUtterance(
             split_of(family_of.get(words, words)), prompt_id(language, name), language, path,
             {task: target for task, target in targets.items() if target})

@@ -11,7 +11,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from utils.data.relatives import plain_words
+from utils.data.relatives import bare_words
 from utils.errors import UserError
 
 VERSION = "1.6.1"
@@ -85,7 +85,7 @@ def split_of(family: str) -> str:
 
 def fault_of(text: str) -> str | None:
     """Return why a transcript cannot be used as a reference, or None."""
-    if not plain_words(text):
+    if not bare_words(text):
         return "empty transcript"
     if NOTE.search(text):
         return "a note in brackets: what is spoken is not known"

@@ -35,6 +35,7 @@ def parse_args() -> Namespace:
     add = parser.add_argument
     add("--title", help="heading of the reports (default: the name of EXP_DIR)")
     add("--command", default="", help="command that repeats the experiment, shown in the reports")
+    add("--corpus-name", default="", metavar="NAME", help="of the training data, named in the reports")
     add("--forget-set", default="", metavar="SETS",
         help="sets that measure forgetting: the model was not tuned for them")
     add("--data", type=Path, metavar="DATA_DIR",
@@ -65,7 +66,7 @@ def main() -> None:
 
     decodes = collect(args.exp_dir)
     comparisons = compare(decodes, args.bootstrap)
-    header = facts(provenance(args.command), training_summary(args.exp_dir), decodes)
+    header = facts(provenance(args.command), training_summary(args.exp_dir), decodes, args.corpus_name)
     write_results(args, decodes, comparisons, header)
     page = write_page(args, at_their_best(decodes), comparisons, header) if args.data else ""
     log(f"wrote {args.exp_dir / 'RESULTS.md'} and results.json")

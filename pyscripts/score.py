@@ -4,6 +4,7 @@
 Reads DECODE_DIR/text (one `id|language|task hypothesis` per line) and DECODE_DIR/decode.json. Writes there
   scores.json                  every score with its 95 % bootstrap interval, per language and over all; "form" is
                                spoken, written (both normalised) or raw
+  unseen.json                  with --relatives: the scores without the targets that it names
   utterances.jsonl             the counts of every utterance
   suspects.tsv                 outputs that are wrong as a whole: empty, loops, made up, wrong language or task
   score_METRIC/result.txt      for wer, cer, mer, ter: most frequent errors, worst utterances, alignments;
@@ -48,6 +49,9 @@ def parse_args() -> Namespace:
                              "and mer, too, if they are mixed with English")
     parser.add_argument("--bpe-model", metavar="FILE",
                         help="sentencepiece model (pyscripts/train_bpe.py): also compute TER, the token error rate")
+    parser.add_argument("--relatives", type=Path, metavar="FILE",
+                        help="targets that have a relative in training (pyscripts/find_relatives.py): score the others "
+                             "apart, too")
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="bootstrap resamples")
     parser.add_argument("--utt2spk", metavar="FILE",
                         help="speakers, lines `key speaker`; with 5 or more, the bootstrap draws speakers")
@@ -75,6 +79,7 @@ def main() -> None:
     from utils.score.reference_check import check_translations
     from utils.score.score_directory import score_directory
     from utils.score.text_units import piece_splitter
+    from utils.score.unseen import UNSEEN, read_relatives, score_unseen
 
     decode = read_decode_info(args.decode_dir)
     text = args.decode_dir / "text"
@@ -83,6 +88,7 @@ def main() -> None:
     check_translations(utterances)
     if args.bpe_model:
         piece_splitter(args.bpe_model)  # refuses a bad file before the work starts
+    related = read_relatives(args.relatives) if args.relatives else set()
     unaccented: frozenset[str] = frozenset()
     if args.digits == "spell":
         unaccented = languages_without_accents((utt.text_language, utt.reference) for utt in utterances)
@@ -91,6 +97,9 @@ def main() -> None:
     rows = score_directory(args.decode_dir, decode, utterances, options, args.bootstrap, args.nj)
     for metric in {"wer", "cer", "mer", "ter"} - {row["metric"] for row in rows}:  # of an earlier scoring
         shutil.rmtree(args.decode_dir / f"score_{metric}", ignore_errors=True)
+    if args.relatives:
+        write_json(args.decode_dir / UNSEEN, score_unseen(args.decode_dir, decode, utterances, rows, related,
+                                                          args.bootstrap))
     write_json(args.decode_dir / "scores.json", rows)
     log(f"{len(utterances)} references = {len(utterances)} hypotheses scored")
     for row in rows:

@@ -35,10 +35,11 @@ def main() -> None:
     parser.add_argument("exp_dir", type=Path, help="the experiment")
     args = parser.parse_args()
 
+    from utils.data.known_corpora import known_corpus
     from utils.model.origin import base_model_name
-    from utils.publish.model_card import KNOWN_DATA, Origin, open_experiment, write_cards
+    from utils.publish.model_card import Origin, open_experiment, write_cards
 
-    data, data_licence = KNOWN_DATA.get(args.corpus_name, (args.corpus_name, ""))
+    data, data_licence = known_corpus(args.corpus_name)
     origin = Origin(args.base_model or base_model_name(args.base_dir), args.license, data,
                     args.data_license or data_licence)
     experiment = open_experiment(args.exp_dir, args.base_dir, origin, args.train_text, args.data, args.repo)

@@ -238,6 +238,14 @@ decode_set() {
     --set "$section.feats_scp=dump/$2/feats.scp" --set "$section.text=data/$2/text" "${options[@]}"
 }
 
+# find_relatives SET: find the targets of SET that have a relative among the training texts: reports score the others
+# apart.
+find_relatives() {
+  step "$exp" "relatives_$1" --code "$py/find_relatives.py" --from "data/$train_set/text" "data/$1/text" \
+    --to "$exp/relatives_$1.tsv" -- \
+    "$py/find_relatives.py" --train-text "data/$train_set/text" "data/$1/text" "$exp/relatives_$1.tsv"
+}
+
 # score_set SYSTEM SET: score the hypotheses of decode_set.
 score_set() {
   local system
@@ -254,9 +262,10 @@ score_system() {
   }
   local dir=$exp/decode_$2_$1 bpe=data/$train_set/token_bpe/bpe.model
   step "$exp" "score_$2_$1" --code "$py/score.py" \
-    --from "$dir"/{text,decode.json} "data/$2"/{text,utt2spk} "$bpe" \
-    --to "$dir"/{scores.json,utterances.jsonl,suspects.tsv} -- \
-    score "$1" "$2" --normalizer "$normalizer" --digits "$digits" --bpe-model "$bpe"
+    --from "$dir"/{text,decode.json} "data/$2"/{text,utt2spk} "$bpe" "$exp/relatives_$2.tsv" \
+    --to "$dir"/{scores.json,utterances.jsonl,suspects.tsv,unseen.json} -- \
+    score "$1" "$2" --normalizer "$normalizer" --digits "$digits" --bpe-model "$bpe" \
+    --relatives "$exp/relatives_$2.tsv"
 }
 
 # score_earlier_exports SET: score what an earlier stage 5 decoded. Other options or rules would make scores that cannot be
@@ -281,7 +290,7 @@ write_report() {
     --from "$exp"/decode_*/{scores.json,utterances.jsonl,decode.json,parity.json} "$exp/word_times.json" \
     "$exp"/train_{summary,history}.json \
     "${references[@]}" --to "$exp"/{RESULTS.md,results.json,report.html} -- \
-    make_reports --forget-set "$forget_set" --audio "$audio" --max-audio-mb "$max_audio_mb" --allow-pipes "$allow_pipes"
+    make_reports --corpus-name "$corpus_name" --forget-set "$forget_set" --audio "$audio" --max-audio-mb "$max_audio_mb" --allow-pipes "$allow_pipes"
 }
 
 # Stage 5: export

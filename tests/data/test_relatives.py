@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from utils.data.relatives import families, plain_words, relatives
+from utils.data.relatives import families, bare_words, relatives
 
 
 @pytest.mark.parametrize(("text", "other"), [
@@ -16,7 +16,7 @@ from utils.data.relatives import families, plain_words, relatives
     ("你好世界再见", "你好世界再見"),
 ])
 def test_relatives(text: str, other: str) -> None:
-    assert relatives([text], ["something else entirely", other])[text].text == plain_words(other)
+    assert relatives([text], ["something else entirely", other])[text].text == bare_words(other)
 
 
 @pytest.mark.parametrize(("text", "other"), [

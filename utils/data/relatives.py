@@ -27,7 +27,7 @@ class Relative(NamedTuple):
     similarity: float  # per cent, of the letters
 
 
-def plain_words(text: str) -> str:
+def bare_words(text: str) -> str:
     """The words of a text: case folded, marks kept, everything else between words one space."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return " ".join("".join(char if char.isalnum() or unicodedata.category(char)[0] == "M" else " "
@@ -39,8 +39,8 @@ def relatives(texts: Iterable[str], others: Iterable[str]) -> dict[str, Relative
 
     Comparing 5,000 texts with 100,000 others takes about half a minute on two cores.
     """
-    known = sorted({plain_words(other) for other in others} - {""})
-    asked = {text: plain_words(text) for text in texts}
+    known = sorted({bare_words(other) for other in others} - {""})
+    asked = {text: bare_words(text) for text in texts}
     nearest: dict[str, Relative] = {}
     for text, other, similarity in _related_pairs(sorted({*asked.values()} - {""}), known):
         if text not in nearest or similarity > nearest[text].similarity:
@@ -52,9 +52,9 @@ def families(texts: Iterable[str]) -> dict[str, str]:
     """The family of each text: texts that are relatives, or relatives of relatives (single link).
 
     Returns:
-        By normalised text (see :func:`plain_words`), the family's name: its first member in the order of characters.
+        By normalised text (see :func:`bare_words`), the family's name: its first member in the order of characters.
     """
-    known = sorted({plain_words(text) for text in texts} - {""})
+    known = sorted({bare_words(text) for text in texts} - {""})
     head = {text: text for text in known}
 
     def find(text: str) -> str:

@@ -21,7 +21,7 @@ from utils.errors import UserError
 from utils.filesystem import atomic_open, read_json, write_json
 from utils.report.exports import word_times_sentence
 from utils.report.results_md import score_table
-from utils.report.sentences import TITLES, by_set, reference_warnings, training_lines
+from utils.report.sentences import TITLES, by_set, reference_warnings, relatives_notes, training_lines
 from utils.score.comparison import (
     MAIN_METRICS,
     SHOWN_METRICS,
@@ -35,14 +35,6 @@ from utils.score.comparison import (
 from utils.train.records import training_summary
 
 TEMPLATE = Path(__file__).parent / "templates"
-KNOWN_DATA = {  # description and licence by --corpus-name
-    "prompts": ("telephone prompts: Asterisk's core sounds 1.6.1; one voice speaks each language, in training and test "
-                "alike", "CC BY-SA 3.0 and CC BY 3.0"),
-    "librispeech": ("LibriSpeech", "CC BY 4.0"),
-    "aishell": ("AISHELL-1", "Apache 2.0"),
-    "fleurs": ("FLEURS", "CC BY 4.0"),
-    "covost2": ("CoVoST 2 on Common Voice 4", "CC0"),
-}
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _ISO_639 = {"jw": "jv"}  # Whisper's code for Javanese is an old one
 
@@ -103,6 +95,7 @@ def open_experiment(exp_dir: Path, base_dir: Path, origin: Origin, train_text: P
     keys = [parse_key(key) for key in read_list(train_text)]
     decodes = at_their_best(collect(exp_dir))
     notes = [f"**{warning}**" for warning in reference_warnings(decodes, data)]
+    notes += [note for _, systems in by_set(decodes) for note in relatives_notes(systems)]
     notes += filter(None, [word_times_sentence(exp_dir)])
     return Experiment(exp_dir, origin, base_dir, sorted({key.language for key in keys}),
                       sorted({key.task for key in keys}), repo, decodes, notes)

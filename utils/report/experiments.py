@@ -36,7 +36,7 @@ def read_results(exp_dirs: Sequence[Path], root: Path) -> dict[str, list[Row]]:
         name = str(place.relative_to(root.resolve())) if place.is_relative_to(root.resolve()) else str(directory)
         if name in found:
             raise UserError(f"{directory}: named twice")
-        found[name] = rows
+        found[name] = [row for row in rows if "subset" not in row]
     return found
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,16 @@ from markupsafe import Markup
 
 from utils.report.exports import EXPLANATION
 from utils.report.plots import colours, language_plot, length_plot
-from utils.report.sentences import MEANINGS, TITLES, difference, plain_words, search_notes, significance, verdict
+from utils.report.sentences import (
+    MEANINGS,
+    TITLES,
+    difference,
+    plain_words,
+    relatives_notes,
+    search_notes,
+    significance,
+    verdict,
+)
 from utils.report.utterances import ListedUtterance
 from utils.score.comparison import (
     MAIN_METRICS,
@@ -100,10 +109,17 @@ def set_report(decodes: Sequence[Decode], comparisons: Sequence[Comparison], for
             plots.append((f"{TITLES[metric]} by length", length_plot(decodes, metric, data_dir / "utt2dur")))
     return SetReport(
         decodes[0].set, decodes[0].set in forget_sets, systems, plain_words(decodes),
-        search_notes(decodes), _table(decodes, main, verdicts),
-        [(TITLES_OF_FORMS[form], table) for form in FORMS if form != main and (table := _table(decodes, form, {}))],
+        search_notes(decodes) + relatives_notes(decodes), _table(decodes, main, verdicts), _other_tables(decodes, main),
         [(kind, [count[kind] for count in counts]) for kind in KINDS if any(count[kind] for count in counts)],
         [(description, plot) for description, plot in plots if plot])
+
+
+def _other_tables(decodes: Sequence[Decode], main: str) -> list[tuple[str, list[tuple[str, str, int, list[Cell]]]]]:
+    """Tables that are folded: without relatives in training, and of the other forms of the texts."""
+    unseen = [replace(decode, rows=decode.unseen.rows) for decode in decodes if decode.unseen]
+    tables = [(f"without relatives in training, {TITLES_OF_FORMS[main]}", _table(unseen, main, {}))]
+    tables += [(TITLES_OF_FORMS[form], _table(decodes, form, {})) for form in FORMS if form != main]
+    return [(title, table) for title, table in tables if table]
 
 
 def _table(decodes: Sequence[Decode], form: str,

@@ -6,11 +6,22 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from tabulate import tabulate
 
 from utils.report.exports import export_sections
-from utils.report.sentences import TITLES, by_set, difference, findings, forgotten, search_notes, significance, verdict
+from utils.report.sentences import (
+    TITLES,
+    by_set,
+    difference,
+    findings,
+    forgotten,
+    relatives_notes,
+    search_notes,
+    significance,
+    verdict,
+)
 from utils.score.comparison import (
     MAIN_METRICS,
     SHOWN_METRICS,
@@ -175,7 +186,7 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
     parts += [_SPOKEN_NOTE] if main_form(decodes) == SPOKEN else []
     for name, systems in by_set(decodes):
         parts += [f"### {plain(name)}: {TITLES_OF_FORMS[main_form(systems)]}", _main_table(systems),
-                  *search_notes(systems)]
+                  *search_notes(systems), *relatives_notes(systems), *_unseen_table(name, systems)]
     if comparisons:
         parts += ["## Differences", bullets(findings(comparisons) or ["no score got worse; all differences are clear"]),
                   _DIFFERENCES_NOTE.format(n_tests=len(comparisons)), comparison_table(comparisons)]
@@ -194,6 +205,13 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
     parts += ["## Speed", speed_table(everything), "## Normalizers and signatures", _RULES_NOTE,
               scoring_table(decodes)]
     return "\n\n".join(parts) + "\n"
+
+
+def _unseen_table(name: str, decodes: Sequence[Decode]) -> list[str]:
+    """The main table without targets that have a relative in training, if there are any."""
+    rows = [replace(decode, rows=decode.unseen.rows) for decode in decodes if decode.unseen and decode.unseen.rows]
+    return [f"### {plain(name)}: without relatives in training, {TITLES_OF_FORMS[main_form(rows)]}",
+            _main_table(rows)] if rows else []
 
 
 def _other_tables(name: str, decodes: Sequence[Decode]) -> list[str]:

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from utils.data.known_corpora import known_corpus
 from utils.data.machine_made import machine_made_note, read_machine_made
 from utils.decode.decode_directory import GREEDY
 from utils.score.comparison import SIGNIFICANT, Comparison, Decode, Row, main_form
@@ -75,6 +76,24 @@ def forgotten(comparisons: Sequence[Comparison], forget_sets: Collection[str]) -
             f"({difference(comparison)}, {significance(comparison.p_value)}"
             f"{'' if comparison.is_clear else f'; less than {comparison.clear_from:.1f} does not show'})"
             for comparison in comparisons if comparison.system["set"] in forget_sets]
+
+
+def relatives_notes(decodes: Sequence[Decode]) -> list[str]:
+    """A sentence on the targets of a set that have a relative in training, if these were looked for.
+
+    Args:
+        decodes: of one set.
+    """
+    found = decodes[0].unseen
+    if not found:
+        return []
+    meaning = ("a relative among the training texts: a sentence with 80 % of the same letters, or one that contains it "
+               "or that it contains")
+    if not found.n_relatives:
+        return [f"No target of {decodes[0].set} has {meaning}."]
+    share = 100 * found.n_relatives / found.n_targets
+    return [f"RELATIVES: {found.n_relatives} of {found.n_targets} targets of {decodes[0].set} ({share:.0f} %) have "
+            f"{meaning}. They may have been learnt by heart; the scores without them are given apart."]
 
 
 def search_notes(decodes: Sequence[Decode]) -> list[str]:
@@ -188,14 +207,19 @@ def reference_warnings(decodes: Sequence[Decode], data: Path) -> list[str]:
 
 
 def marked_rows(decodes: Sequence[Decode], data: Path) -> list[Row]:
-    """The rows of results.json; those scored against a machine's translations have ``machine_made_references``."""
+    """The rows of results.json; those scored against a machine's translations have ``machine_made_references``.
+
+    Those without the targets that have a relative in training have a ``subset``.
+    """
     machine = {name for name, _ in by_set(decodes) if read_machine_made(data / name)}
     return [{**row, "machine_made_references": True} if row["task"] == "translate" and row["set"] in machine else row
-            for decode in decodes for row in decode.rows]
+            for decode in decodes for row in (*decode.rows, *(decode.unseen.rows if decode.unseen else []))]
 
 
-def facts(origin: Mapping[str, str], summary: Mapping[str, Any], decodes: Sequence[Decode]) -> list[str]:
+def facts(origin: Mapping[str, str], summary: Mapping[str, Any], decodes: Sequence[Decode],
+          corpus_name: str = "") -> list[str]:
     """The lines at the head of a report: its origin, the model, the data, the training."""
     model = summary.get("base_model") or decodes[0].info.get("model", "not given")
-    return [*(f"{key}: {value}" for key, value in origin.items()), f"model: {model}",
+    corpus = [f"corpus: {known_corpus(corpus_name).description}"] if corpus_name else []
+    return [*(f"{key}: {value}" for key, value in origin.items()), f"model: {model}", *corpus,
             *data_lines(decodes), *training_lines(summary)]

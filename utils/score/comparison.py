@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from utils.score.bootstrap import PairedTest, holm, paired_bootstrap
 from utils.score.forms import form_of, leading_form
 from utils.score.metrics import METRICS
 from utils.score.score_files import Statistics, read_statistics
+from utils.score.unseen import UNSEEN
 
 Row = dict[str, Any]
 """An object of results.json."""
@@ -29,6 +30,14 @@ MAIN_METRICS = ("wer", "cer", "mer", "bleu")  # systems are compared by these
 SHOWN_METRICS = ("wer", "cer", "mer", "ter", "bleu")
 ROW_KEYS = {*DECODE_KEYS, "language", "task", "metric", "value", "ci95", "n_utts", "normalizer", "signature"}
 EXPORT_PREFIX = "ct2-"  # the names of exported systems begin with it: ct2-int8
+
+
+class Unseen(NamedTuple):
+    """The scores of the targets that have no relative among the training texts."""
+
+    n_targets: int  # of the set
+    n_relatives: int  # of them, with a relative
+    rows: list[Row]  # without these
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,19 @@ class Decode:
         """A key that sorts by set, and in each set the base model first, then tuned models, then exported ones."""
         of_base = self.system.removesuffix(GREEDY) == "base"
         return self.set, 0 if of_base else 1 + self.is_exported, self.system
+
+    @cached_property
+    def unseen(self) -> Unseen | None:
+        """The scores without targets that have a relative in training; None if these were not looked for."""
+        path = self.directory / UNSEEN
+        if not path.exists():
+            return None
+        content = read_json(path, "Score again: pyscripts/score.py --relatives")
+        rows = [row for row in content["scores"] if row["metric"] not in self.taken]
+        for metric, other in self.taken.items():
+            if other.unseen:
+                rows += [{**row, "system": self.system} for row in other.unseen.rows if row["metric"] == metric]
+        return Unseen(content["targets"], content["relatives"], rows)
 
     @cached_property
     def statistics(self) -> dict[tuple[str, str], Statistics]:
