@@ -35,7 +35,7 @@ from utils.cli import make_parser, run_main
 from utils.data.corpus_lists import SOURCE, CorpusUtterance, LeftOut, add_prepare_options, write_lists
 from utils.data.languages import chosen_languages
 from utils.data.lists import TASKS
-from utils.data.relatives import families, bare_words, relatives
+from utils.data.relatives import bare_words, families, relatives
 from utils.errors import UserError
 
 SETS = ("train", "dev", "test")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from utils.data.relatives import families, bare_words, relatives
+from utils.data.relatives import bare_words, families, relatives
 
 
 @pytest.mark.parametrize(("text", "other"), [
