@@ -10,11 +10,8 @@ Example: local/download_prompts.py --languages "en fr" download/prompts
 
 from __future__ import annotations
 
-import functools
 import gzip
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +23,7 @@ from utils.cli import log, make_parser, run_main
 from utils.data.languages import chosen_languages
 from utils.download.archives import MARKER
 from utils.download.corpus_archives import Archive, Places, get_archives
+from utils.download.debian import download_packages, unpack_package
 from utils.errors import UserError
 from utils.filesystem import atomic_directory
 
@@ -131,19 +129,10 @@ def _check_own_files(directory: Path, language: str) -> str:
 def _from_debian(language: str, directory: Path) -> None:
     """Download and unpack Debian's two packages of a language, without root; apt checks their signatures."""
     names = [f"asterisk-core-sounds-{language}", f"asterisk-core-sounds-{language}-g722"]
-    if not shutil.which("apt-get") or not shutil.which("dpkg"):
-        raise UserError("no apt-get and dpkg: not a Debian or Ubuntu system")
     with tempfile.TemporaryDirectory(prefix="prompts.") as temporary:
         work = Path(temporary)
-        try:
-            _run(["apt-get", "download", *names], work)
-        except UserError as error:
-            try:
-                _run(["apt-get", *_own_lists()[0], "download", *names], work)
-            except UserError:
-                raise UserError(f"{error} (run apt-get update once, or check apt's sources)") from None
-        for package in work.glob("*.deb"):
-            _run(["dpkg", "-x", str(package), str(work / "root")], work)
+        for package in download_packages(names, work):
+            unpack_package(package, work / "root")
         sounds = work / "root/usr/share/asterisk/sounds"
         for audio in sounds.rglob("*.g722"):
             target = directory.joinpath(*audio.relative_to(sounds).parts[1:])  # parts[0] names the voice
@@ -152,29 +141,6 @@ def _from_debian(language: str, directory: Path) -> None:
         gzipped = work / f"root/usr/share/doc/{names[0]}/core-sounds-{language}.txt.gz"
         if gzipped.is_file():
             transcript_file(directory, language).write_bytes(gzip.decompress(gzipped.read_bytes()))
-
-
-@functools.cache
-def _own_lists() -> tuple[list[str], tempfile.TemporaryDirectory[str]]:
-    """Run ``apt-get update`` without root; return apt's options for these lists, and their temporary directory."""
-    directory = tempfile.TemporaryDirectory(prefix="apt.")
-    root = Path(directory.name)
-    for name in ("lists/partial", "cache/archives/partial"):
-        (root / name).mkdir(parents=True)
-    options = ["-o", f"Dir::State::Lists={root / 'lists'}", "-o", f"Dir::Cache={root / 'cache'}",
-               "-o", "APT::Sandbox::User=", "-o", "Acquire::http::Timeout=10", "-o", "Acquire::Retries=1"]
-    log("apt has no lists of these packages: downloading the lists to a temporary directory")
-    _run(["apt-get", *options, "update"], root)
-    return options, directory
-
-
-def _run(command: list[str], directory: Path) -> None:
-    """Run a command in ``directory`` without output; on failure raise a UserError with its last error line."""
-    result = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False,
-                            env={**os.environ, "LC_ALL": "C"})
-    if result.returncode != 0:
-        lines = result.stderr.strip().splitlines() or [f"exit status {result.returncode}"]
-        raise UserError(f"{command[0]} {command[-1]}: {lines[-1]}")
 
 
 def main() -> None:

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from local import download_prompts as downloading
-from local.download_prompts import download_prompts
+from local.download_prompts import SHA256, download_prompts
 from local.prepare_prompts import SETS, prepare_prompts
 from local.prompts import split_of
 from utils.data.relatives import relatives
+from utils.download import debian
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -233,7 +233,7 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tarball(tmp_path / "release", language, {
             f"core-sounds-{language}.txt": text.encode(),
             "yes.g722": bytes(800), "digits/1.g722": bytes(800)})
-        monkeypatch.setitem(downloading.SHA256, language, hashlib.sha256(path.read_bytes()).hexdigest())
+        monkeypatch.setitem(SHA256, language, hashlib.sha256(path.read_bytes()).hexdigest())
     return tmp_path / "release"
 
 
@@ -292,7 +292,7 @@ def test_wrong_tarball_is_refused_and_nothing_is_left(served: tuple[str, list[st
 @pytest.fixture
 def fake_debian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An apt-get and a dpkg that know one language; ``lists`` there once apt has been updated."""
-    downloading._own_lists.cache_clear()
+    debian._own_lists.cache_clear()
     bin_dir = tmp_path / "bin"
     bin_dir.mkdir()
     (bin_dir / "apt-get").write_text(f"""#!/bin/bash

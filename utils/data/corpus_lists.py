@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, fields
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from utils.audio.constants import WINDOW_SECONDS
+from utils.audio.constants import FRAME_SECONDS, WINDOW_SECONDS
 from utils.audio.loading import audio_seconds
 from utils.cli import log, progress
 from utils.data.lists import TASKS
@@ -68,23 +68,26 @@ def add_prepare_options(parser: argparse.ArgumentParser, languages: str) -> None
     parser.add_argument("data_dir", type=Path, help="directory for SET/TASK/{wav.scp,text}")
 
 
-def without_long(utterances: Iterable[CorpusUtterance], left_out: list[LeftOut], nj: int = 0) -> list[CorpusUtterance]:
-    """Return the utterances that fit into Whisper's window; the others are added to ``left_out``.
+def without_unusable(utterances: Iterable[CorpusUtterance], left_out: list[LeftOut],
+                     nj: int = 0) -> list[CorpusUtterance]:
+    """Return the utterances that have a frame and fit into Whisper's window; the others are added to ``left_out``.
 
     Audio that cannot be read is kept: the checks of stage 1 report it. ``nj`` threads (0: one per core) open files.
     """
-    def fits(utterance: CorpusUtterance) -> bool:
+    def fault_of(utterance: CorpusUtterance) -> str:
         try:
-            return audio_seconds(str(utterance.audio)) <= WINDOW_SECONDS
+            seconds = audio_seconds(str(utterance.audio))
         except UserError:
-            return True
+            return ""
+        if seconds < FRAME_SECONDS:
+            return f"shorter than a frame, {FRAME_SECONDS} s"
+        return f"longer than {WINDOW_SECONDS:g} s" if seconds > WINDOW_SECONDS else ""
 
     utterances = list(utterances)
     with ThreadPool(nj or os.cpu_count() or 1) as pool:
-        fitting = list(progress(pool.imap(fits, utterances, chunksize=16), "audio lengths", len(utterances)))
-    left_out += [LeftOut(utterance.id, f"longer than {WINDOW_SECONDS:g} s")
-                 for utterance, fit in zip(utterances, fitting, strict=True) if not fit]
-    return [utterance for utterance, fit in zip(utterances, fitting, strict=True) if fit]
+        faults = list(progress(pool.imap(fault_of, utterances, chunksize=16), "audio lengths", len(utterances)))
+    left_out += [LeftOut(utterance.id, fault) for utterance, fault in zip(utterances, faults, strict=True) if fault]
+    return [utterance for utterance, fault in zip(utterances, faults, strict=True) if not fault]
 
 
 def write_lists(corpus: str, utterances: Sequence[CorpusUtterance], left_out: Sequence[LeftOut], data_dir: Path,

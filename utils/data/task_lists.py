@@ -10,13 +10,11 @@ from multiprocessing.pool import ThreadPool
 from os.path import exists, isabs
 from pathlib import Path
 
-from utils.audio.constants import FRAMES_PER_SECOND
+from utils.audio.constants import FRAME_SECONDS
 from utils.audio.loading import audio_seconds, is_pipe
 from utils.cli import progress
 from utils.data.lists import Problem, ScannedList, parse_key, scan_list
 from utils.errors import UserError
-
-_SHORTEST = 1 / FRAMES_PER_SECOND  # seconds, one frame of features
 
 
 @dataclass
@@ -179,8 +177,8 @@ def check_audio(all_lists: Sequence[TaskLists], max_seconds: float, allow_pipes:
             seconds = audio_seconds(source, allow_pipes)
         except UserError as error:
             return str(error)
-        if seconds < _SHORTEST:
-            return f"{source}: {seconds:g} s are less than one frame, {_SHORTEST} s. Delete its lines"
+        if seconds < FRAME_SECONDS:
+            return f"{source}: {seconds:g} s are less than one frame, {FRAME_SECONDS} s. Delete its lines"
         if seconds > max_seconds:
             return (f"{source}: {seconds:.2f} s are more than --max-seconds {max_seconds:g}. "
                     "Cut the utterance into shorter ones")

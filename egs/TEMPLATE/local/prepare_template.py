@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from utils.cli import make_parser, run_main
-from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, without_long, write_lists
+from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, without_unusable, write_lists
 from utils.data.corpus_table import find_tables, read_table, table_utterances
 from utils.data.languages import chosen_languages
 
@@ -43,7 +43,7 @@ def prepare_template(download_dir: Path, data_dir: Path, languages: str = "",
     rows = [row for table in find_tables(download_dir) for row in read_table(table)]
     found = table_utterances(rows, download_dir, language, left_out)
     chosen = chosen_languages(languages, sorted({utterance.language for utterance in found}))
-    utterances = without_long((utterance for utterance in found if utterance.language in chosen), left_out)
+    utterances = without_unusable((utterance for utterance in found if utterance.language in chosen), left_out)
     write_lists("template", utterances, left_out, data_dir, SETS)
     return utterances
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from download_aishell import TRANSCRIPTS, corpus_directory
 
 from utils.cli import log, make_parser, run_main
-from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, without_long, write_lists
+from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, without_unusable, write_lists
 from utils.data.languages import chosen_languages
 from utils.errors import UserError
 
@@ -59,7 +59,7 @@ def prepare_aishell(download_dir: Path, data_dir: Path, translations: Path | Non
     left_out += [LeftOut(id_, "no audio") for id_ in transcripts]
     if english:
         log(f"{translations}: {len(english)} lines are of no utterance, for example {min(english)}")
-    utterances = without_long(found, left_out)
+    utterances = without_unusable(found, left_out)
     write_lists("aishell", utterances, left_out, data_dir, SETS)
     return utterances
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from download_covost2 import LANGUAGES, common_voice, corpus_code, languages_of
 
 from utils.cli import log, make_parser, run_main
-from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, without_long, write_lists
+from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, without_unusable, write_lists
 from utils.errors import UserError
 
 SETS = {"train": "train", "train_covost": "train", "dev": "dev", "test": "test"}  # CoVoST's names and ours
@@ -44,7 +44,7 @@ def prepare_covost2(download_dir: Path, data_dir: Path, languages: Sequence[str]
     """
     left_out: list[LeftOut] = []
     found = [utterance for language in languages for utterance in _read_language(download_dir, language, left_out)]
-    utterances = without_long(found, left_out)
+    utterances = without_unusable(found, left_out)
     write_lists("covost2", utterances, left_out, data_dir, ["train", "dev", "test"])
     return utterances
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from download_librispeech import PARTS, part_directory
 
 from utils.cli import make_parser, run_main
-from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, without_long, write_lists
+from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, without_unusable, write_lists
 from utils.data.languages import chosen_languages
 from utils.errors import UserError
 
@@ -42,7 +42,7 @@ def prepare_librispeech(download_dir: Path, data_dir: Path, sets: Mapping[str, S
     left_out: list[LeftOut] = []
     found = [utterance for name, parts in sets.items() for part in parts
              for utterance in _read_part(part_directory(download_dir, part), name, left_out)]
-    utterances = without_long(found, left_out)
+    utterances = without_unusable(found, left_out)
     write_lists("librispeech", utterances, left_out, data_dir, list(sets))
     return utterances
 
