@@ -15,6 +15,8 @@ class KnownCorpus(NamedTuple):
 KNOWN_CORPORA = {  # by --corpus-name
     "prompts": KnownCorpus("telephone prompts: Asterisk's core sounds 1.6.1; one voice speaks each language, in "
                            "training and test alike", "CC BY-SA 3.0 and CC BY 3.0"),
+    "fillets": KnownCorpus("dialogues of the game Fish Fillets NG; two actors speak most of each language, in training "
+                           "and test alike, and no scene is in both", "GPL-2 or later"),
     "librispeech": KnownCorpus("LibriSpeech", "CC BY 4.0"),
     "aishell": KnownCorpus("AISHELL-1", "Apache 2.0"),
     "fleurs": KnownCorpus("FLEURS", "CC BY 4.0"),

@@ -186,7 +186,7 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
     parts += [_SPOKEN_NOTE] if main_form(decodes) == SPOKEN else []
     for name, systems in by_set(decodes):
         parts += [f"### {plain(name)}: {TITLES_OF_FORMS[main_form(systems)]}", _main_table(systems),
-                  *search_notes(systems), *relatives_notes(systems), *_unseen_table(name, systems)]
+                  *map(_wrapped, [*search_notes(systems), *relatives_notes(systems)]), *_unseen_table(name, systems)]
     if comparisons:
         parts += ["## Differences", bullets(findings(comparisons) or ["no score got worse; all differences are clear"]),
                   _DIFFERENCES_NOTE.format(n_tests=len(comparisons)), comparison_table(comparisons)]
@@ -233,6 +233,10 @@ def _search_table(name: str, decodes: Sequence[Decode]) -> list[str]:
         return []
     return [f"### {plain(name)}: beam search and greedy search, {TITLES_OF_FORMS[main_form(decodes)]}",
             score_table(decodes, MAIN_METRICS, main_form(decodes))]
+
+
+def _wrapped(sentence: str) -> str:
+    return textwrap.fill(plain(sentence), SCREEN_COLUMNS, break_long_words=False, break_on_hyphens=False)
 
 
 def bullets(sentences: Sequence[str]) -> str:

@@ -170,10 +170,10 @@ def normalize(utterances: Sequence[TextPair], options: ScoringOptions) -> tuple[
     names, functions = [], []
     for utt in utterances:
         name = choose_normalizer(options.normalizer, utt.language, utt.task)
-        if options.digits == "spell" and name not in KEEP_NUMBERS:
+        if options.digits == "spell" and name not in KEEP_NUMBERS:  # whisper-en drops accents itself
             name += "+spell"
-        if utt.text_language in options.unaccented:
-            name += "+unaccented"
+            if utt.text_language in options.unaccented:
+                name += "+unaccented"
         functions.append(named_normalizer(name, utt.text_language))
         names.append(name)
     return [TextPair(utt.key, utt.language, utt.task, utt.speaker,
