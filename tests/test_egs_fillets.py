@@ -123,8 +123,9 @@ def pinned(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return packages
 
 
-def test_packages_become_lists_of_whole_scenes(pinned: Path, tmp_path: Path) -> None:
-    downloading.download_fillets(tmp_path / "dl", ["cs", "nl"], [pinned])
+def test_packages_become_lists_of_whole_scenes(pinned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pinned.parent)  # paths may be relative
+    downloading.download_fillets(tmp_path / "dl", ["cs", "nl"], [Path(pinned.name)])
     assert not (pinned / "ran").exists()  # no script of a package was run
     assert not [*(tmp_path / "dl").rglob("*.png")]
     preparing.prepare_fillets(tmp_path / "dl", tmp_path / "data", ["cs", "nl"])

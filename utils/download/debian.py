@@ -43,7 +43,7 @@ def unpack_package(package: Path, directory: Path) -> None:
     """
     if not shutil.which("dpkg"):
         raise UserError(f"{package}: dpkg is needed to unpack it; most systems have a package of that name")
-    _run(["dpkg", "-x", str(package), str(directory)], directory.parent)
+    _run(["dpkg", "-x", str(package.absolute()), str(directory.absolute())], directory.parent)
 
 
 @functools.cache
