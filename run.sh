@@ -21,7 +21,8 @@ tag=                                # name of the experiment, exp/TAG; empty: na
 train_set=train                     # data directory to train on
 dev_set=dev                         # data directory to choose the best checkpoint on; empty: the last one is kept
 test_sets="test"                    # data directories to decode and score
-forget_set=                         # more test sets, one or several, for base and tuned model: measures forgetting
+forget_set=auto                     # more test sets, one or several, for base and tuned model: measures forgetting;
+                                    # auto: with the default corpus, 60 utterances of Czech and of Dutch dialogues
 nj=$(nproc)                         # parallel jobs of stages 1 and 2, and processes of scoring
 force=false                         # run steps even if they are up to date
 status=false                        # only list the steps that are up to date, and why others are not
@@ -80,6 +81,7 @@ dry_run=true                        # with --push-to-hub: only list what would b
 . "$recipe/utils/parse_options.sh"
 [[ $# == 0 ]] || die "unexpected argument '$1'; options start with --"
 [[ -z $teacher || $tasks == *translate* ]] || die "--teacher translates: it needs translate in --tasks"
+[[ $also_greedy =~ ^(true|false|)$ ]] || die "--also-greedy is true or false, not '$also_greedy'"
 [[ $digits =~ ^(auto|keep|spell)$ ]] || die "--digits $digits: there are auto, keep and spell"
 [[ $normalizer =~ ^(auto|none|basic|whisper-en|zh|whisper-basic)$ ]] ||
   die "--normalizer $normalizer: there are auto, none, basic, whisper-en, zh and whisper-basic"
@@ -95,7 +97,7 @@ py=$recipe/pyscripts
 model_dir=$download_dir/$(basename -- "$model")
 exp=exp/${tag:-$(basename -- "$model")_$(basename -- "$train_config" .yaml)}
 read -ra test_sets <<<"$test_sets"
-read -ra forget_sets <<<"$forget_set"
+choose_forget_set
 read -ra teacher_sets <<<"${teacher_sets:-$train_set $dev_set}"
 tuning_sets=("$train_set" ${dev_set:+"$dev_set"})
 own_sets=("${tuning_sets[@]}" "${test_sets[@]}")
@@ -107,12 +109,14 @@ if in_stage 0; then
   log "Stage 0: download the base model ($model) and the corpus (${corpus_name:-own lists}): $download_dir/"
   download_model "$model" "$model_dir"
   [[ -z $corpus_name ]] || download_corpus
+  ! $forget_dialogues || download_dialogues
 fi
 
 if in_stage 1; then
   log "Stage 1: lists of each task, checked and merged: data/"
   [[ -e $model_dir ]] || download_model "$model" "$model_dir"  # its tokenizer is needed to count tokens
   [[ -z $corpus_name || ! -d $download_dir/$corpus_name ]] || prepare_corpus
+  ! $forget_dialogues || prepare_dialogues
   if [[ -n $teacher ]]; then
     download_teacher
     for set in "${teacher_sets[@]}"; do

@@ -35,7 +35,7 @@ def main() -> None:
     for key, value in args.options:
         if value:
             used[key] = [value]
-        print(value or _value(config, key))
+        print(value or _shown(_value(config, key)))
     for key, value in written_values(args.config, used).items():
         if not args.quiet and value != "" and str(value) not in used[key]:
             given = f"; run.sh gives {' and '.join(used[key])}" if any(used[key]) else " by run.sh"
@@ -47,6 +47,10 @@ def _pair(word: str) -> tuple[str, str]:
     if not equals:
         raise ValueError(word)
     return key, value
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _value(config: object, key: str) -> object:

@@ -7,6 +7,11 @@
 # utils/steps/steps.sh). Options that change the result must be arguments of the command: the marker keeps these.
 # Other variables of run.sh that a command uses may change: they only say how it runs (where, in how many jobs).
 
+# shellcheck source=utils/stages_scores.sh
+. "$recipe/utils/stages_scores.sh"
+
+dialogues=$recipe/egs/fillets/local
+
 # in_stage N: whether --stage and --stop-stage include stage N.
 in_stage() { ((stage <= $1 && $1 <= stop_stage)); }
 
@@ -20,6 +25,17 @@ begin_run() {
     ((stop_stage < 3)) || lock_steps "$exp" write
   fi
   ((stop_stage < 3)) || choose_settings
+}
+
+# choose_forget_set: set $forget_sets; `auto` is a sample of dialogues, if the corpus is the default one.
+choose_forget_set() {
+  forget_dialogues=false
+  if [[ $forget_set == auto ]]; then
+    forget_set=
+    [[ $corpus != "$recipe/local" || $corpus_name != prompts ]] || forget_dialogues=true
+  fi
+  if $forget_dialogues && { ((stage <= 1)) || [[ -f data/dialogues/text ]]; }; then forget_set=dialogues; fi
+  read -ra forget_sets <<<"$forget_set"
 }
 
 # share_data: lists and features are complete; from here on, runs with other tags may read data/, too.
@@ -89,6 +105,14 @@ run_corpus() {
   "$corpus/$1_$corpus_name.py" --languages "$2" "${words[@]}" "${@:4}"
 }
 
+# download_dialogues: download the dialogues that the default forget set is a sample of. Where they cannot be had, go on
+# without it.
+download_dialogues() {
+  local to=$download_dir/fillets
+  step data download_dialogues --code "$dialogues/download_fillets.py" --to "$to"/fillets-ng-data{,-cs,-nl} -- \
+    "$dialogues/download_fillets.py" "$to" || log "Without them, this run does not measure what tuning makes forget"
+}
+
 # Stage 1: lists
 
 # task_lists SET TASK: print the lists that merge_tasks reads.
@@ -105,6 +129,18 @@ prepare_corpus() {
   step data "prepare_$corpus_name" --code "$corpus/prepare_$corpus_name.py" \
     --from "$download_dir/$corpus_name" --to "${lists[@]}" -- \
     run_corpus prepare "$languages" "$prepare_args" "$download_dir/$corpus_name" data
+}
+
+# prepare_dialogues: write the lists of the default forget set, if its dialogues were downloaded.
+prepare_dialogues() {
+  local from=$download_dir/fillets
+  if [[ ! -d $from/fillets-ng-data-nl ]]; then
+    forget_set='' forget_sets=()
+    return
+  fi
+  step data prepare_dialogues --code "$dialogues/prepare_fillets.py" --from "$from" \
+    --to "data/dialogues"/{transcribe,translate}/{wav.scp,text,utt2spk} -- \
+    "$dialogues/prepare_fillets.py" --sample 60 "$from" data
 }
 
 # download_teacher: download the teacher and set $teacher_dir. A CTranslate2 directory is used in place.
@@ -198,99 +234,6 @@ train_model() {
     train --set "data.train.feats_scp=dump/$train_set/feats.scp" --set "data.train.text=data/$train_set/text" \
     "${evaluation[@]}" "${changes[@]/#/--set=}" \
     --set "model.model_path=$model_dir" --set "model.model_train_argv.out_model_path=$exp"
-}
-
-# Stages 4 and 5: decoding and scoring, in $exp/decode_SET_SYSTEM
-
-# searches SYSTEM: print the system, and, where it is decoded greedily, too, the name of that.
-searches() {
-  printf '%s\n' "$1"
-  [[ ${greedy,,} != true || $beam == 1 ]] || printf '%s\n' "$1-greedy"
-}
-
-# decode_set SYSTEM SET: decode SET with the base model (base), the tuned model (lora) or an export (ct2-TYPE).
-decode_set() {
-  decode() {  # SYSTEM SET OPTION...
-    local dir=$exp/decode_$2_$1
-    rm -rf -- "$dir-greedy"
-    $decode_cmd JOB=1:"$inference_nj" "$exp/log/decode_$2_$1.JOB.log" \
-      "$py/predict.py" --config "$train_config" "${@:3}" --decode-dir "$dir" --system "$1" --set-name "$2" \
-      --job JOB --num-jobs "$inference_nj"
-    ((inference_nj == 1)) || "$py/predict.py" --combine true --num-jobs "$inference_nj" --decode-dir "$dir"
-  }
-  local section=predict.eval files options export=() made
-  mapfile -t made < <(searches "$1")
-  made=("${made[@]/#/$exp/decode_$2_}")
-  case $1 in
-    base) files=("$model_dir") options=(--set "predict.model_path=$model_dir" --set predict.window=full) ;;
-    lora) files=("${tuned[@]}") options=(--set "predict.model_path=$exp") ;;
-    ct2-*)
-      section=dev_env.dev export=(--backend ctranslate2)
-      files=("$exp/ct2_${1#ct2-}"/{model.bin,vocabulary.json,tokenizer.json})
-      options=(--set "dev_env.ctranslate_model_path=$exp/ct2_${1#ct2-}")
-      ;;
-  esac
-  step "$exp" "decode_$2_$1" --costly --code "$py/predict.py" --section "$train_config" predict \
-    --section "$train_config" dev_env --from "dump/$2/utt2digest" "${files[@]}" \
-    --to "${made[@]/%//text}" "${made[@]/%//decode.json}" -- \
-    decode "$1" "$2" --set "model.model_path=$model_dir" --set "predict.beam_size=$beam" \
-    --set "predict.also_greedy=$greedy" --set "predict.backend=$backend" "${export[@]}" \
-    --set "$section.feats_scp=dump/$2/feats.scp" --set "$section.text=data/$2/text" "${options[@]}"
-}
-
-# find_relatives SET: find the targets of SET that have a relative among the training texts: reports score the others
-# apart.
-find_relatives() {
-  step "$exp" "relatives_$1" --code "$py/find_relatives.py" --from "data/$train_set/text" "data/$1/text" \
-    --to "$exp/relatives_$1.tsv" -- \
-    "$py/find_relatives.py" --train-text "data/$train_set/text" "data/$1/text" "$exp/relatives_$1.tsv"
-}
-
-# score_set SYSTEM SET: score the hypotheses of decode_set.
-score_set() {
-  local system
-  for system in $(searches "$1"); do
-    score_system "$system" "$2"
-  done
-}
-
-# score_system SYSTEM SET: score one decode directory.
-score_system() {
-  score() {  # SYSTEM SET OPTION...
-    $train_cmd "$exp/log/score_$2_$1.log" \
-      "$py/score.py" "${@:3}" --ref "data/$2/text" --utt2spk "data/$2/utt2spk" --nj "$nj" "$exp/decode_$2_$1"
-  }
-  local dir=$exp/decode_$2_$1 bpe=data/$train_set/token_bpe/bpe.model
-  step "$exp" "score_$2_$1" --code "$py/score.py" \
-    --from "$dir"/{text,decode.json} "data/$2"/{text,utt2spk} "$bpe" "$exp/relatives_$2.tsv" \
-    --to "$dir"/{scores.json,utterances.jsonl,suspects.tsv,unseen.json} -- \
-    score "$1" "$2" --normalizer "$normalizer" --digits "$digits" --bpe-model "$bpe" \
-    --relatives "$exp/relatives_$2.tsv"
-}
-
-# score_earlier_exports SET: score what an earlier stage 5 decoded. Other options or rules would make scores that cannot be
-# compared.
-score_earlier_exports() {
-  local dir
-  for dir in "$exp/decode_$1"_ct2-*; do
-    [[ ! -f $dir/decode.json ]] || score_system "${dir#"$exp/decode_$1_"}" "$1"
-  done
-}
-
-# write_report: write RESULTS.md, results.json and report.html in $exp; again whenever there are new scores.
-write_report() {
-  make_reports() {  # OPTION...
-    "$py/make_report.py" --command "$command_line" --data data "$@" "$exp"
-  }
-  local set references=()
-  for set in "${test_sets[@]}" "${forget_sets[@]}"; do
-    references+=("data/$set"/{text,wav.scp,utt2dur,machine_made.json})
-  done
-  step "$exp" report --code "$py/make_report.py" \
-    --from "$exp"/decode_*/{scores.json,utterances.jsonl,decode.json,parity.json} "$exp/word_times.json" \
-    "$exp"/train_{summary,history}.json \
-    "${references[@]}" --to "$exp"/{RESULTS.md,results.json,report.html} -- \
-    make_reports --corpus-name "$corpus_name" --forget-set "$forget_set" --audio "$audio" --max-audio-mb "$max_audio_mb" --allow-pipes "$allow_pipes"
 }
 
 # Stage 5: export
