@@ -7,6 +7,7 @@ corpus under egs/.
 Examples:
   pyscripts/collect_results.py                               # everything, to the screen
   pyscripts/collect_results.py --metrics wer exp/r8 exp/r32  # two experiments
+  pyscripts/collect_results.py --format rows --metrics "wer bleu" exp/small  # rows for a RESULTS.md
   pyscripts/collect_results.py --format json --output all.json
 """
 
@@ -29,13 +30,14 @@ def main() -> None:
     add("--metrics", default="wer cer mer bleu", help="some of wer, cer, mer, ter, bleu, chrf")
     add("--form", default="", choices=["", *FORMS],
         help="of the texts: spoken, written or raw (default: the one that each experiment's report leads with)")
-    add("--format", default="markdown", choices=["markdown", "json"], help="json: all rows of results.json")
+    add("--format", default="markdown", choices=["markdown", "rows", "json"],
+        help="rows: a row for each system, to paste into a corpus' RESULTS.md; json: all rows of results.json")
     add("--output", type=Path, metavar="FILE", help="write to this file instead of the screen")
     add("exp_dirs", nargs="*", type=Path, metavar="EXP_DIR", help="experiments (default: all)")
     args = parser.parse_args()
 
     from utils.filesystem import atomic_open
-    from utils.report.experiments import METRICS, find_experiments, joined_json, joined_table, read_results
+    from utils.report.experiments import METRICS, find_experiments, joined_json, joined_table, pasted_rows, read_results
 
     metrics = args.metrics.split()
     if unknown := [metric for metric in metrics if metric not in METRICS]:
@@ -45,7 +47,10 @@ def main() -> None:
     if not exp_dirs:
         raise UserError(f"no exp/*/results.json and no egs/*/exp/*/results.json in {root}. Name the experiments")
     results = read_results(exp_dirs, root)
-    text = joined_json(results) if args.format == "json" else joined_table(results, metrics, args.form) + "\n"
+    if args.format == "json":
+        text = joined_json(results)
+    else:
+        text = (pasted_rows if args.format == "rows" else joined_table)(results, metrics, args.form) + "\n"
     if args.output is None:
         print(text, end="")
         return

@@ -120,7 +120,7 @@ def test_the_same_command_again_has_nothing_to_do(finished: Path, tiny_whisper: 
 def test_an_option_makes_out_of_date_what_depends_on_it(finished: Path, tiny_whisper: Path) -> None:
     assert stale(finished, tiny_whisper, "--nj", "1", "--inference-nj", "2") == {}
     assert stale(finished, tiny_whisper, "--beam-size", "4") == {
-        f"decode_test_{system}": "out of date: predict.beam_size was 5, is 4" for system in ("base", "lora", "ct2-int8")}
+        f"decode_test_{name}": "out of date: predict.beam_size was 5, is 4" for name in ("base", "lora", "ct2-int8")}
     assert stale(finished, tiny_whisper, "--normalizer", "basic") == {
         f"score_test_{system}": "out of date: --normalizer was auto, is basic" for system in SYSTEMS}
     assert stale(finished, tiny_whisper, "--compression", "auto") == {

@@ -59,6 +59,16 @@ def test_named_experiments_raw_to_a_file(recipe):
     assert (line["experiment"], line["lora"]) == ("exp/r8", "30.0 [19.0, 21.0]")
 
 
+def test_rows_are_ready_to_paste_into_a_corpus_own_table(recipe):
+    done = collect(recipe, "--format", "rows", "--metrics", "wer", "exp/r8", "exp/r32")
+    assert done.returncode == 0, done.stderr
+    rows, = tables(done.stdout)
+    assert [[*row.values()] for row in rows] == [
+        ["exp/r8, base model", "30.0"], ["exp/r8, tuned", "20.0"], ["exp/r32, base model", "30.0"],
+        ["exp/r32, tuned", "15.0"], ["exp/r32, ct2-int8", "16.0"]]
+    assert [*rows[0]] == ["", "fr WER"]
+
+
 def test_json_holds_every_row_and_its_experiment(recipe):
     rows = json.loads(collect(recipe, "--format", "json").stdout)
     assert len(rows) == 2 * (2 + 3 + 2)

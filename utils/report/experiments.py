@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from utils.decode.decode_directory import GREEDY
 from utils.errors import UserError
 from utils.report.results_md import markdown_table, score_cell
 from utils.report.sentences import TITLES
@@ -14,6 +15,7 @@ from utils.score.comparison import SHOWN_METRICS, Row, is_export, read_rows
 from utils.score.forms import RAW, TITLES_OF_FORMS, form_of, leading_form
 
 METRICS = (*SHOWN_METRICS, "chrf")
+_IN_WORDS = {"base": "base model", "lora": "tuned"}  # systems; exports keep their names
 MACHINE_MADE = " (machine-made references)"
 
 
@@ -84,6 +86,36 @@ def joined_table(results: dict[str, list[Row]], metrics: Collection[str], form: 
              *(score_cell(of.get(system)) for system in systems)]
             for (set_name, metric, _, language, name), of in sorted(lines.items())]
     return markdown_table(["set", "metric", "language", "experiment", "utts", *systems], body, left=4)
+
+
+def pasted_rows(results: dict[str, list[Row]], metrics: Collection[str], form: str = "") -> str:
+    """A Markdown table with a line for each experiment and system, to paste into a corpus' RESULTS.md.
+
+    Its columns are set, language and metric; what all of them have in common is left out of their names. Greedy search
+    is left out where beam search leads.
+
+    Args:
+        form: of the texts; empty: the leading one of each experiment.
+
+    Raises:
+        UserError: there is no such score.
+    """
+    cells: dict[str, dict[tuple[str, str, str], str]] = {}
+    for experiment, rows in results.items():
+        shown = form or leading_form(rows)
+        for row in rows:
+            if row["metric"] in metrics and form_of(row) == shown and not row["system"].endswith(GREEDY):
+                line = cells.setdefault(f"{experiment}, {_IN_WORDS.get(row['system'], row['system'])}", {})
+                line[row["set"], row["language"], row["metric"]] = f"{row['value']:.1f}"
+    columns = sorted({column for line in cells.values() for column in line},
+                     key=lambda column: (column[0], column[1] == "all", column[1], METRICS.index(column[2])))
+    if not columns:
+        raise UserError("these experiments have no such scores")
+    several_sets = len({set_name for set_name, _, _ in columns}) > 1
+    header = ["", *(f"{set_name} " * several_sets + f"{language} {TITLES[metric]}"
+                    for set_name, language, metric in columns)]
+    return markdown_table(header, [[name, *(line.get(column, "") for column in columns)]
+                                   for name, line in cells.items()])
 
 
 def joined_json(results: dict[str, list[Row]]) -> str:
