@@ -227,7 +227,7 @@ def test_the_base_model_counts_with_its_better_search_metric_by_metric(tmp_path,
     assert shown["WER"]["base"].startswith(f"{rows['base-greedy', 'wer']:.1f} ")
     assert shown["BLEU"]["base"].startswith(f"{rows['base', 'bleu']:.1f} ")
     assert shown["WER"]["lora"].startswith(f"{rows['lora', 'wer']:.1f} ")  # although greedy search is better here
-    assert "greedy search for WER, beam search, beam size 5, for the rest" in text
+    assert "greedy search for WER, beam search, beam size 5, for the rest" in " ".join(text.split())
     compared = {(one.system["metric"], one.system["language"]): one for one in compare(collect(tmp_path), 200)}
     assert {one.system["system"] for one in compared.values()} == {"lora"}
     assert compared["wer", "all"].baseline["value"] == rows["base-greedy", "wer"]
