@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -38,6 +38,8 @@ def as_ct2(tuned: Path, base_dir: Path, directory: Path) -> Iterator[Path]:
         yield directory / "ct2"
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        with suppress(OSError):  # it holds something
+            directory.parent.rmdir()
 
 
 def _convert(tuned: Path, base_dir: Path, directory: Path) -> None:
