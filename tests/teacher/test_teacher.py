@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_corpus import write_set
 
@@ -66,13 +67,17 @@ HUMAN = "train-chinese-00|chinese|translate"
 class FakeDecoder:
     """A decoder that writes given texts, in the order of keys, and counts its calls."""
 
-    workers = 1
+    workers = beam_size = 1
 
     def __init__(self, says: Callable[[str], str]) -> None:
         self.says, self.asked = says, []
 
-    def __call__(self, utterances: Sequence, feats: Sequence, num_frames: int) -> dict[str, str]:
-        assert num_frames == 3000  # an untuned model's native window
+    def encode(self, features: np.ndarray) -> np.ndarray:
+        return features
+
+    def __call__(self, utterances: Sequence, feats: Sequence, num_frames: int, encoded: np.ndarray,
+                 beam_size: int) -> dict[str, str]:
+        assert num_frames == encoded.shape[-1] == 3000  # an untuned model's native window
         self.asked += [utterance.keys[0] for utterance in utterances]
         return {key: self.says(key) for utterance in utterances for key in utterance.keys}
 
@@ -216,7 +221,7 @@ def test_reports_name_the_machine(train: Path, tmp_path: Path, says) -> None:
              "ci95": [0, 2], "n_utts": 3, "normalizer": "none"} for task, metric in (("translate", "bleu"),
                                                                                     ("transcribe", "wer"))]
     found = marked_rows([Decode(tmp_path, {"set": "train", "system": "base"}, rows)], train.parent)
-    table = joined_table({"exp/a": found}, ["bleu", "wer"], normalized=False)
+    table = joined_table({"exp/a": found}, ["bleu", "wer"], "raw")
     assert table.count("| train (machine-made references) | BLEU ") == 1 and "| train " in table
     assert "references" not in next(line for line in table.splitlines() if "WER" in line)
     merged(train, tasks=["transcribe"])  # none of them is used
