@@ -154,7 +154,7 @@ def test_a_disk_that_is_full_or_read_only_is_named_and_nothing_is_lost(
         code, screen = run_elsewhere(work, tiny_whisper, small_disk.parent)
         filler.unlink()
         if code:
-            assert_one_clear_line(code, screen, "([Nn]o space left on device|is the disk full)")
+            assert_one_clear_line(code, screen, "([Nn]o space left on device|is the disk full|GB free)")
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     assert_one_clear_line(*run_elsewhere(work, tiny_whisper, small_disk.parent), "Read-only file system")
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)

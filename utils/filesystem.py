@@ -25,15 +25,18 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists())).free
 
 
-def require_free_bytes(path: Path, n_bytes: int, what: str) -> None:
+def require_free_bytes(path: Path, n_bytes: int, what: str,
+                       elsewhere: str = "choose another disk: --download-dir") -> None:
     """Check that the disk of ``path`` has room for ``what``, the subject of the error message.
+
+    ``elsewhere`` is what the message advises beside making room.
 
     Raises:
         UserError: fewer than ``n_bytes`` are free on the disk of ``path``.
     """
     if (free := free_bytes(path)) < n_bytes:
         raise UserError(f"{path}: {what} needs {n_bytes / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB free. "
-                        "Make room, or choose another disk: --download-dir")
+                        f"Make room, or {elsewhere}")
 
 
 _LEFTOVER = re.compile(r"\..+\.(partial|old)")

@@ -47,7 +47,8 @@ def _convert(tuned: Path, base_dir: Path, directory: Path) -> None:
 
     model = load_tuned_model(tuned, base_dir)
     n_bytes = _BYTES * sum(parameter.numel() for parameter in model.parameters())
-    require_free_bytes(directory, n_bytes, "decoding with CTranslate2, which needs a converted copy,")
+    require_free_bytes(directory, n_bytes, "the copy of the model that CTranslate2 decodes with",
+                       "decode without one: --decode-backend transformers")
     save_whole_model(model, base_dir, load_tokenizer(base_dir), directory / "merged")
     copied = ["tokenizer.json", "preprocessor_config.json"]
     TransformersConverter(str(directory / "merged"), copy_files=copied, low_cpu_mem_usage=True).convert(
