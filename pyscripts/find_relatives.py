@@ -37,7 +37,7 @@ def main() -> None:
     lines = []
     for language, texts in tested.items():
         found = relatives(texts.values(), training[language].values())
-        lines += [f"{key}\t{found[text].similarity}\t{found[text].text}\n"
+        lines += [f"{key}\t{found[text].similarity:.1f}\t{found[text].text}\n"
                   for key, text in texts.items() if text in found]
     with atomic_open(args.output) as stream:
         stream.writelines(sorted(lines))
@@ -47,12 +47,13 @@ def main() -> None:
 
 def by_language(texts: dict[str, str]) -> defaultdict[str, dict[str, str]]:
     """Texts by key, by the language that they are written in."""
+    from utils.data.languages import text_language
     from utils.data.lists import parse_key
 
     found: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for key, text in texts.items():
         parsed = parse_key(key)
-        found["en" if parsed.task == "translate" else parsed.language][key] = text
+        found[text_language(parsed.language, parsed.task)][key] = text
     return found
 
 

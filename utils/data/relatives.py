@@ -7,7 +7,6 @@ words, two or more. (One word in common would make relatives of most sentences.)
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -44,7 +43,7 @@ def relatives(texts: Iterable[str], others: Iterable[str]) -> dict[str, Relative
     nearest: dict[str, Relative] = {}
     for text, other, similarity in _related_pairs(sorted({*asked.values()} - {""}), known):
         if text not in nearest or similarity > nearest[text].similarity:
-            nearest[text] = Relative(other, round(similarity, 1))
+            nearest[text] = Relative(other, similarity)
     return {text: nearest[words] for text, words in asked.items() if words in nearest}
 
 
@@ -70,7 +69,8 @@ def families(texts: Iterable[str]) -> dict[str, str]:
 
 def _related_pairs(texts: Sequence[str], others: Sequence[str]) -> Iterator[tuple[str, str, float]]:
     """Pairs of normalised texts that are relatives, with their similarity in per cent."""
-    for text, other in _containing_pairs(texts, others):
+    contained = [*_contained(texts, others), *((text, other) for other, text in _contained(others, texts))]
+    for text, other in contained:
         yield text, other, fuzz.ratio(text, other)
     if not others:
         return
@@ -83,23 +83,13 @@ def _related_pairs(texts: Sequence[str], others: Sequence[str]) -> Iterator[tupl
             yield texts[start + row], others[column], float(table[row, column])
 
 
-def _containing_pairs(texts: Sequence[str], others: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of which one contains the other as whole words, two or more."""
-    for text, other in _contained(texts, others):
-        yield text, other
-    for other, text in _contained(others, texts):
-        yield text, other
-
-
 def _contained(containers: Sequence[str], parts: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each container with each of ``parts`` that stands in it."""
-    by_length: defaultdict[int, set[str]] = defaultdict(set)
-    for part in parts:
-        by_length[len(part.split())].add(part)
-    lengths = sorted(length for length in by_length if length >= _LEAST_WORDS)
+    """Each container with each of ``parts`` that stands in it as whole words, two or more."""
+    known = {part for part in parts if part.count(" ") + 1 >= _LEAST_WORDS}
+    lengths = sorted({part.count(" ") + 1 for part in known})
     for container in containers:
         words = container.split()
         for length in lengths:
             for start in range(len(words) - length + 1):
-                if (part := " ".join(words[start:start + length])) in by_length[length]:
+                if (part := " ".join(words[start:start + length])) in known:
                     yield container, part
