@@ -33,7 +33,7 @@ from local.prompts import (
 from utils.audio.constants import WINDOW_SECONDS
 from utils.cli import make_parser, run_main
 from utils.data.corpus_lists import SOURCE, CorpusUtterance, LeftOut, add_prepare_options, write_lists
-from utils.data.languages import chosen_languages
+from utils.data.languages import chosen_languages, text_language
 from utils.data.lists import TASKS
 from utils.data.relatives import bare_words, families, relatives
 from utils.errors import UserError
@@ -152,7 +152,7 @@ def _check_split(prompts: Sequence[CorpusUtterance]) -> None:
     texts: defaultdict[tuple[str, bool], list[str]] = defaultdict(list)
     for prompt in prompts:
         for task, text in prompt.targets.items():
-            texts["en" if task == "translate" else prompt.language, prompt.set == "train"].append(text)
+            texts[text_language(prompt.language, task), prompt.set == "train"].append(text)
     for language in {language for language, _ in texts}:
         shared = relatives(texts[language, False], texts[language, True])
         assert not shared, f"relatives in train and held out: {shared}"

@@ -11,7 +11,9 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from utils.data.languages import text_language
 from utils.data.lists import TASKS, Problem, UtteranceKey, parse_key, scan_list
+from utils.data.relatives import bare_words
 from utils.data.task_lists import TaskLists
 from utils.errors import UserError
 
@@ -115,9 +117,8 @@ def _sentences(lists: Sequence[Path], languages: Collection[str]) -> dict[tuple[
 def _sentence(key: str, text: str) -> tuple[str, str]:
     """The language that a text is written in, and its letters, marks and digits; a text without any stays as it is."""
     parsed = parse_key(key)
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    letters = "".join(char for char in folded if char.isalnum() or unicodedata.category(char)[0] == "M")
-    return parsed.language if parsed.task == "transcribe" else "en", letters or folded
+    letters = bare_words(text).replace(" ", "") or unicodedata.normalize("NFKC", text).casefold()
+    return text_language(parsed.language, parsed.task), letters
 
 
 def as_problem(doubt: Doubt) -> Problem:

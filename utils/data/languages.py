@@ -77,6 +77,11 @@ def chosen_languages(option: str, available: Collection[str]) -> list[str]:
     return list(dict.fromkeys(codes)) or list(available)
 
 
+def text_language(language: str, task: str) -> str:
+    """Whisper code of the language that a target's text is in, for speech in ``language``: translations are English."""
+    return "en" if task == "translate" else language
+
+
 def is_spaceless(code: str) -> bool:
     """Whether a language (Whisper code) is written without spaces, so that CER is used instead of WER."""
     return code in _SPACELESS

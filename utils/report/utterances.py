@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from utils.data.languages import text_language
 from utils.data.lists import parse_key, read_list
 from utils.errors import UserError
 from utils.report.differences import MarkedSpan, mark_differences
@@ -109,7 +110,7 @@ def _add_hypotheses(decode: Decode, listed: Mapping[str, ListedUtterance], score
     suspects: defaultdict[str, list[str]] = defaultdict(list)
     for suspect in read_suspects(decode.directory / "suspects.tsv"):
         suspects[suspect.key].append(suspect.kind)
-    normalizers = [named_normalizer(scores[key].normalizer, "en" if utt.task == "translate" else utt.language)
+    normalizers = [named_normalizer(scores[key].normalizer, text_language(utt.language, utt.task))
                    for key, utt in listed.items()]
     marked = mark_differences([utt.reference for utt in listed.values()], [texts[key] for key in listed], normalizers)
     for (key, utt), spans in zip(listed.items(), marked, strict=True):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sacrebleu import BLEU, CHRF
 
-from utils.data.languages import is_spaceless
+from utils.data.languages import is_spaceless, text_language
 from utils.data.lists import parse_key
 from utils.errors import UserError
 from utils.score.alignment import Alignment, align
@@ -41,7 +41,7 @@ class TextPair:
     @property
     def text_language(self) -> str:
         """Whisper code of the language that both texts should be in."""
-        return "en" if self.task == "translate" else self.language
+        return text_language(self.language, self.task)
 
 
 @dataclass(frozen=True)

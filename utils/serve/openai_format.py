@@ -6,7 +6,7 @@ import math
 import zlib
 from typing import Any
 
-from utils.data.languages import language_name
+from utils.data.languages import language_name, text_language
 from utils.transcribe.recognizer import Recognition, Segment
 from utils.transcribe.subtitles import make_cues, to_srt, to_vtt
 
@@ -24,7 +24,7 @@ def format_recognition(recognition: Recognition, task: str, response_format: str
     usage = {"type": "duration", "seconds": math.ceil(recognition.duration)}
     if response_format == "json":
         return {"text": text, "usage": usage}
-    language = "en" if task == "translate" else recognition.language
+    language = text_language(recognition.language, task)
     return {"task": task, "language": language_name(language) if language else "",
             "duration": round(recognition.duration, 3), "text": text, "usage": usage,
             "segments": [_segment(number, segment, segment.texts[task])

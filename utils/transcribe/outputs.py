@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from utils.data.languages import text_language
 from utils.data.lists import write_list
 from utils.errors import UserError
 from utils.filesystem import atomic_open
@@ -167,4 +168,4 @@ def _lines(recognition: Recognition, task: str) -> str:
 
 
 def _language(recognition: Recognition, task: str) -> str:
-    return "en" if task == "translate" else recognition.language or "?"
+    return text_language(recognition.language or "?", task)

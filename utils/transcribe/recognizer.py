@@ -13,7 +13,7 @@ import numpy as np
 
 from utils.audio.constants import FULL_WINDOW, SAMPLE_RATE, WINDOW_SECONDS
 from utils.audio.voice_activity import SpeechSpan, find_speech, merge_spans
-from utils.data.languages import is_spaceless, language_code
+from utils.data.languages import is_spaceless, language_code, text_language
 from utils.data.lists import TASKS
 from utils.data.prompts import hotword_ids
 from utils.data.tokenizer import load_tokenizer
@@ -55,8 +55,7 @@ class Recognition:
 
     def text(self, task: str) -> str:
         """All of it for one task, segments joined as the text's language is written: see :func:`join_texts`."""
-        return join_texts((segment.texts[task] for segment in self.segments), "en" if task == "translate" else
-                          self.language)
+        return join_texts((segment.texts[task] for segment in self.segments), text_language(self.language, task))
 
 
 def join_texts(texts: Iterable[str], language: str) -> str:
