@@ -23,6 +23,8 @@ dev_set=dev                         # data directory to choose the best checkpoi
 test_sets="test"                    # data directories to decode and score
 forget_set=auto                     # more test sets, one or several, for base and tuned model: measures forgetting;
                                     # auto: with the default corpus, 60 utterances of Czech and of Dutch dialogues
+forget_dev_set=                     # sets on which the chosen --strength may not lose anything; with --forget-set auto,
+                                    # 60 other utterances of each
 nj=$(nproc)                         # parallel jobs of stages 1 and 2, and processes of scoring
 force=false                         # run steps even if they are up to date
 status=false                        # only list the steps that are up to date, and why others are not
@@ -52,6 +54,9 @@ train_config=$recipe/conf/whisper_multitask.yaml  # configuration of training, d
 train_args=                         # changes to --train-config: "model.lora.r=8 model.model_train_argv.seed=1"
 ngpu=1                              # GPUs on each machine; without a GPU, training uses the CPU
 num_nodes=1                         # number of machines; more than one needs Slurm
+strength=auto                       # shares of its trained weight at which the adapter is tried on --dev-set and on
+                                    # --forget-dev-set, "0.5 0.7 1"; the best is kept. One share is used untried; auto:
+                                    # "0.5 0.7 0.85 1" where there is a --forget-dev-set, else 1
 overwrite=false                     # delete a training with other settings or data, or a complete one, under this tag
 
 # Stages 4 and 5: decoding, scoring and reports
@@ -82,11 +87,12 @@ dry_run=true                        # with --push-to-hub: only list what would b
 [[ $# == 0 ]] || die "unexpected argument '$1'; options start with --"
 [[ -z $teacher || $tasks == *translate* ]] || die "--teacher translates: it needs translate in --tasks"
 [[ $also_greedy =~ ^(true|false|)$ ]] || die "--also-greedy is true or false, not '$also_greedy'"
+[[ $strength =~ ^(auto|[0-9. ]+)$ ]] || die "--strength $strength: give auto, or shares, as \"0.5 0.7 1\""
 [[ $digits =~ ^(auto|keep|spell)$ ]] || die "--digits $digits: there are auto, keep and spell"
 [[ $normalizer =~ ^(auto|none|basic|whisper-en|zh|whisper-basic)$ ]] ||
   die "--normalizer $normalizer: there are auto, none, basic, whisper-en, zh and whisper-basic"
 require_names "$tag" "$(basename -- "$model")" "$corpus_name"
-require_names "$train_set" "$dev_set" "$test_sets" "$forget_set" "$teacher_sets"
+require_names "$train_set" "$dev_set" "$test_sets" "$forget_set" "$forget_dev_set" "$teacher_sets"
 $status || "$recipe/tools/install.sh"
 . "$recipe/path.sh"
 . "$recipe/cmd.sh"
@@ -96,6 +102,7 @@ $status || "$recipe/tools/install.sh"
 py=$recipe/pyscripts
 model_dir=$download_dir/$(basename -- "$model")
 exp=exp/${tag:-$(basename -- "$model")_$(basename -- "$train_config" .yaml)}
+decoded=$exp                        # where decode_set and score_set write
 read -ra test_sets <<<"$test_sets"
 choose_forget_set
 read -ra teacher_sets <<<"${teacher_sets:-$train_set $dev_set}"
@@ -127,7 +134,7 @@ if in_stage 1; then
   for set in "${own_sets[@]}"; do
     merge_tasks "$set" --tasks "$tasks" --languages "$languages"
   done
-  for set in "${forget_sets[@]}"; do
+  for set in "${forget_sets[@]}" "${forget_dev_sets[@]}"; do
     merge_tasks "$set"
   done
   train_bpe
@@ -135,7 +142,7 @@ fi
 
 if in_stage 2; then
   log "Stage 2: log-mel features, $nj jobs: data/ -> dump/"
-  for set in "${own_sets[@]}" "${forget_sets[@]}"; do
+  for set in "${own_sets[@]}" "${forget_sets[@]}" "${forget_dev_sets[@]}"; do
     dump_features "$set"
   done
 fi
@@ -145,6 +152,7 @@ share_data
 if in_stage 3; then
   log "Stage 3: training: dump/ -> $exp/"
   train_model
+  choose_strength
 fi
 
 if in_stage 4; then

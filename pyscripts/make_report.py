@@ -104,6 +104,7 @@ def write_page(args: Namespace, decodes: list[Decode], comparisons: list[Compari
     from utils.report.plots import loss_plot
     from utils.report.report_html import Report, render_html, set_report
     from utils.report.sentences import by_set, findings, forgotten, reference_warnings, training_warnings
+    from utils.report.strength import strength_rows, strength_sentence
     from utils.report.utterances import list_utterances
     from utils.train.records import training_history
 
@@ -124,7 +125,7 @@ def write_page(args: Namespace, decodes: list[Decode], comparisons: list[Compari
         forgotten(comparisons, forget_sets),
         [set_report(systems, comparisons, forget_sets, args.data / name) for name, systems in sets],
         loss_plot(training_history(args.exp_dir)), export_tables(decodes), word_times_sentence(args.exp_dir),
-        utterances, total, audio)
+        strength_sentence(args.exp_dir), strength_rows(args.exp_dir), utterances, total, audio)
     path = args.exp_dir / "report.html"
     with atomic_open(path) as stream:
         stream.write(render_html(report))

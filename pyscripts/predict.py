@@ -33,11 +33,15 @@ def main() -> None:
     parser.add_argument("--decode-dir", type=Path, help="directory for text and decode.json")
     parser.add_argument("--system", default="tuned", help="the system's name in reports")
     parser.add_argument("--set-name", default="eval", help="the set's name in reports")
+    parser.add_argument("--strength", type=float, metavar="SHARE",
+                        help="share of an adapter's trained weight, as 0.7; default: the one in its directory")
     add_job_options(parser, combine="join the parts in --decode-dir instead of decoding")
     args = parser.parse_args()
     check_job(parser, args)
     if (args.num_jobs > 1 or args.combine) and not args.decode_dir:
         parser.error("several jobs need --decode-dir, where each writes its part")
+    if args.strength is not None and (args.backend == "ctranslate2" or args.strength < 0):
+        parser.error("--strength: 0 or more, and of an adapter, which --backend transformers decodes")
     if args.combine:
         from utils.decode.decode_directory import greedy_directory, join_decode_parts, part_directory
 
@@ -49,11 +53,13 @@ def main() -> None:
 
     from utils.decode.predict import Share, predict, predict_ct2
 
+    share = Share(args.job, args.num_jobs)
     if args.backend == "transformers":
-        decode, result_file = predict, config.predict.result_file
+        result_file = config.predict.result_file
+        hypotheses = predict(config, args.decode_dir, args.system, args.set_name, share, args.strength)
     else:
-        decode, result_file = predict_ct2, config.dev_env.result_file
-    hypotheses = decode(config, args.decode_dir, args.system, args.set_name, Share(args.job, args.num_jobs))
+        result_file = config.dev_env.result_file
+        hypotheses = predict_ct2(config, args.decode_dir, args.system, args.set_name, share)
     log(f"{len(hypotheses)} hypotheses written to {args.decode_dir or result_file}")
 
 

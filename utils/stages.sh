@@ -9,8 +9,10 @@
 
 # shellcheck source=utils/stages_scores.sh
 . "$recipe/utils/stages_scores.sh"
-
-dialogues=$recipe/egs/fillets/local
+# shellcheck source=utils/stages_forget.sh
+. "$recipe/utils/stages_forget.sh"
+# shellcheck source=utils/stages_strength.sh
+. "$recipe/utils/stages_strength.sh"
 
 # in_stage N: whether --stage and --stop-stage include stage N.
 in_stage() { ((stage <= $1 && $1 <= stop_stage)); }
@@ -27,29 +29,18 @@ begin_run() {
   ((stop_stage < 3)) || choose_settings
 }
 
-# choose_forget_set: set $forget_sets; `auto` is a sample of dialogues, if the corpus is the default one.
-choose_forget_set() {
-  forget_dialogues=false
-  if [[ $forget_set == auto ]]; then
-    forget_set=
-    [[ $corpus != "$recipe/local" || $corpus_name != prompts ]] || forget_dialogues=true
-  fi
-  if $forget_dialogues && { ((stage <= 1)) || [[ -f data/dialogues/text ]]; }; then forget_set=dialogues; fi
-  read -ra forget_sets <<<"$forget_set"
-}
-
 # share_data: lists and features are complete; from here on, runs with other tags may read data/, too.
 share_data() {
   $status || ((stop_stage < 3)) || lock_steps data read
 }
 
-# choose_settings: set $beam, $greedy, $backend, $window and $types. An option that is given is used, else the configuration's value. Log
-# lines name the values of the configuration that are not used.
+# choose_settings: set $beam, $greedy, $backend, $window and $types. An option that is given is used, else the
+# configuration's value. Log lines name the values of the configuration that are not used.
 choose_settings() {
   local chosen key set lists=("data.train=$train_set" ${dev_set:+"data.test=$dev_set"}) filled=(
     "model.model_path=$model_dir" "model.model_train_argv.out_model_path=$exp" "predict.model_path=$exp"
     "dev_env.ori_model_path=$model_dir" "dev_env.ctranslate_model_path=$exp/ct2_TYPE" {predict,dev_env}.result_file=)
-  for set in "${test_sets[@]}" "${forget_sets[@]}"; do
+  for set in "${test_sets[@]}" "${forget_sets[@]}" "${forget_dev_sets[@]}"; do
     lists+=("predict.eval=$set" "dev_env.dev=$set")
   done
   for set in "${lists[@]}"; do
@@ -105,14 +96,6 @@ run_corpus() {
   "$corpus/$1_$corpus_name.py" --languages "$2" "${words[@]}" "${@:4}"
 }
 
-# download_dialogues: download the dialogues that the default forget set is a sample of. Where they cannot be had, go on
-# without it.
-download_dialogues() {
-  local to=$download_dir/fillets
-  step data download_dialogues --code "$dialogues/download_fillets.py" --to "$to"/fillets-ng-data{,-cs,-nl} -- \
-    "$dialogues/download_fillets.py" "$to" || log "Without them, this run does not measure what tuning makes forget"
-}
-
 # Stage 1: lists
 
 # task_lists SET TASK: print the lists that merge_tasks reads.
@@ -129,18 +112,6 @@ prepare_corpus() {
   step data "prepare_$corpus_name" --code "$corpus/prepare_$corpus_name.py" \
     --from "$download_dir/$corpus_name" --to "${lists[@]}" -- \
     run_corpus prepare "$languages" "$prepare_args" "$download_dir/$corpus_name" data
-}
-
-# prepare_dialogues: write the lists of the default forget set, if its dialogues were downloaded.
-prepare_dialogues() {
-  local from=$download_dir/fillets
-  if [[ ! -d $from/fillets-ng-data-nl ]]; then
-    forget_set='' forget_sets=()
-    return
-  fi
-  step data prepare_dialogues --code "$dialogues/prepare_fillets.py" --from "$from" \
-    --to "data/dialogues"/{transcribe,translate}/{wav.scp,text,utt2spk} -- \
-    "$dialogues/prepare_fillets.py" --sample 60 "$from" data
 }
 
 # download_teacher: download the teacher and set $teacher_dir. A CTranslate2 directory is used in place.
@@ -176,7 +147,7 @@ merge_tasks() {
   mapfile -t lists < <(task_lists "$1" transcribe; task_lists "$1" translate)
   if [[ $1 == "$train_set" ]]; then
     options+=(--skip-overlap "$skip_overlap")
-    for set in $dev_set "${test_sets[@]}" "${forget_sets[@]}"; do
+    for set in $dev_set "${test_sets[@]}" "${forget_sets[@]}" "${forget_dev_sets[@]}"; do
       [[ $set != "$train_set" ]] || continue
       options+=(--held-out "data/$set")
       lists+=("data/$set"/{transcribe,translate}/text)
@@ -245,7 +216,7 @@ export_model() {
       "$py/export_ct2.py" --config "$train_config" --merged-dir "$exp/merged" "${@:2}" \
       --set "dev_env.ctranslate_model_path=$exp/ct2_$1" --set "dev_env.quantization=$1"
   }
-  step "$exp" "export_$1" --costly --code "$py/export_ct2.py" --from "${tuned[@]}" "$model_dir" \
+  step "$exp" "export_$1" --costly --code "$py/export_ct2.py" --from "${tuned[@]}" "$exp/strength.json" "$model_dir" \
     --to "$exp/ct2_$1"/{model.bin,vocabulary.json,tokenizer.json} "$exp/merged/config.json" -- \
     export_ct2 "$1" --set "predict.model_path=$exp" --set "dev_env.ori_model_path=$model_dir"
 }

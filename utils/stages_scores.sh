@@ -8,10 +8,11 @@ searches() {
   [[ $greedy != true || $beam == 1 ]] || printf '%s\n' "$1-greedy"
 }
 
-# decode_set SYSTEM SET: decode SET with the base model (base), the tuned model (lora) or an export (ct2-TYPE).
+# decode_set SYSTEM SET: decode SET with the base model (base), the tuned model (lora), its adapter at a share of its
+# trained weight (lora-SHARE) or an export (ct2-TYPE), into $decoded.
 decode_set() {
   decode() {  # SYSTEM SET OPTION...
-    local dir=$exp/decode_$2_$1
+    local dir=$decoded/decode_$2_$1
     rm -rf -- "$dir-greedy"
     $decode_cmd JOB=1:"$inference_nj" "$exp/log/decode_$2_$1.JOB.log" \
       "$py/predict.py" --config "$train_config" "${@:3}" --decode-dir "$dir" --system "$1" --set-name "$2" \
@@ -20,10 +21,11 @@ decode_set() {
   }
   local section=predict.eval files options export=() made
   mapfile -t made < <(searches "$1")
-  made=("${made[@]/#/$exp/decode_$2_}")
+  made=("${made[@]/#/$decoded/decode_$2_}")
   case $1 in
     base) files=("$model_dir") options=(--set "predict.model_path=$model_dir" --set predict.window=full) ;;
-    lora) files=("${tuned[@]}") options=(--set "predict.model_path=$exp") ;;
+    lora-*) files=("$exp/adapter_model.safetensors") options=(--set "predict.model_path=$exp" --strength "${1#lora-}") ;;
+    lora) files=("${tuned[@]}" "$exp/strength.json") options=(--set "predict.model_path=$exp") ;;
     ct2-*)
       section=dev_env.dev export=(--backend ctranslate2)
       files=("$exp/ct2_${1#ct2-}"/{model.bin,vocabulary.json,tokenizer.json})
@@ -58,9 +60,9 @@ score_set() {
 score_system() {
   score() {  # SYSTEM SET OPTION...
     $train_cmd "$exp/log/score_$2_$1.log" \
-      "$py/score.py" "${@:3}" --ref "data/$2/text" --utt2spk "data/$2/utt2spk" --nj "$nj" "$exp/decode_$2_$1"
+      "$py/score.py" "${@:3}" --ref "data/$2/text" --utt2spk "data/$2/utt2spk" --nj "$nj" "$decoded/decode_$2_$1"
   }
-  local dir=$exp/decode_$2_$1 bpe=data/$train_set/token_bpe/bpe.model
+  local dir=$decoded/decode_$2_$1 bpe=data/$train_set/token_bpe/bpe.model
   step "$exp" "score_$2_$1" --code "$py/score.py" \
     --from "$dir"/{text,decode.json} "data/$2"/{text,utt2spk} "$bpe" "$exp/relatives_$2.tsv" \
     --to "$dir"/{scores.json,utterances.jsonl,suspects.tsv,unseen.json} -- \
@@ -88,7 +90,7 @@ write_report() {
   done
   step "$exp" report --code "$py/make_report.py" \
     --from "$exp"/decode_*/{scores.json,utterances.jsonl,decode.json,parity.json} "$exp/word_times.json" \
-    "$exp"/train_{summary,history}.json \
+    "$exp"/train_{summary,history}.json "$exp/strength.json" \
     "${references[@]}" --to "$exp"/{RESULTS.md,results.json,report.html} -- \
     make_reports --corpus-name "$corpus_name" --forget-set "$forget_set" --audio "$audio" \
     --max-audio-mb "$max_audio_mb" --allow-pipes "$allow_pipes"

@@ -17,7 +17,7 @@ _BYTES = 8  # a parameter in float32, twice: the merged model and what is made f
 
 
 @contextmanager
-def as_ct2(tuned: Path, base_dir: Path, directory: Path) -> Iterator[Path]:
+def as_ct2(tuned: Path, base_dir: Path, directory: Path, strength: float | None = None) -> Iterator[Path]:
     """A CTranslate2 directory of a checkpoint in float32, which is removed at the end.
 
     Another process makes it, so that its memory is not counted as that of decoding.
@@ -26,6 +26,7 @@ def as_ct2(tuned: Path, base_dir: Path, directory: Path) -> Iterator[Path]:
         tuned: a whole model, or an adapter.
         base_dir: the base model of the adapter, or the whole model itself.
         directory: where to make it; anything that an earlier run left there is removed.
+        strength: share of its trained weight at which the adapter is merged; None: as its directory says.
 
     Raises:
         UserError: a part is missing or does not fit, or there is no room on the disk.
@@ -34,7 +35,7 @@ def as_ct2(tuned: Path, base_dir: Path, directory: Path) -> Iterator[Path]:
     directory.mkdir(parents=True)
     try:
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            pool.submit(_convert, tuned, base_dir, directory).result()
+            pool.submit(_convert, tuned, base_dir, directory, strength).result()
         yield directory / "ct2"
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -42,10 +43,10 @@ def as_ct2(tuned: Path, base_dir: Path, directory: Path) -> Iterator[Path]:
             directory.parent.rmdir()
 
 
-def _convert(tuned: Path, base_dir: Path, directory: Path) -> None:
+def _convert(tuned: Path, base_dir: Path, directory: Path, strength: float | None) -> None:
     from ctranslate2.converters import TransformersConverter
 
-    model = load_tuned_model(tuned, base_dir)
+    model = load_tuned_model(tuned, base_dir, strength=strength)
     n_bytes = _BYTES * sum(parameter.numel() for parameter in model.parameters())
     require_free_bytes(directory, n_bytes, "the copy of the model that CTranslate2 decodes with",
                        "decode without one: --decode-backend transformers")

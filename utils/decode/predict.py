@@ -39,7 +39,7 @@ WHOLE = Share(1, 1)
 
 
 def predict(config: Config, decode_dir: Path | None = None, system: str = "", set_name: str = "",
-            share: Share = WHOLE) -> dict[str, str]:
+            share: Share = WHOLE, strength: float | None = None) -> dict[str, str]:
     """Decode predict.eval with predict.model_path through predict.backend, and write the hypotheses.
 
     Args:
@@ -47,6 +47,7 @@ def predict(config: Config, decode_dir: Path | None = None, system: str = "", se
         system: the system's name in reports.
         set_name: the set's name in reports.
         share: which of several jobs this one is; it writes to its part of ``decode_dir``.
+        strength: share of an adapter's trained weight; None: as its directory says.
 
     Returns:
         Hypotheses by key.
@@ -60,14 +61,14 @@ def predict(config: Config, decode_dir: Path | None = None, system: str = "", se
     if fault := tokens_fault(model_path, base_dir):
         log(f"warning: {fault}")
     info = {"system": system, "set": set_name, "model": str(model_path)}
-    with _decoder_of(config, model_path, base_dir, decode_dir, share) as (decoder, runtime):
+    with _decoder_of(config, model_path, base_dir, decode_dir, share, strength) as (decoder, runtime):
         return _decode(decoder, config.predict.eval, "predict.eval", config, base_dir, info | runtime, decode_dir,
                        config.predict.result_file, share)
 
 
 @contextmanager
-def _decoder_of(config: Config, model_path: Path, base_dir: Path, decode_dir: Path | None,
-                share: Share) -> Iterator[tuple[Decoder, dict[str, Any]]]:
+def _decoder_of(config: Config, model_path: Path, base_dir: Path, decode_dir: Path | None, share: Share,
+                strength: float | None) -> Iterator[tuple[Decoder, dict[str, Any]]]:
     """The decoder of a checkpoint, and what decode.json says of it."""
     device, dtype = best_device()
     tokenizer, beam_size = load_tokenizer(base_dir), config.predict.beam_size
@@ -76,14 +77,14 @@ def _decoder_of(config: Config, model_path: Path, base_dir: Path, decode_dir: Pa
         backend = "ctranslate2" if device.type == "cpu" else "transformers"
     if backend == "transformers":
         memory_before = resident_mb()
-        model = load_tuned_model(model_path, base_dir, dtype)
+        model = load_tuned_model(model_path, base_dir, dtype, strength)
         model.to(device)  # type: ignore[arg-type]  # a decorator hides self
         yield TransformersDecoder(model, tokenizer, beam_size), {
             "backend": backend, "device": device.type, "compute_type": str(dtype).removeprefix("torch."),
             "memory_before_mb": memory_before}
         return
     directory = (decode_dir or Path(config.predict.result_file).parent) / f"model.{share.job}.partial"
-    with as_ct2(model_path, base_dir, directory) as converted:
+    with as_ct2(model_path, base_dir, directory, strength) as converted:
         memory_before = resident_mb()
         decoder = Ct2Decoder(converted, tokenizer, beam_size=beam_size)
         yield decoder, {"backend": backend, "device": decoder.device, "compute_type": decoder.compute_type,

@@ -12,6 +12,7 @@ from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneratio
 
 from utils.errors import UserError
 from utils.model.modeling import MultitaskWhisper
+from utils.model.strength import adapter_config
 
 
 def save_whole_model(model: MultitaskWhisper, base_dir: Path, tokenizer: WhisperTokenizer, directory: Path) -> None:
@@ -49,17 +50,21 @@ def is_adapter(path: str | Path) -> bool:
     return (Path(path) / "adapter_config.json").is_file()
 
 
-def load_tuned_model(path: str | Path, base_dir: str | Path, dtype: torch.dtype = torch.float32) -> MultitaskWhisper:
+def load_tuned_model(path: str | Path, base_dir: str | Path, dtype: torch.dtype = torch.float32,
+                     strength: float | None = None) -> MultitaskWhisper:
     """Load a whole model, or merge an adapter into its base; a model without adapters in both cases.
 
     Args:
         path: directory of the model or the adapter.
         base_dir: the base model of the adapter; not used for a whole model.
+        strength: share of its trained weight at which the adapter is merged; None: as its directory says.
 
     Raises:
         UserError: a file is missing or damaged, or the adapter does not fit the base model.
     """
     if not is_adapter(path):
+        if strength is not None:
+            raise UserError(f"{path}: only an adapter has a strength, and this is a whole model. Leave --strength out")
         return load_base_model(path, dtype)
     from peft import PeftModel, get_peft_model_state_dict
 
@@ -68,7 +73,7 @@ def load_tuned_model(path: str | Path, base_dir: str | Path, dtype: torch.dtype 
     try:
         with safe_open(Path(path) / "adapter_model.safetensors", "pt") as stored:
             names = set(stored.keys())
-        tuned = PeftModel.from_pretrained(base, str(path))
+        tuned = PeftModel.from_pretrained(base, str(path), config=adapter_config(path, strength))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{path}: no adapter there that fits {base_dir}: {str(error).splitlines()[0]}") from None
     different = names ^ get_peft_model_state_dict(tuned).keys()

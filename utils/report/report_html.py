@@ -81,6 +81,8 @@ class Report:
     loss_plot: str | None
     exports: Sequence[tuple[str, list[list[str]], list[str]]] = ()  # see utils.report.exports.export_tables
     word_times: str = ""
+    strength: str = ""
+    strength_rows: Sequence[Sequence[str]] = ()  # see utils.report.strength
     utterances: Sequence[ListedUtterance] = ()
     n_utterances: int = 0  # of all sets, listed or not
     audio: Mapping[str, str] = field(default_factory=dict)  # addresses by wav.scp value

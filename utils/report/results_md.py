@@ -7,6 +7,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from tabulate import tabulate
 
@@ -22,6 +23,7 @@ from utils.report.sentences import (
     significance,
     verdict,
 )
+from utils.report.strength import strength_rows, strength_sentence
 from utils.score.comparison import (
     MAIN_METRICS,
     SHOWN_METRICS,
@@ -193,6 +195,7 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
     if sentences := forgotten(comparisons, forget_sets):
         parts += ["## What was forgotten", f"On {', '.join(forget_sets)}, for which the model was not tuned:",
                   bullets(sentences)]
+    parts += strength_section(decodes[0].directory.parent)
     parts += export_sections(decodes)
     if table := suspects_table(decodes):
         parts += ["## Suspicious outputs", "Outputs that are wrong as a whole; decode_*/suspects.tsv names them.",
@@ -205,6 +208,13 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
     parts += ["## Speed", speed_table(everything), "## Normalizers and signatures", _RULES_NOTE,
               scoring_table(decodes)]
     return "\n\n".join(parts) + "\n"
+
+
+def strength_section(exp_dir: Path) -> list[str]:
+    """The shares of the adapter's weight that were tried, if any were."""
+    rows, sentence = strength_rows(exp_dir), strength_sentence(exp_dir)
+    table = [markdown_table(rows[0], rows[1:])] if rows else []
+    return ["## Strength", _wrapped(sentence), *table] if sentence else []
 
 
 def _unseen_table(name: str, decodes: Sequence[Decode]) -> list[str]:

@@ -21,8 +21,8 @@ DATA = "data.json"  # checksums of lists, features and tokenizer of the training
 TOKENIZER = "tokenizer"  # the tokenizer's key in DATA
 WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
 # All files of a training, in an order in which deleting them can be interrupted without harm.
-WRITTEN = (SUMMARY, "checkpoint-*", "runs", "adapter_*", "model*.safetensors*", LOSS_PLOT, HISTORY, ENVIRONMENT, DATA,
-            CONFIG)
+WRITTEN = (SUMMARY, "checkpoint-*", "runs", "strength", "strength.json", "adapter_*", "model*.safetensors*",
+            LOSS_PLOT, HISTORY, ENVIRONMENT, DATA, CONFIG)
 
 
 def write_history(history: list[dict[str, float]], output_dir: Path) -> None:

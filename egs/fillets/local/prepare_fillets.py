@@ -5,8 +5,8 @@ Czech and Dutch speech is transcribed, and translated by the game's English text
 and test has about an eighth of the utterances, dev half as many. Ids are SPEAKER_SCENE-NUMBER-NAME; NUMBER is the place
 in the dialogue. DATA_DIR/fillets_left_out.tsv lists what is left out, with the reasons.
 
-With --sample N there is one set, DATA_DIR/dialogues, of N utterances a language: the default corpus takes it to measure
-what tuning makes a model forget.
+With --sample N there are two sets of N utterances a language. The default corpus measures on DATA_DIR/dialogues what
+tuning makes a model forget, and chooses the adapter's strength on DATA_DIR/dialogues_dev.
 
 Example: local/prepare_fillets.py --languages cs download/fillets data
 """
@@ -31,7 +31,7 @@ from utils.data.languages import chosen_languages
 from utils.errors import UserError
 
 SETS = ("test", "dev", "train")
-SAMPLE_SET = "dialogues"
+SAMPLE_SETS = ("dialogues", "dialogues_dev")
 SHARES = {"test": 1 / 8, "dev": 1 / 16}  # of the utterances; train has the rest
 MAIN_ACTORS = ("m", "v")  # the small and the big fish, in every scene
 SHARED = {"black": "blackjokes", "border": "border", "bore": "borejokes"}  # dialogues of several scenes: text, sound
@@ -44,7 +44,7 @@ def prepare_fillets(download_dir: Path, data_dir: Path, languages: Sequence[str]
     Args:
         download_dir: what ``download_fillets`` filled; its path as given begins every path in wav.scp.
         languages: codes of ``LANGUAGES``.
-        sample: utterances of each language in the set ``SAMPLE_SET``; 0: train, dev and test of all.
+        sample: utterances of each language in each of ``SAMPLE_SETS``; 0: train, dev and test of all.
 
     Returns:
         The utterances of all sets.
@@ -57,15 +57,16 @@ def prepare_fillets(download_dir: Path, data_dir: Path, languages: Sequence[str]
     utterances = without_unusable(found, left_out)
     if sample:
         utterances = [utterance for language in languages for utterance in _sample(utterances, language, sample)]
-    write_lists("fillets", utterances, left_out, data_dir, [SAMPLE_SET] if sample else SETS)
+    write_lists("fillets", utterances, left_out, data_dir, SAMPLE_SETS if sample else SETS)
     return utterances
 
 
 def _sample(utterances: Sequence[CorpusUtterance], language: str, count: int) -> list[CorpusUtterance]:
-    """Some utterances of a language, the same on every machine: a hash of their ids orders them."""
+    """Samples of a language, ``count`` utterances each, the same on every machine: a hash of the ids orders them."""
     of_language = [utterance for utterance in utterances if utterance.language == language]
     of_language.sort(key=lambda utterance: hashlib.sha256(utterance.id.encode()).digest())
-    return [replace(utterance, set=SAMPLE_SET) for utterance in of_language[:count]]
+    return [replace(utterance, set=name) for number, name in enumerate(SAMPLE_SETS)
+            for utterance in of_language[number * count:(number + 1) * count]]
 
 
 def _read_language(download_dir: Path, language: str, left_out: list[LeftOut]) -> Iterator[CorpusUtterance]:
@@ -151,7 +152,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     add_prepare_options(parser, languages=f"some of {' '.join(LANGUAGES)}; empty: all")
     parser.add_argument("--sample", type=int, default=0, metavar="N",
-                        help=f"write one set, {SAMPLE_SET}, of N utterances a language; 0: train, dev and test")
+                        help=f"write {' and '.join(SAMPLE_SETS)}, N utterances a language each; 0: train, dev and test")
     args = parser.parse_args()
     prepare_fillets(args.download_dir, args.data_dir, chosen_languages(args.languages, LANGUAGES), args.sample)
 

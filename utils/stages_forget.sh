@@ -1,0 +1,43 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154  # as in stages.sh, which sources this file
+# The default corpus' forget set: a sample of dialogues in languages that it does not have, and another sample of them to
+# choose the adapter's strength on.
+
+dialogues=$recipe/egs/fillets/local
+
+# choose_forget_set: set $forget_sets and $forget_dev_sets; `auto` is a sample of dialogues, if the corpus is the default
+# one.
+choose_forget_set() {
+  forget_dialogues=false
+  if [[ $forget_set == auto ]]; then
+    forget_set=
+    forget_dev_set=
+    [[ $corpus != "$recipe/local" || $corpus_name != prompts ]] || forget_dialogues=true
+  fi
+  if $forget_dialogues && { ((stage <= 1)) || [[ -f data/dialogues/text ]]; }; then
+    forget_set=dialogues
+    forget_dev_set=dialogues_dev
+  fi
+  read -ra forget_sets <<<"$forget_set"
+  read -ra forget_dev_sets <<<"$forget_dev_set"
+}
+
+# download_dialogues: download the dialogues that the default forget set is a sample of. Where they cannot be had, go on
+# without it.
+download_dialogues() {
+  local to=$download_dir/fillets
+  step data download_dialogues --code "$dialogues/download_fillets.py" --to "$to"/fillets-ng-data{,-cs,-nl} -- \
+    "$dialogues/download_fillets.py" "$to" || log "Without them, this run does not measure what tuning makes forget"
+}
+
+# prepare_dialogues: write the lists of the default forget set, if its dialogues were downloaded.
+prepare_dialogues() {
+  local from=$download_dir/fillets
+  if [[ ! -d $from/fillets-ng-data-nl ]]; then
+    forget_set='' forget_sets=() forget_dev_set='' forget_dev_sets=()
+    return
+  fi
+  step data prepare_dialogues --code "$dialogues/prepare_fillets.py" --from "$from" \
+    --to data/dialogues{,_dev}/{transcribe,translate}/{wav.scp,text,utt2spk} -- \
+    "$dialogues/prepare_fillets.py" --sample 60 "$from" data
+}
