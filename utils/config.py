@@ -7,26 +7,19 @@ An unknown key, a wrong type or a missing file raises a UserError of one line th
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import reprlib
-import types
-import typing
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from utils.errors import UserError
-
-T = TypeVar("T")
+from utils.typed_yaml import apply_override, build, read_mapping
 
 PADDING_POLICIES = ("none", "constant", "uniform", "log-uniform", "full")
 WINDOWS = ("short", "full")
 BACKENDS = ("auto", "transformers", "ctranslate2")
-# Errors of PyYAML: its own, ValueError for an impossible date (2001-99-99), RecursionError for deep nesting.
-_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
 
 @dataclass
@@ -104,6 +97,19 @@ class PaddingOptions:
 
 
 @dataclass
+class WindowOptions:
+    """Windows of several utterances, with times and earlier text, and of no speech; see utils/train/windows.py."""
+
+    joined_share: float = 0.0  # of the speech that is trained in joined windows, too
+    timed_share: float = 0.0  # of the single utterances: targets with times
+    timed_joined_share: float = 0.0  # of the joined windows: targets with times
+    earlier_text_share: float = 0.0  # of all windows that have a window before them
+    word_list_share: float = 0.0  # of all windows: a list of words, said or not, as earlier text
+    no_speech_share: float = 0.0  # windows of noise, as a share of the utterances
+    noise_dir: str = ""  # audio without speech below it is used beside made noise
+
+
+@dataclass
 class BatchOptions:
     """Batches hold as many utterances as fit into ``max_frames`` (10 ms each); drawn silence is not counted."""
 
@@ -126,6 +132,7 @@ class ModelConfig:
     data_collator: DataCollatorOptions = field(default_factory=DataCollatorOptions)
     lora: LoraOptions = field(default_factory=LoraOptions)
     padding: PaddingOptions = field(default_factory=PaddingOptions)
+    windows: WindowOptions = field(default_factory=WindowOptions)
     batch: BatchOptions = field(default_factory=BatchOptions)
     cache_encoder: bool = False  # keep a frozen encoder's outputs between epochs; fixes the batches
     model_train_argv: dict[str, Any] = field(default_factory=dict)
@@ -148,10 +155,10 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
         UserError: the file is missing or no YAML mapping, or a key or value does not fit.
     """
     path = Path(path)
-    raw = _read_mapping(path)
+    raw = read_mapping(path)
     for override in overrides or []:
-        _apply_override(raw, override)
-    config = _build(Config, raw, str(path), "")
+        apply_override(raw, override)
+    config = build(Config, raw, str(path), "")
     _check_values(config, path)
     return config
 
@@ -162,7 +169,7 @@ def written_values(path: str | Path, keys: Iterable[str]) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or no YAML mapping.
     """
-    raw = _read_mapping(Path(path))
+    raw = read_mapping(Path(path))
     values = {}
     for key in keys:
         value: Any = raw
@@ -171,21 +178,6 @@ def written_values(path: str | Path, keys: Iterable[str]) -> dict[str, Any]:
         if value is not None:
             values[key] = value
     return values
-
-
-def _read_mapping(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise UserError(f"no configuration file {path}; conf/whisper_multitask.yaml is one to start from") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    except _NOT_YAML as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    raw = {} if raw is None else raw
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: must be a mapping of keys, not {_shown(raw)}")
-    return raw
 
 
 def save_config(config: Config, path: str | Path) -> None:
@@ -207,68 +199,6 @@ def require_file(value: str, key: str) -> Path:
     if not Path(value).exists():
         raise UserError(f"{key}: no file or directory {value}")
     return Path(value)
-
-
-def _shown(value: Any) -> str:
-    """A value for an error message: one short line, however large the value (YAML aliases can expand to gigabytes)."""
-    shortener = reprlib.Repr()
-    shortener.maxstring = shortener.maxother = 80
-    shortener.maxlevel, shortener.maxlist, shortener.maxdict = 3, 4, 4
-    return shortener.repr(value)
-
-
-def _apply_override(raw: dict[str, Any], override: str) -> None:
-    name, equals, value = override.partition("=")
-    if not equals or not name:
-        raise UserError(f"--set {override}: expected section.key=value")
-    *sections, key = name.split(".")
-    target = raw
-    for section in sections:
-        if target.get(section) is None:
-            target[section] = {}
-        target = target[section]
-        if not isinstance(target, dict):
-            raise UserError(f"--set {override}: {section} is not a section")
-    try:
-        target[key] = yaml.safe_load(value) if value else ""
-    except _NOT_YAML:
-        target[key] = value
-
-
-def _build(cls: type[T], raw: Any, where: str, prefix: str) -> T:
-    if not isinstance(raw, dict):
-        raise UserError(f"{where}: {prefix.rstrip('.') or 'the file'} must be a mapping of keys, not {_shown(raw)}")
-    hints = typing.get_type_hints(cls)
-    unknown = [key for key in raw if key not in hints]
-    if unknown:
-        near = difflib.get_close_matches(str(unknown[0]), hints, n=1, cutoff=0.5)
-        meant = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(hints)}"
-        name = str(unknown[0]) if str(unknown[0]).isprintable() else repr(unknown[0])
-        raise UserError(f"{where}: unknown key {prefix}{name[:80]}; {meant}")
-    values = {}
-    for key, value in raw.items():
-        if value is not None:  # an empty YAML value means the default
-            values[key] = _convert(hints[key], value, where, prefix + key)
-    return cls(**values)
-
-
-def _convert(hint: Any, value: Any, where: str, name: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value, where, name + ".")
-    origin = typing.get_origin(hint)
-    if origin is list and isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return value
-    if origin is dict and isinstance(value, dict):
-        return value
-    if hint is float and not isinstance(value, bool):
-        try:
-            return float(value)  # YAML 1.1 reads 1e-4 as text
-        except (TypeError, ValueError, OverflowError):
-            pass
-    if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and type(value) is hint:
-        return value
-    wanted = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
-    raise UserError(f"{where}: {name} must be {wanted}, not {_shown(value)}")
 
 
 def _check_values(config: Config, path: Path) -> None:
@@ -294,5 +224,8 @@ def _check_values(config: Config, path: Path) -> None:
     positive(config.predict.beam_size, "predict.beam_size")
     if not 0 <= model.lora.dropout < 1 or not 0 <= model.padding.full_window_share <= 1:
         raise UserError(f"{path}: model.lora.dropout and model.padding.full_window_share must lie between 0 and 1")
+    for name, share in vars(model.windows).items():
+        if name != "noise_dir" and not 0 <= share <= 1:
+            raise UserError(f"{path}: model.windows.{name} must lie between 0 and 1, not {share}")
     if model.data_collator.forward_attention_mask:
         raise UserError(f"{path}: model.data_collator.forward_attention_mask must be false: the encoder has no mask")
