@@ -22,6 +22,7 @@ from utils.model.checkpoints import is_adapter, load_base_model, load_tuned_mode
 from utils.model.lora import add_lora, count_parameters
 from utils.model.modeling import MultitaskWhisper
 from utils.model.sampled_silence import SampledSilence
+from utils.train.batching import Item
 from utils.train.dataset import MultitaskCollator, MultitaskDataset
 
 WINDOW = 3000
@@ -55,7 +56,7 @@ def make_batch(tokenizer: WhisperTokenizer) -> Callable[..., Batch]:
     """``make_batch(utterances, frames)``: what training makes of them."""
     def make(utterances: list[Utterance], frames: int) -> Batch:
         dataset = MultitaskDataset(utterances, feats_of, TEXTS, tokenizer)
-        return MultitaskCollator(tokenizer.eos_token_id)([dataset[i, frames] for i in range(len(dataset))])
+        return MultitaskCollator(tokenizer.eos_token_id)([dataset[Item(i, frames)] for i in range(len(dataset))])
 
     return make
 

@@ -19,6 +19,7 @@ from utils.features.feature_set import Utterance, open_set, stack_feats
 from utils.features.log_mel import LogMel, silence_level
 from utils.model.modeling import IGNORED
 from utils.model.sampled_silence import SampledSilence
+from utils.train.batching import Item
 from utils.train.dataset import MultitaskCollator, MultitaskDataset, describe, split_batch
 
 MakeWav = Callable[..., Path]
@@ -87,12 +88,13 @@ def test_a_command_in_an_audio_list_leads_to_an_option_that_exists(log_mel: LogM
 def test_an_example_is_an_utterance_with_all_its_targets(tokenizer: WhisperTokenizer) -> None:
     texts = {"a|zh|transcribe": "你好", "a|chinese|translate": "hello", "c|fr|translate": "unused"}
     dataset = make_dataset(tokenizer, texts, [Utterance("30", 30, ["a|zh|transcribe", "a|chinese|translate"])])
-    example = dataset[0, 42]
+    example = dataset[Item(0, 42)]
     assert example["padded_frames"] == 42
     assert np.array_equal(example["feats"], feats_of(30))
-    prompts, answers = zip(*example["targets"], strict=True)
+    prompts, answers = zip(*((inputs[:4], labels[3:]) for inputs, labels in example["targets"]), strict=True)
     assert prompts == ([50258, 50260, 50359, 50363], [50258, 50260, 50358, 50363])
-    assert [tokenizer.decode(answer) for answer in answers] == ["你好", " hello"]
+    assert [tokenizer.decode(answer) for answer in answers] == ["你好<|endoftext|>", " hello<|endoftext|>"]
+    assert all(labels == [-100] * 3 + inputs[4:] + [END] for inputs, labels in example["targets"])
     assert (len(dataset), dataset.num_targets) == (1, 2)
     assert describe(dataset) == "2 targets of 1 utterances, 0.0 minutes"
 
@@ -101,9 +103,9 @@ def test_a_key_without_text_and_a_text_without_room_are_named(tokenizer: Whisper
     utterances = [Utterance("30", 30, ["a|fr|translate"])]
     with pytest.raises(UserError, match=r"data/text: no line for a\|fr\|translate \(1 keys"):
         make_dataset(tokenizer, {"b|fr|translate": "x"}, utterances)
-    assert len(make_dataset(tokenizer, {"a|fr|translate": "x" * 442}, utterances)[0, 30]["targets"][0][1]) == 443
+    assert len(make_dataset(tokenizer, {"a|fr|translate": "x" * 442}, utterances)[Item(0, 30)]["targets"][0][0]) == 447
     with pytest.raises(UserError, match=r"data/text: a\|fr\|translate: the text has 444 tokens, .* room for 443"):
-        make_dataset(tokenizer, {"a|fr|translate": "x" * 443}, utterances)[0, 30]
+        make_dataset(tokenizer, {"a|fr|translate": "x" * 443}, utterances)[Item(0, 30)]
 
 
 def test_feats_are_padded_with_their_own_silence_and_nothing_else() -> None:
@@ -123,12 +125,12 @@ def test_a_header_that_promised_too_few_frames_does_no_harm() -> None:
 def test_rows_hold_targets_one_after_the_other() -> None:
     """Prompts are inputs only; labels are the next tokens and end with the end token; nothing starts twice."""
     collate = MultitaskCollator(end_token=END)
-    prompt = [50258, 50259, 50359, 50363]
+    prompt, ignored = [50258, 50259, 50359, 50363], [IGNORED] * 3
     batch = collate([
-        {"index": 7, "feats": feats_of(5), "padded_frames": 9, "targets": [(prompt, [1, 2]), (prompt, [3])]},
-        {"index": 3, "feats": feats_of(9), "padded_frames": 9, "targets": [(prompt, [])]},
+        {"index": 7, "feats": feats_of(5), "padded_frames": 9, "targets": [
+            ([*prompt, 1, 2], [*ignored, 1, 2, END]), ([*prompt, 3], [*ignored, 3, END])]},
+        {"index": 3, "feats": feats_of(9), "padded_frames": 9, "targets": [(prompt, [*ignored, END])]},
     ])
-    ignored = [IGNORED] * 3
     assert batch["batch_id"] == 7
     assert batch["input_features"].shape == (2, 80, 9)
     assert batch["decoder_input_ids"].tolist() == [[*prompt, 1, 2, *prompt, 3], [*prompt, *[END] * 7]]
@@ -141,7 +143,7 @@ def test_rows_hold_targets_one_after_the_other() -> None:
 
 def examples_of(*lengths: int, padded_frames: int) -> list[dict[str, Any]]:
     return [{"index": index, "feats": feats_of(frames), "padded_frames": padded_frames,
-             "targets": [([50258, 50259, 50359, 50363], list(range(index + 1)))]}
+             "targets": [([50258, 50259, 50359, 50363, *range(index + 1)], [IGNORED] * 3 + [*range(index + 1), END])]}
             for index, frames in enumerate(lengths)]
 
 

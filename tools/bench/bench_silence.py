@@ -26,6 +26,7 @@ from utils.data.lists import read_list
 from utils.data.tokenizer import load_tokenizer
 from utils.features.feature_set import Utterance
 from utils.features.log_mel import LogMel
+from utils.train.batching import Item
 from utils.train.dataset import MultitaskDataset
 
 _FIGURES = ("positions", "cosine", "divergence", "same", "loss")
@@ -69,7 +70,7 @@ def compare(model_dir: Path, data: Path, utterances: int, counts: list[int]) -> 
             outputs: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
             for name, (window, count) in ways.items():
                 collate = MultitaskCollator(model.config.eos_token_id, count)
-                batch = collate([dataset[index, window or num_frames + TAIL]])
+                batch = collate([dataset[Item(index, window or num_frames + TAIL)]])
                 started = time.perf_counter()
                 encoded = model.model.encoder(batch["input_features"], silence=batch["silence"]).last_hidden_state
                 found = model(**batch, encoder_hidden_states=encoded, return_logits=True)

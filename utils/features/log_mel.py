@@ -16,7 +16,7 @@ from transformers import WhisperFeatureExtractor
 
 from utils.errors import UserError
 
-_FLOOR = (-10.0 + 4.0) / 4.0  # log10(1e-10), normalised: the value of digital silence
+DIGITAL_SILENCE = (-10.0 + 4.0) / 4.0  # log10(1e-10), normalised: the value of digital silence
 _DYNAMIC_RANGE = 8.0 / 4.0  # Whisper's clamp at 8 decades below the maximum, normalised
 
 
@@ -79,7 +79,7 @@ class LogMel:
 
 def silence_level(feats: np.ndarray) -> float:
     """Return the value of padding frames in Whisper's features of the clip ``feats`` (frames, num_mels)."""
-    return max(float(feats.max()) - _DYNAMIC_RANGE, _FLOOR)
+    return max(float(feats.max()) - _DYNAMIC_RANGE, DIGITAL_SILENCE)
 
 
 def pad_frames(feats: np.ndarray, num_frames: int) -> np.ndarray:

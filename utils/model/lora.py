@@ -98,6 +98,14 @@ def add_lora(model: WhisperForConditionalGeneration, options: LoraOptions) -> Pe
                                             target_modules=pattern))
 
 
+def cast_frozen(model: nn.Module, dtype: torch.dtype) -> None:
+    """Store the frozen weights of matrix products in ``dtype``, so that no step has to cast them."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv1d) and not any(
+                parameter.requires_grad for parameter in module.parameters()):
+            module.to(dtype)
+
+
 def count_parameters(model: nn.Module) -> tuple[int, int]:
     """Return the numbers of trainable parameters and of all parameters."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -11,8 +12,13 @@ from utils.audio.constants import FULL_WINDOW
 from utils.config import PaddingOptions
 from utils.features.feature_set import pack
 
-# An item of the dataset: utterance index, and the frames to which its batch is padded.
-Item = tuple[int, int]
+
+class Item(NamedTuple):
+    """What the dataset makes an example of."""
+
+    window: int  # by number
+    padded_frames: int  # to which its batch is padded
+    epoch: int = 0
 
 _BUCKET_RATIO = 1.1
 
@@ -59,7 +65,7 @@ class FrameBatchSampler(Sampler[list[Item]]):
     epoch has the same number of batches, on which the trainer's schedule and resuming depend.
 
     The share ``padding.full_window_share`` of the utterances is padded to the full window, in whole batches, spread
-    evenly over the epoch.
+    evenly over the epoch. Those that are longer than half of it always are.
 
     Several processes (ranks) that train together draw the same epoch, and each takes every ``num_ranks``-th batch. All
     ranks have the same number of batches. The batches of one step have similar lengths and the same padding, so that no
@@ -99,7 +105,8 @@ class FrameBatchSampler(Sampler[list[Item]]):
         """Return all batches of an epoch, of all ranks; every ``num_ranks`` successive batches are one step."""
         steps = self._steps(0 if self.fixed else epoch)
         if self.fixed:
-            np.random.default_rng([self.seed, epoch]).shuffle(steps)
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(steps))
+            steps = [steps[number] for number in order]
         return [batch for step in steps for batch in step]
 
     def _steps(self, epoch: int) -> list[list[list[Item]]]:
@@ -119,10 +126,11 @@ class FrameBatchSampler(Sampler[list[Item]]):
             padded = longest + draw_padding(self.padding, rng, longest, self.window)
             size = sum(map(len, group))
             seen += size
-            if self.padding.full_window_share * seen - taken > size / 2:  # too few of them so far
+            too_few = self.padding.full_window_share * seen - taken > size / 2
+            if too_few or longest > self.window / 2:  # long ones are so where users run the model
                 taken += size
                 padded = self.window
-            steps.append([[(index, padded) for index in batch] for batch in group])
+            steps.append([[Item(index, padded, epoch) for index in batch] for batch in group])
         return steps
 
     def __iter__(self) -> Iterator[list[Item]]:

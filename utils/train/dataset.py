@@ -1,4 +1,4 @@
-"""Training examples: one feature matrix, one encoder pass, and one decoder sequence for each task."""
+"""Training examples: one window, one encoder pass, and one decoder sequence for each task."""
 
 from __future__ import annotations
 
@@ -13,55 +13,67 @@ from torch.utils.data import Dataset
 from transformers import WhisperTokenizer
 
 from utils.audio.constants import FRAMES_PER_SECOND
-from utils.data.prompts import MAX_TARGET_TOKENS, prompt_ids, text_ids
+from utils.config import WindowOptions
 from utils.errors import UserError
 from utils.features.feature_set import Utterance, stack_feats
+from utils.features.joining import join_feats
 from utils.model.modeling import IGNORED
 from utils.model.sampled_silence import EDGE_FRAMES, sample_silence
+from utils.train.batching import Item
+from utils.train.targets import Target, TargetWriter
+from utils.train.window_plan import WindowPlan
+from utils.train.windows import Window, compose, single_windows
 
 
 class MultitaskDataset(Dataset[dict[str, Any]]):
-    """Examples of one utterance each: its features and the tokens of all its targets.
+    """Examples of one window each: its features and the tokens of all its targets.
 
     Args:
         read_feats: returns the features of an utterance's ``source``, (frames, num_mels).
         texts: references by key, for every key of ``utterances``.
         text_path: file of ``texts``, for messages.
+        plan: the windows; None: one for each utterance, without times or earlier text.
 
     Raises:
         UserError: a key has no text.
     """
 
     def __init__(self, utterances: Sequence[Utterance], read_feats: Callable[[str], np.ndarray],
-                 texts: dict[str, str], tokenizer: WhisperTokenizer, text_path: str | Path = "text") -> None:
+                 texts: dict[str, str], tokenizer: WhisperTokenizer, text_path: str | Path = "text",
+                 plan: WindowPlan | None = None) -> None:
         missing = [key for utterance in utterances for key in utterance.keys if key not in texts]
         if missing:
             raise UserError(f"{text_path}: no line for {missing[0]} ({len(missing)} keys have audio but no text)")
+        options = plan.options if plan else WindowOptions()
         self.utterances = utterances
-        self.num_frames = [utterance.num_frames for utterance in utterances]
+        self.writer = TargetWriter(utterances, texts, tokenizer, options, text_path)
+        self.windows = single_windows(utterances)
+        if plan:
+            self.windows = compose(utterances, self.writer.longest_targets(), options, plan.seed, plan.speakers,
+                                   plan.recorded)
+        self.num_frames = [window.num_frames for window in self.windows]
         self.num_targets = sum(len(utterance.keys) for utterance in utterances)
+        self._plan = plan
         self._read_feats = read_feats
-        self._texts = texts
-        self._text_path = text_path
-        self._tokenizer = tokenizer
 
     def __len__(self) -> int:
-        return len(self.utterances)
+        return len(self.windows)
 
-    def __getitem__(self, item: tuple[int, int]) -> dict[str, Any]:
-        index, padded_frames = item
-        utterance = self.utterances[index]
-        targets = [self._target(key) for key in utterance.keys]
-        return {"index": index, "feats": self._read_feats(utterance.source), "padded_frames": padded_frames,
-                "targets": targets}
+    def __getitem__(self, item: Item) -> dict[str, Any]:
+        window = self.windows[item.window]
+        rng = np.random.default_rng([self._plan.seed if self._plan else 0, item.epoch, item.window])
+        earlier = None if window.earlier is None else self.windows[window.earlier]
+        return {"index": item.window, "feats": self._feats(window), "padded_frames": item.padded_frames,
+                "targets": self.writer.targets(window, earlier, rng)}
 
-    def _target(self, key: str) -> tuple[list[int], list[int]]:
-        prompt, text = prompt_ids(self._tokenizer, key), text_ids(self._tokenizer, key, self._texts[key])
-        room = MAX_TARGET_TOKENS - len(prompt) - 1
-        if len(text) > room:
-            raise UserError(f"{self._text_path}: {key}: the text has {len(text)} tokens, Whisper has room for {room}. "
-                            "Cut the utterance into shorter ones")
-        return prompt, text
+    def _feats(self, window: Window) -> np.ndarray:
+        if window.noise is not None:
+            assert self._plan is not None  # which alone has noises
+            return self._plan.noise_feats(window)
+        parts = [self._read_feats(self.utterances[member].source) for member in window.members]
+        if window.starts == (0,):
+            return parts[0]
+        return join_feats(parts, window.starts, window.num_frames)
 
 
 class MultitaskCollator:
@@ -69,7 +81,7 @@ class MultitaskCollator:
 
     A token attends only to its own target: ``decoder_segments`` (batch, length) numbers the targets, -1 is padding, and
     positions start at 0 in each target. So cross-attention keys and values are computed once for an utterance. Labels
-    are the next tokens. The loss counts text and end token, but not the prompt, which is given in decoding.
+    are the next tokens; see :mod:`utils.train.targets` for which the loss counts.
 
     Args:
         end_token: id of ``<|endoftext|>``.
@@ -81,7 +93,7 @@ class MultitaskCollator:
         self.silence_positions = silence_positions
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        rows = [self._row(example["targets"]) for example in examples]
+        rows = [_row(example["targets"]) for example in examples]
         length = max(len(row[0]) for row in rows)
         columns = []
         for column, fill in zip(zip(*rows, strict=True), (self.end_token, 0, -1, IGNORED), strict=True):
@@ -97,16 +109,16 @@ class MultitaskCollator:
                 "input_features": stack_feats(feats, num_frames), "silence": silence,
                 **dict(zip(names, columns, strict=True))}
 
-    def _row(self, targets: list[tuple[list[int], list[int]]]) -> tuple[list[int], list[int], list[int], list[int]]:
-        inputs, segments, labels = [], [], []
-        positions: list[int] = []
-        for number, (prompt, text) in enumerate(targets):
-            tokens = prompt + text
-            inputs += tokens
-            positions += range(len(tokens))
-            segments += [number] * len(tokens)
-            labels += [IGNORED] * (len(prompt) - 1) + text + [self.end_token]
-        return inputs, positions, segments, labels
+
+def _row(targets: Sequence[Target]) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Targets one after the other: input tokens, their positions, the number of their target, labels."""
+    inputs, positions, segments, labels = list[int](), list[int](), list[int](), list[int]()
+    for number, (tokens, of_tokens) in enumerate(targets):
+        inputs += tokens
+        positions += range(len(tokens))
+        segments += [number] * len(tokens)
+        labels += of_tokens
+    return inputs, positions, segments, labels
 
 
 def split_batch(batch: dict[str, Any], max_frames: int) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from transformers import WhisperTokenizer
 from transformers.trainer_utils import set_seed
 
 from utils.cli import log
-from utils.config import Config, Lists, require_file, save_config
+from utils.config import Config, Lists, WindowOptions, require_file, save_config
 from utils.data.lists import read_list
 from utils.data.machine_made import read_machine_made
 from utils.data.tokenizer import load_tokenizer
@@ -20,7 +20,7 @@ from utils.features.feature_set import open_set
 from utils.features.log_mel import LogMel
 from utils.filesystem import atomic_files, sha256_of, write_json
 from utils.model.checkpoints import load_base_model, save_whole_model
-from utils.model.lora import add_lora, count_parameters, fuse_lora
+from utils.model.lora import add_lora, cast_frozen, count_parameters, fuse_lora
 from utils.model.modeling import MultitaskWhisper, require_no_layerdrop
 from utils.provenance import ENVIRONMENT, record_environment
 from utils.train.arguments import training_arguments, utterance_limits
@@ -30,6 +30,8 @@ from utils.train.encoder_cache import require_frozen_encoder, require_same_outpu
 from utils.train.records import CONFIG, DATA, SUMMARY, WEIGHTS, output_directory, write_history
 from utils.train.resume import already_trained, checkpoint_to_continue, data_checksums, require_same_processes
 from utils.train.trainer import MultitaskTrainer, make_trainer
+from utils.train.window_plan import plan_windows
+from utils.train.windows import describe_windows
 
 
 def tune(config: Config, overwrite: bool = False) -> None:
@@ -63,10 +65,12 @@ def tune(config: Config, overwrite: bool = False) -> None:
     _check_settings(config, arguments.learning_rate)
     set_seed(arguments.seed)
     log_mel = LogMel(base_dir)
-    train = _dataset(config.data.train, "data.train", log_mel, tokenizer)
+    data_seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
+    train = _dataset(config.data.train, "data.train", log_mel, tokenizer, config.model.windows, data_seed)
     dev = _dataset(config.data.test, "data.test", log_mel, tokenizer) if has_dev_set else None
     log(f"training on {describe(train)}" + (f"; evaluating on {describe(dev)}" if dev else ""))
-    model, summary = _trainable_model(config, base_dir)
+    log(describe_windows(train.windows, train.utterances))
+    model, summary = _trainable_model(config, base_dir, torch.bfloat16 if arguments.bf16 else torch.float32)
     summary["machine_made"] = _machine_made(config.data.train, config.data.test)
 
     train_limit, dev_limit = utterance_limits(config.model.model_train_argv)
@@ -90,7 +94,8 @@ def _check_settings(config: Config, learning_rate: float) -> None:
         log(warning)
 
 
-def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizer) -> MultitaskDataset:
+def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizer,
+             windows: WindowOptions | None = None, seed: int = 0) -> MultitaskDataset:
     text = require_file(lists.text, f"{section}.text")
     utterances, read_feats = open_set(lists, section, log_mel)
     texts = read_list(text)
@@ -98,7 +103,8 @@ def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperToke
     if silent:
         raise UserError(f"{text}: {min(silent)} is not in {lists.feats_scp or lists.wav_scp} ({len(silent)} keys have "
                         "text but no audio). Add it there or delete it here")
-    return MultitaskDataset(utterances, read_feats, texts, tokenizer, text)
+    plan = plan_windows(windows, seed, utterances, text, log_mel) if windows else None
+    return MultitaskDataset(utterances, read_feats, texts, tokenizer, text, plan)
 
 
 def _machine_made(*sets: Lists) -> dict[str, Any]:
@@ -107,7 +113,8 @@ def _machine_made(*sets: Lists) -> dict[str, Any]:
     return {directory.name: record for directory in directories if (record := read_machine_made(directory))}
 
 
-def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[str, Any]]:
+def _trainable_model(config: Config, base_dir: Path, dtype: torch.dtype) -> tuple[nn.Module, dict[str, Any]]:
+    """The model with what trains in float32, and what is frozen in ``dtype``; and its part of the summary."""
     base = load_base_model(base_dir)
     require_no_layerdrop(base.config, base_dir)
     if config.model.cache_encoder:
@@ -116,6 +123,7 @@ def _trainable_model(config: Config, base_dir: Path) -> tuple[nn.Module, dict[st
     if config.model.is_large_model:
         model = add_lora(base, config.model.lora)
         fuse_lora(model)
+        cast_frozen(model, dtype)
     trainable, total = count_parameters(model)
     log(f"{trainable:,} of {total:,} parameters train ({100 * trainable / total:.2f} %)")
     if trainable == 0 or (config.model.is_large_model and trainable == total):

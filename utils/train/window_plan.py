@@ -1,0 +1,61 @@
+"""What the windows of a training are made from: options, seed, speakers, neighbours in recordings, noises."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils.audio.constants import SAMPLE_RATE, WINDOW_SECONDS
+from utils.config import WindowOptions
+from utils.data.lists import read_list
+from utils.features.feature_set import Utterance
+from utils.features.log_mel import LogMel
+from utils.train.no_speech import noise, noise_files
+from utils.train.windows import Chain, Window
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """What the windows are made from.
+
+    Attributes:
+        speakers: of each utterance; "" if unknown.
+        recorded: neighbours in recordings.
+        files: recorded noises.
+    """
+
+    options: WindowOptions
+    seed: int
+    speakers: Sequence[str]
+    log_mel: LogMel
+    recorded: Sequence[Chain] = ()
+    files: Sequence[Path] = ()
+
+    def noise_feats(self, window: Window) -> np.ndarray:
+        """Features of a window of noise: (frames, num_mels)."""
+        rng = np.random.default_rng([self.seed, window.noise or 0])
+        samples = noise(window.num_frames, rng, self.files)
+        return self.log_mel(samples[:round(WINDOW_SECONDS * SAMPLE_RATE)])
+
+
+def plan_windows(options: WindowOptions, seed: int, utterances: Sequence[Utterance], text: Path,
+                 log_mel: LogMel) -> WindowPlan:
+    """The plan of a training set.
+
+    Args:
+        text: its references; speakers are those of utt2spk beside them. One of a single utterance is unknown there.
+
+    Raises:
+        UserError: utt2spk is damaged, or the directory of noises has none.
+    """
+    utt2spk = text.with_name("utt2spk")
+    speaker_of = read_list(utt2spk) if utt2spk.is_file() else {}
+    speakers = [speaker_of.get(utterance.keys[0], "") for utterance in utterances]
+    counts = Counter(speakers)
+    speakers = [speaker if counts[speaker] > 1 else "" for speaker in speakers]
+    return WindowPlan(options, seed, speakers, log_mel,
+                      files=noise_files(options.noise_dir) if options.noise_dir else ())
