@@ -81,6 +81,7 @@ def write_results(args: Namespace, decodes: list[Decode], comparisons: list[Comp
     from utils.report.results_md import bullets, render, screen_table
     from utils.report.sentences import findings, forgotten, marked_rows, reference_warnings, training_warnings
     from utils.score.comparison import at_their_best
+    from utils.score.recording_scores import systems_on_recordings
 
     data, forget_sets = args.data or Path("data"), args.forget_set.split()
     if missing := set(forget_sets) - {decode.set for decode in decodes}:
@@ -88,7 +89,9 @@ def write_results(args: Namespace, decodes: list[Decode], comparisons: list[Comp
     warnings = training_warnings(args.exp_dir) + reference_warnings(decodes, data)
     report = render(args.title, [*(f"**{warning}**" for warning in warnings), *header], decodes, comparisons,
                     forget_sets)
-    write_json(args.exp_dir / "results.json", marked_rows(decodes, data))
+    recorded = [{**row, "runtime": system.runtime} for system in systems_on_recordings(args.exp_dir)
+                for row in system.decode.rows]
+    write_json(args.exp_dir / "results.json", [*marked_rows(decodes, data), *recorded])
     with atomic_open(args.exp_dir / "RESULTS.md") as stream:
         stream.write(report)
     sentences = warnings + findings(comparisons) + forgotten(comparisons, forget_sets)
@@ -102,6 +105,7 @@ def write_page(args: Namespace, decodes: list[Decode], comparisons: list[Compari
     from utils.report.audio_clips import clips
     from utils.report.exports import export_tables, word_times_sentence
     from utils.report.plots import loss_plot
+    from utils.report.recordings import recording_rows
     from utils.report.report_html import Report, render_html, set_report
     from utils.report.sentences import by_set, findings, forgotten, reference_warnings, training_warnings
     from utils.report.strength import strength_rows, strength_sentence
@@ -125,7 +129,8 @@ def write_page(args: Namespace, decodes: list[Decode], comparisons: list[Compari
         forgotten(comparisons, forget_sets),
         [set_report(systems, comparisons, forget_sets, args.data / name) for name, systems in sets],
         loss_plot(training_history(args.exp_dir)), export_tables(decodes), word_times_sentence(args.exp_dir),
-        strength_sentence(args.exp_dir), strength_rows(args.exp_dir), utterances, total, audio)
+        recording_rows(args.exp_dir), strength_sentence(args.exp_dir), strength_rows(args.exp_dir),
+        utterances, total, audio)
     path = args.exp_dir / "report.html"
     with atomic_open(path) as stream:
         stream.write(render_html(report))

@@ -11,6 +11,8 @@
 . "$recipe/utils/stages_scores.sh"
 # shellcheck source=utils/stages_forget.sh
 . "$recipe/utils/stages_forget.sh"
+# shellcheck source=utils/stages_recordings.sh
+. "$recipe/utils/stages_recordings.sh"
 # shellcheck source=utils/stages_strength.sh
 . "$recipe/utils/stages_strength.sh"
 

@@ -91,6 +91,7 @@ write_report() {
   step "$exp" report --code "$py/make_report.py" \
     --from "$exp"/decode_*/{scores.json,utterances.jsonl,decode.json,parity.json} "$exp/word_times.json" \
     "$exp"/train_{summary,history}.json "$exp/strength.json" \
+    "$exp"/recordings/decode_*/{scores,times}.json \
     "${references[@]}" --to "$exp"/{RESULTS.md,results.json,report.html} -- \
     make_reports --corpus-name "$corpus_name" --forget-set "$forget_set" --audio "$audio" \
     --max-audio-mb "$max_audio_mb" --allow-pipes "$allow_pipes"

@@ -61,7 +61,8 @@ def test_joined_windows_hold_utterances_that_agree_in_language_and_tasks() -> No
         kinds = {tuple(key.split("|", 1)[1] for key in UTTERANCES[member].keys) for member in window.members}
         assert len(kinds) == 1
         assert window.num_frames <= FULL_WINDOW
-        ends = [start + UTTERANCES[member].num_frames for start, member in zip(window.starts, window.members, strict=True)]
+        ends = [start + UTTERANCES[member].num_frames
+                for start, member in zip(window.starts, window.members, strict=True)]
         pauses = [start - end for end, start in zip(ends, window.starts[1:], strict=False)]
         assert all(20 <= pause <= 160 for pause in pauses)
         assert window.is_cut == (ends[-1] > window.num_frames)

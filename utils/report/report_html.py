@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from utils.report.exports import EXPLANATION
 from utils.report.plots import colours, language_plot, length_plot
+from utils.report.recordings import RECORDINGS_NOTE
 from utils.report.sentences import (
     MEANINGS,
     TITLES,
@@ -81,6 +82,7 @@ class Report:
     loss_plot: str | None
     exports: Sequence[tuple[str, list[list[str]], list[str]]] = ()  # see utils.report.exports.export_tables
     word_times: str = ""
+    recordings: Sequence[Sequence[str]] = ()  # see utils.report.recordings
     strength: str = ""
     strength_rows: Sequence[Sequence[str]] = ()  # see utils.report.strength
     utterances: Sequence[ListedUtterance] = ()
@@ -161,7 +163,7 @@ def render_html(report: Report) -> str:
     systems = list(dict.fromkeys(system for set_report in report.sets for system in set_report.systems))
     context: dict[str, Any] = {
         "report": report, "style": Markup(style), "script": Markup(script), "digest": digest, "kinds": KINDS,
-        "export_explanation": EXPLANATION,
+        "export_explanation": EXPLANATION, "recordings_note": RECORDINGS_NOTE,
         "meanings": MEANINGS, "audio_numbers": numbers, "audio_json": _json([*report.audio.values()]),
         "systems": systems, "colours": colours(systems),
         "languages": sorted({utt.language for utt in report.utterances}),

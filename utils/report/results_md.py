@@ -12,6 +12,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from utils.report.exports import export_sections
+from utils.report.recordings import RECORDINGS_NOTE, recording_rows
 from utils.report.sentences import (
     TITLES,
     by_set,
@@ -195,6 +196,7 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
     if sentences := forgotten(comparisons, forget_sets):
         parts += ["## What was forgotten", f"On {', '.join(forget_sets)}, for which the model was not tuned:",
                   bullets(sentences)]
+    parts += recordings_section(decodes[0].directory.parent)
     parts += strength_section(decodes[0].directory.parent)
     parts += export_sections(decodes)
     if table := suspects_table(decodes):
@@ -208,6 +210,12 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
     parts += ["## Speed", speed_table(everything), "## Normalizers and signatures", _RULES_NOTE,
               scoring_table(decodes)]
     return "\n\n".join(parts) + "\n"
+
+
+def recordings_section(exp_dir: Path) -> list[str]:
+    """The systems on recordings, if they were measured there."""
+    rows = recording_rows(exp_dir)
+    return ["## Recordings", _wrapped(RECORDINGS_NOTE), markdown_table(rows[0], rows[1:], left=2)] if rows else []
 
 
 def strength_section(exp_dir: Path) -> list[str]:

@@ -1,0 +1,113 @@
+"""Long sets: recordings joined from the utterances of a set, as a Kaldi data directory with segments.
+
+A model is used on recordings, so it should be measured on some. Where a corpus has none, utterances of one speaker and
+language are joined with pauses. The times of the utterances in them are known exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from utils.audio.constants import SAMPLE_RATE
+from utils.audio.loading import load_audio
+from utils.data.lists import keys_by_audio, parse_key, read_list, write_list
+from utils.data.segments import TimeSpan
+from utils.errors import UserError
+from utils.filesystem import atomic_directory
+
+_PAUSE = (0.2, 2.0)  # seconds between utterances
+_SEED = 777
+
+
+def write_long_set(set_dir: Path, long_dir: Path, seconds: float, per_language: int) -> int:
+    """Join utterances of ``set_dir`` into recordings: ``long_dir``/{wav.scp,segments,text,audio/*.flac}.
+
+    Only utterances that have all tasks of their language are joined. A hash of their keys orders them, so the
+    recordings are the same on every machine.
+
+    Args:
+        set_dir: a set's directory, as stage 1 merges it: wav.scp, text and, if it is there, utt2spk.
+        seconds: length of a recording, about.
+        per_language: number of recordings of each language; fewer if there are not enough utterances.
+
+    Returns:
+        The number of recordings.
+
+    Raises:
+        UserError: a list is missing, or there is nothing to join.
+    """
+    text = read_list(set_dir / "text")
+    spoken = keys_by_audio(read_list(set_dir / "wav.scp", verbatim=True))
+    speakers = read_list(set_dir / "utt2spk") if (set_dir / "utt2spk").is_file() else {}
+    scp: dict[str, str] = {}
+    segments: dict[str, TimeSpan] = {}
+    with atomic_directory(long_dir) as partial:
+        (partial / "audio").mkdir()
+        for name, sources in _recordings(spoken, speakers, seconds, per_language):
+            audio, spans = _join([load_audio(source) for source in sources], name)
+            soundfile.write(partial / "audio" / f"{name}.flac", audio, SAMPLE_RATE)
+            scp[name] = str(long_dir / "audio" / f"{name}.flac")
+            for source, span in zip(sources, spans, strict=True):
+                segments |= dict.fromkeys(spoken[source], span)
+        if not scp:
+            raise UserError(f"{set_dir}: no language has utterances for a recording of {seconds:g} s. Give less with "
+                            "--seconds")
+        write_list(partial / "wav.scp", scp)
+        write_list(partial / "segments", {key: f"{span.recording} {span.start:.2f} {span.end:.2f}"
+                                          for key, span in segments.items()})
+        write_list(partial / "text", {key: text[key] for key in segments})
+    return len(scp)
+
+
+def _recordings(spoken: Mapping[str, Sequence[str]], speakers: Mapping[str, str], seconds: float,
+                per_language: int) -> Iterator[tuple[str, list[str]]]:
+    """Names and sources of recordings, each of one speaker and language."""
+    tasks_of: defaultdict[str, set[str]] = defaultdict(set)
+    for keys in spoken.values():
+        for key in map(parse_key, keys):
+            tasks_of[key.language].add(key.task)
+    counts = Counter(speakers.values())
+    groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for source, keys in spoken.items():
+        parsed = [parse_key(key) for key in keys]
+        if {key.task for key in parsed} == tasks_of[parsed[0].language]:
+            speaker = speakers.get(keys[0], "")
+            groups[parsed[0].language, speaker if counts[speaker] > len(keys) else ""].append(source)
+    numbers: Counter[str] = Counter()
+    for (language, _), sources in sorted(groups.items()):
+        sources.sort(key=lambda source: hashlib.sha256(spoken[source][0].encode()).digest())
+        for some in _pieces(sources, seconds):
+            if numbers[language] == per_language:
+                break
+            numbers[language] += 1
+            yield f"{language}-{numbers[language]}", some
+
+
+def _pieces(sources: Sequence[str], seconds: float) -> Iterator[list[str]]:
+    """Sources in pieces of about ``seconds`` with their pauses; what is left at the end is no piece."""
+    piece, length = list[str](), 0.0
+    for source in sources:
+        piece.append(source)
+        length += len(load_audio(source)) / SAMPLE_RATE + sum(_PAUSE) / 2
+        if length >= seconds:
+            yield piece
+            piece, length = [], 0.0
+
+
+def _join(parts: Sequence[np.ndarray], name: str) -> tuple[np.ndarray, list[TimeSpan]]:
+    """(samples,) of a recording, and the times of its parts."""
+    rng = np.random.default_rng([_SEED, *name.encode()])
+    pieces, spans, length = list[np.ndarray](), list[TimeSpan](), 0
+    for part in parts:
+        pause = np.zeros(round(rng.uniform(*_PAUSE) * 100) * SAMPLE_RATE // 100, np.float32)
+        start = length + len(pause)
+        length = start + len(part)
+        pieces += [pause, part]
+        spans.append(TimeSpan(name, start / SAMPLE_RATE, length / SAMPLE_RATE))
+    return np.concatenate(pieces), spans
