@@ -25,9 +25,8 @@ forget_set=auto                     # more test sets, one or several, for base a
                                     # auto: with the default corpus, 60 utterances of Czech and of Dutch dialogues
 forget_dev_set=                     # sets on which the chosen --strength may not lose anything; with --forget-set auto,
                                     # 60 other utterances of each
-long_set=auto                       # sets whose utterances are joined into recordings, on which base model and exports
-                                    # are measured in faster-whisper and in our recognizer; auto: with the default
-                                    # corpus the test sets; empty: none
+long_set=auto                       # sets whose utterances are joined into recordings, to measure base model and exports
+                                    # in faster-whisper and in our recognizer; auto: the default corpus' test sets
 nj=$(nproc)                         # parallel jobs of stages 1 and 2, and processes of scoring
 force=false                         # run steps even if they are up to date
 status=false                        # only list the steps that are up to date, and why others are not
@@ -107,8 +106,7 @@ model_dir=$download_dir/$(basename -- "$model")
 exp=exp/${tag:-$(basename -- "$model")_$(basename -- "$train_config" .yaml)}
 decoded=$exp                        # where decode_set and score_set write
 read -ra test_sets <<<"$test_sets"
-choose_forget_set
-choose_long_sets
+choose_forget_sets
 read -ra teacher_sets <<<"${teacher_sets:-$train_set $dev_set}"
 tuning_sets=("$train_set" ${dev_set:+"$dev_set"})
 own_sets=("${tuning_sets[@]}" "${test_sets[@]}")
@@ -141,9 +139,7 @@ if in_stage 1; then
   for set in "${forget_sets[@]}" "${forget_dev_sets[@]}"; do
     merge_tasks "$set"
   done
-  for set in "${long_sets[@]}"; do
-    make_long_set "$set"
-  done
+  make_long_sets
   train_bpe
 fi
 
@@ -186,13 +182,7 @@ if in_stage 5; then
       score_set "ct2-$type" "$set"
     done
   done
-  for set in "${long_sets[@]}"; do
-    log "Stage 5: recordings of $set in $recording_runtimes"
-    measure_recordings base "$set" "${types[0]}"
-    for type in "${types[@]}"; do
-      measure_recordings "ct2-$type" "$set" "$type"
-    done
-  done
+  measure_recordings
   log "Stage 5: compare the exports with the tuned model, check their word times, write model cards"
   for set in "${test_sets[@]}"; do
     compare_exports "$set"

@@ -5,9 +5,9 @@
 
 dialogues=$recipe/egs/fillets/local
 
-# choose_forget_set: set $forget_sets and $forget_dev_sets; `auto` is a sample of dialogues, if the corpus is the default
-# one.
-choose_forget_set() {
+# choose_forget_sets: set $forget_sets and $forget_dev_sets; `auto` is a sample of dialogues, if the corpus is the default
+# one. Set $long_sets, too.
+choose_forget_sets() {
   forget_dialogues=false
   if [[ $forget_set == auto ]]; then
     forget_set=
@@ -20,6 +20,7 @@ choose_forget_set() {
   fi
   read -ra forget_sets <<<"$forget_set"
   read -ra forget_dev_sets <<<"$forget_dev_set"
+  choose_long_sets
 }
 
 # download_dialogues: download the dialogues that the default forget set is a sample of. Where they cannot be had, go on

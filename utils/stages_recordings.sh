@@ -13,15 +13,30 @@ choose_long_sets() {
   read -ra long_sets <<<"$long_set"
 }
 
-# make_long_set SET: join utterances of SET into recordings, data/SET_long.
-make_long_set() {
-  step data "long_$1" --code "$py/make_long_set.py" --from "data/$1"/{wav.scp,text,utt2spk} \
-    --to "data/$1_long"/{wav.scp,segments,text} -- "$py/make_long_set.py" "data/$1" "data/$1_long"
+# make_long_sets: join utterances of each SET of $long_sets into recordings, data/SET_long.
+make_long_sets() {
+  local set
+  for set in "${long_sets[@]}"; do
+    step data "long_$set" --code "$py/make_long_set.py" --from "data/$set"/{wav.scp,text,utt2spk} \
+      --to "data/${set}_long"/{wav.scp,segments,text} -- "$py/make_long_set.py" "data/$set" "data/${set}_long"
+  done
 }
 
-# measure_recordings SYSTEM SET TYPE: decode the recordings of SET with the base model (base) or an export (ct2-TYPE) in
-# each runtime, computed in TYPE, and score them.
+# measure_recordings: decode recordings with the base model and all exports, and score them.
 measure_recordings() {
+  local set type
+  for set in "${long_sets[@]}"; do
+    log "Stage 5: recordings of $set in $recording_runtimes"
+    measure_system base "$set" "${types[0]}"
+    for type in "${types[@]}"; do
+      measure_system "ct2-$type" "$set" "$type"
+    done
+  done
+}
+
+# measure_system SYSTEM SET TYPE: decode the recordings of SET with the base model (base) or an export (ct2-TYPE) in
+# each runtime, computed in TYPE, and score them.
+measure_system() {
   decode_recordings() {  # SYSTEM SET OPTION...
     $decode_cmd "$exp/log/recordings_$2_$1.log" \
       "$py/decode_recordings.py" --system "$1" "${@:3}" "data/$2_long" "$exp/recordings"

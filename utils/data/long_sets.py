@@ -56,8 +56,8 @@ def write_long_set(set_dir: Path, long_dir: Path, seconds: float, per_language: 
             for source, span in zip(sources, spans, strict=True):
                 segments |= dict.fromkeys(spoken[source], span)
         if not scp:
-            raise UserError(f"{set_dir}: no language has utterances for a recording of {seconds:g} s. Give less with "
-                            "--seconds")
+            raise UserError(f"{set_dir}: nothing to join into recordings: no two utterances of one speaker and "
+                            "language have all of its tasks. Leave the set out: --long-set \"\"")
         write_list(partial / "wav.scp", scp)
         write_list(partial / "segments", {key: f"{span.recording} {span.start:.2f} {span.end:.2f}"
                                           for key, span in segments.items()})
@@ -76,11 +76,14 @@ def _recordings(spoken: Mapping[str, Sequence[str]], speakers: Mapping[str, str]
     groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for source, keys in spoken.items():
         parsed = [parse_key(key) for key in keys]
-        if {key.task for key in parsed} == tasks_of[parsed[0].language]:
+        kinds = {(parsed[0].language, task) for task in tasks_of[parsed[0].language]}
+        if {(key.language, key.task) for key in parsed} == kinds:
             speaker = speakers.get(keys[0], "")
             groups[parsed[0].language, speaker if counts[speaker] > len(keys) else ""].append(source)
     numbers: Counter[str] = Counter()
     for (language, _), sources in sorted(groups.items()):
+        if len(sources) < 2:
+            continue
         sources.sort(key=lambda source: hashlib.sha256(spoken[source][0].encode()).digest())
         for some in _pieces(sources, seconds):
             if numbers[language] == per_language:
@@ -90,14 +93,16 @@ def _recordings(spoken: Mapping[str, Sequence[str]], speakers: Mapping[str, str]
 
 
 def _pieces(sources: Sequence[str], seconds: float) -> Iterator[list[str]]:
-    """Sources in pieces of about ``seconds`` with their pauses; what is left at the end is no piece."""
-    piece, length = list[str](), 0.0
+    """Sources in pieces of about ``seconds`` with their pauses; a shorter one only if it is the first."""
+    piece, length, count = list[str](), 0.0, 0
     for source in sources:
         piece.append(source)
         length += len(load_audio(source)) / SAMPLE_RATE + sum(_PAUSE) / 2
         if length >= seconds:
             yield piece
-            piece, length = [], 0.0
+            piece, length, count = [], 0.0, count + 1
+    if not count and len(piece) > 1:
+        yield piece
 
 
 def _join(parts: Sequence[np.ndarray], name: str) -> tuple[np.ndarray, list[TimeSpan]]:

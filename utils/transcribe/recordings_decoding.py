@@ -72,7 +72,7 @@ def decode_long_set(long_dir: Path, out_dir: Path, system: str, runtime: str, mo
     write_json(directory / TIMES, errors)
     with atomic_open(directory / "segments.jsonl") as stream:
         stream.writelines(json.dumps(segment, ensure_ascii=False) + "\n" for segment in written)
-    yield f"{directory}: {audio_seconds:.0f} s of audio in {seconds:.0f} s; {summary(errors)}"
+    yield f"{directory}: {audio_seconds:.0f} s of audio in {seconds:.0f} s; {times_summary(errors)}"
 
 
 def _groups(spans: dict[str, TimeSpan]) -> dict[str, list[str]]:
@@ -99,7 +99,7 @@ def _errors(recording: str, language: str, task: str, spans: Sequence[TimeSpan],
             "words_outside": found.words_outside}
 
 
-def summary(errors: Sequence[dict[str, Any]]) -> str:
+def times_summary(errors: Sequence[dict[str, Any]]) -> str:
     """The errors of times as a sentence: median and 95th percentile, and the shares of starts that are near."""
     starts, ends = (np.array([error for one in errors for error in one[name]]) for name in ("starts", "ends"))
     near = ", ".join(f"{100 * np.mean(starts <= limit):.0f} % within {limit} s" for limit in NEAR_SECONDS)
