@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fish Fillets NG: dialogues of a game, Czech and Dutch speech with English texts, 3.1 h. README.md says more.
 #
-#   ./run.sh                                  # 105 MB of Debian's packages, whisper-base
+#   ./run.sh                                  # 142 MB of Debian's packages, whisper-base
 #   ./run.sh --stage 3 --model openai/whisper-small --tag small
 #
 # Options are those of the driver (../../run.sh --help); what is given here can be given again.

@@ -12,6 +12,7 @@ from pathlib import Path
 from utils.data.tokenizer import load_tokenizer
 from utils.filesystem import require_free_bytes
 from utils.model.checkpoints import load_tuned_model, save_whole_model
+from utils.model.ct2_directory import convert_to_ct2
 
 _BYTES = 8  # a parameter in float32, twice: the merged model and what is made from it
 
@@ -44,14 +45,10 @@ def as_ct2(tuned: Path, base_dir: Path, directory: Path, strength: float | None 
 
 
 def _convert(tuned: Path, base_dir: Path, directory: Path, strength: float | None) -> None:
-    from ctranslate2.converters import TransformersConverter
-
     model = load_tuned_model(tuned, base_dir, strength=strength)
     n_bytes = _BYTES * sum(parameter.numel() for parameter in model.parameters())
     require_free_bytes(directory, n_bytes, "the copy of the model that CTranslate2 decodes with",
                        "decode without one: --decode-backend transformers")
     save_whole_model(model, base_dir, load_tokenizer(base_dir), directory / "merged")
-    copied = ["tokenizer.json", "preprocessor_config.json"]
-    TransformersConverter(str(directory / "merged"), copy_files=copied, low_cpu_mem_usage=True).convert(
-        str(directory / "ct2"), quantization="float32")
+    convert_to_ct2(directory / "merged", directory / "ct2", "float32", ["tokenizer.json", "preprocessor_config.json"])
     shutil.rmtree(directory / "merged")

@@ -32,6 +32,11 @@ def greedy_directory(directory: Path) -> Path:
     return directory.with_name(directory.name + GREEDY)
 
 
+def is_greedy_search(system: str) -> bool:
+    """Whether a system is greedy search beside beam search, by its name."""
+    return system.endswith(GREEDY)
+
+
 def part_directory(directory: Path, job: int) -> Path:
     """The directory into which one of several jobs writes its part of a decode directory."""
     return directory / f"part.{job}"

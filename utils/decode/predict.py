@@ -87,8 +87,13 @@ def _decoder_of(config: Config, model_path: Path, base_dir: Path, decode_dir: Pa
     with as_ct2(model_path, base_dir, directory, strength) as converted:
         memory_before = resident_mb()
         decoder = Ct2Decoder(converted, tokenizer, beam_size=beam_size)
-        yield decoder, {"backend": backend, "device": decoder.device, "compute_type": decoder.compute_type,
-                        "memory_before_mb": memory_before}
+        yield decoder, _ct2_runtime(decoder, memory_before)
+
+
+def _ct2_runtime(decoder: Ct2Decoder, memory_before: float) -> dict[str, Any]:
+    """What decode.json says of a CTranslate2 decoder; ``memory_before``: MB before it was loaded."""
+    return {"backend": "ctranslate2", "device": decoder.device, "compute_type": decoder.compute_type,
+            "memory_before_mb": memory_before}
 
 
 def predict_ct2(config: Config, decode_dir: Path | None = None, system: str = "", set_name: str = "",
@@ -109,8 +114,7 @@ def predict_ct2(config: Config, decode_dir: Path | None = None, system: str = ""
     runtime = config.dev_env.conf
     decoder = Ct2Decoder(model_dir, load_tokenizer(model_dir), beam_size=config.predict.beam_size,
                          device=runtime.device, compute_type=runtime.compute_type)
-    info = {"system": system, "set": set_name, "model": str(model_dir), "backend": "ctranslate2",
-            "device": decoder.device, "compute_type": decoder.compute_type, "memory_before_mb": memory_before}
+    info = {"system": system, "set": set_name, "model": str(model_dir), **_ct2_runtime(decoder, memory_before)}
     return _decode(decoder, config.dev_env.dev, "dev_env.dev", config, model_dir, info, decode_dir,
                    config.dev_env.result_file, share)
 

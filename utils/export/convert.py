@@ -11,7 +11,7 @@ from pathlib import Path
 from utils.cli import log
 from utils.errors import UserError
 from utils.filesystem import atomic_directory
-from utils.model.ct2_directory import write_window
+from utils.model.ct2_directory import convert_to_ct2, write_window
 from utils.train.records import tokens_fault
 
 # The types in which CTranslate2 can store weights; "" keeps the checkpoint's precision.
@@ -52,8 +52,6 @@ def convert(merged_dir: str | Path, ct2_dir: str | Path, quantization: str, wind
     Raises:
         UserError: unknown quantization, the directory is not complete, or ``ct2_dir`` holds something else.
     """
-    from ctranslate2.converters import TransformersConverter
-
     from utils.export.ct2_check import check_ct2
 
     merged_dir, ct2_dir = Path(merged_dir), Path(ct2_dir)
@@ -64,8 +62,7 @@ def convert(merged_dir: str | Path, ct2_dir: str | Path, quantization: str, wind
         raise UserError(f"{merged_dir}: {missing[0]} is missing there; make the directory again")
     _refuse_other_contents(ct2_dir, "model.bin")
     with atomic_directory(ct2_dir) as partial:
-        converter = TransformersConverter(str(merged_dir), copy_files=list(_COPIED), low_cpu_mem_usage=True)
-        converter.convert(str(partial), quantization=quantization or None, force=True)
+        convert_to_ct2(merged_dir, partial, quantization, _COPIED)
         check_ct2(partial, merged_dir)
         write_window(partial, window)
     size = sum(path.stat().st_size for path in ct2_dir.iterdir()) / 1e6

@@ -6,9 +6,22 @@ The window is a key in config.json, which other runtimes ignore.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from utils.errors import UserError
+
+
+def convert_to_ct2(model_dir: Path, ct2_dir: Path, quantization: str, copied: Sequence[str]) -> None:
+    """Convert a Hugging Face directory to CTranslate2; the files ``copied`` come along.
+
+    Args:
+        quantization: the type of the weights; "": as they are.
+    """
+    from ctranslate2.converters import TransformersConverter
+
+    converter = TransformersConverter(str(model_dir), copy_files=list(copied), low_cpu_mem_usage=True)
+    converter.convert(str(ct2_dir), quantization=quantization or None, force=True)
 
 
 def write_window(model_dir: Path, window: str) -> None:

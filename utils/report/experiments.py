@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from utils.decode.decode_directory import GREEDY
+from utils.decode.decode_directory import is_greedy_search
 from utils.errors import UserError
 from utils.report.results_md import markdown_table, score_cell
 from utils.report.sentences import TITLES
@@ -104,7 +104,7 @@ def pasted_rows(results: dict[str, list[Row]], metrics: Collection[str], form: s
     for experiment, rows in results.items():
         shown = form or leading_form(rows)
         for row in rows:
-            if row["metric"] in metrics and form_of(row) == shown and not row["system"].endswith(GREEDY):
+            if row["metric"] in metrics and form_of(row) == shown and not is_greedy_search(row["system"]):
                 line = cells.setdefault(f"{experiment}, {_IN_WORDS.get(row['system'], row['system'])}", {})
                 line[row["set"], row["language"], row["metric"]] = f"{row['value']:.1f}"
     columns = sorted({column for line in cells.values() for column in line},

@@ -9,7 +9,7 @@ from typing import Any
 
 from utils.data.known_corpora import known_corpus
 from utils.data.machine_made import machine_made_note, read_machine_made
-from utils.decode.decode_directory import GREEDY
+from utils.decode.decode_directory import greedy_directory
 from utils.score.comparison import SIGNIFICANT, Comparison, Decode, Row, main_form
 from utils.score.forms import form_of
 from utils.train.records import tokens_fault, training_summary
@@ -103,7 +103,7 @@ def search_notes(decodes: Sequence[Decode]) -> list[str]:
         decodes: of one set; see utils.score.comparison.at_their_best.
     """
     beam_size = decodes[0].info.get("beam_size", 1)
-    if decodes[0].system != "base" or not decodes[0].directory.with_name(decodes[0].directory.name + GREEDY).is_dir():
+    if decodes[0].system != "base" or not greedy_directory(decodes[0].directory).is_dir():
         return []
     greedy = [TITLES[metric] for metric in TITLES if metric in decodes[0].taken]
     search = f"beam search, beam size {beam_size}"

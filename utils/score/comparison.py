@@ -12,7 +12,7 @@ import numpy as np
 
 from utils.cli import log
 from utils.data.lists import parse_key
-from utils.decode.decode_directory import DECODE_KEYS, GREEDY, read_decode_info
+from utils.decode.decode_directory import DECODE_KEYS, GREEDY, is_greedy_search, read_decode_info
 from utils.errors import UserError
 from utils.filesystem import read_json
 from utils.score.bootstrap import PairedTest, holm, paired_bootstrap
@@ -64,7 +64,7 @@ class Decode:
     @property
     def is_greedy(self) -> bool:
         """Whether it is greedy search beside beam search, from the same encoder pass."""
-        return self.system.endswith(GREEDY)
+        return is_greedy_search(self.system)
 
     @property
     def order(self) -> tuple[str, int, str]:
