@@ -7,7 +7,7 @@
 #   ./run.sh --status                        # list the steps that are up to date, and why others are not
 #
 # Stages: 0 download, 1 lists, 2 features, 3 training, 4 decoding and scoring, 5 export.
-# Running the same command again resumes: steps that are up to date are skipped. Steps are functions in utils/stages.sh.
+# The same command again resumes: steps that are up to date are skipped. Steps are functions in utils/stages*.sh.
 # Own lists: put data/{train,dev,test}/{transcribe,translate}/{wav.scp,text} in place and give --corpus-name "".
 set -euo pipefail
 command_line="$0${*:+ $*}"
@@ -21,10 +21,12 @@ tag=                                # name of the experiment, exp/TAG; empty: na
 train_set=train                     # data directory to train on
 dev_set=dev                         # data directory to choose the best checkpoint on; empty: the last one is kept
 test_sets="test"                    # data directories to decode and score
-forget_set=auto                     # more test sets, one or several, for base and tuned model: measures forgetting;
-                                    # auto: with the default corpus, 60 utterances of Czech and of Dutch dialogues
+forget_set=auto                     # test sets that measure forgetting, for base and tuned model; auto: with the default
+                                    # corpus, 60 utterances of Czech and of Dutch dialogues
 forget_dev_set=                     # sets on which the chosen --strength may not lose anything; with --forget-set auto,
-                                    # 60 other utterances of each
+                                    # 60 others of each
+rehearsal_set=                      # a set that is trained with what the base model writes, so that the tuned model
+                                    # forgets less; with --forget-set auto, 240 others of Czech
 long_set=auto                       # sets whose utterances are joined into recordings, to measure base model and exports
                                     # in faster-whisper and in our recognizer; auto: the default corpus' test sets
 nj=$(nproc)                         # parallel jobs of stages 1 and 2, and processes of scoring
@@ -56,9 +58,8 @@ train_config=$recipe/conf/whisper_multitask.yaml  # configuration of training, d
 train_args=                         # changes to --train-config: "model.lora.r=8 model.model_train_argv.seed=1"
 ngpu=1                              # GPUs on each machine; without a GPU, training uses the CPU
 num_nodes=1                         # number of machines; more than one needs Slurm
-strength=auto                       # shares of its trained weight at which the adapter is tried on --dev-set and on
-                                    # --forget-dev-set, "0.5 0.7 1"; the best is kept. One share is used untried; auto:
-                                    # "0.5 0.7 0.85 1" where there is a --forget-dev-set, else 1
+strength=1                          # share of its trained weight at which the adapter is used; several, "0.5 0.7 1", are
+                                    # tried on --dev-set and --forget-dev-set, and the best is kept
 overwrite=false                     # delete a training with other settings or data, or a complete one, under this tag
 
 # Stages 4 and 5: decoding, scoring and reports
@@ -89,12 +90,12 @@ dry_run=true                        # with --push-to-hub: only list what would b
 [[ $# == 0 ]] || die "unexpected argument '$1'; options start with --"
 [[ -z $teacher || $tasks == *translate* ]] || die "--teacher translates: it needs translate in --tasks"
 [[ $also_greedy =~ ^(true|false|)$ ]] || die "--also-greedy is true or false, not '$also_greedy'"
-[[ $strength =~ ^(auto|[0-9. ]+)$ ]] || die "--strength $strength: give auto, or shares, as \"0.5 0.7 1\""
+[[ $strength =~ ^[0-9.\ ]+$ ]] || die "--strength $strength: give shares, as \"0.5 0.7 1\""
 [[ $digits =~ ^(auto|keep|spell)$ ]] || die "--digits $digits: there are auto, keep and spell"
 [[ $normalizer =~ ^(auto|none|basic|whisper-en|zh|whisper-basic)$ ]] ||
   die "--normalizer $normalizer: there are auto, none, basic, whisper-en, zh and whisper-basic"
 require_names "$tag" "$(basename -- "$model")" "$corpus_name"
-require_names "$train_set" "$dev_set" "$test_sets" "$forget_set" "$forget_dev_set" "$teacher_sets"
+require_names "$train_set" "$dev_set" "$test_sets" "$forget_set" "$forget_dev_set" "$rehearsal_set" "$teacher_sets"
 $status || "$recipe/tools/install.sh"
 . "$recipe/path.sh"
 . "$recipe/cmd.sh"
@@ -136,7 +137,7 @@ if in_stage 1; then
   for set in "${own_sets[@]}"; do
     merge_tasks "$set" --tasks "$tasks" --languages "$languages"
   done
-  for set in "${forget_sets[@]}" "${forget_dev_sets[@]}"; do
+  for set in "${other_sets[@]}"; do
     merge_tasks "$set"
   done
   make_long_sets
@@ -145,7 +146,7 @@ fi
 
 if in_stage 2; then
   log "Stage 2: log-mel features, $nj jobs: data/ -> dump/"
-  for set in "${own_sets[@]}" "${forget_sets[@]}" "${forget_dev_sets[@]}"; do
+  for set in "${own_sets[@]}" "${other_sets[@]}"; do
     dump_features "$set"
   done
 fi
@@ -154,6 +155,7 @@ share_data
 
 if in_stage 3; then
   log "Stage 3: training: dump/ -> $exp/"
+  write_rehearsal
   train_model
   choose_strength
 fi

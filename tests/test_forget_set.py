@@ -56,7 +56,7 @@ def test_a_sample_of_each_language_becomes_the_forget_set(work: Path, tiny_whisp
         sound = work / f"download/fillets/fillets-ng-data-{language}/sound/scene/{language}"
         sound.mkdir(parents=True)
         lines = []
-        for number in range(70):
+        for number in range(140):
             (sound / f"s-m-{number}.ogg").write_bytes(recording(0.2, format="OGG"))
             lines.append(f'dialogId("s-m-{number}", "font", "line {number}")\ndialogStr("{language} {number}")\n')
         (texts / f"dialogs_{language}.lua").write_text("".join(lines))
@@ -68,6 +68,11 @@ def test_a_sample_of_each_language_becomes_the_forget_set(work: Path, tiny_whisp
     assert {(language, task): sum(key.endswith(f"|{language}|{task}") for key in keys)
             for language in ("cs", "nl") for task in ("transcribe", "translate")} == {
         (language, task): 60 for language in ("cs", "nl") for task in ("transcribe", "translate")}
+    chosen_on = read_list(work / "data/dialogues_dev/text").keys()
+    rehearsed = read_list(work / "data/dialogues_rehearsal/text").keys()
+    assert len(chosen_on) == len(keys) and len(rehearsed) == 2 * 20  # what is left of Czech; no Dutch
+    assert not keys & chosen_on and not (keys | chosen_on) & rehearsed
+    assert not any("|nl|" in key for key in rehearsed)
     left_out = run(work, tiny_whisper, "--forget-set", "").stderr
     assert "merge_train" in left_out and "merge_dialogues" not in left_out
 

@@ -33,9 +33,13 @@ class Lists:
 
 @dataclass
 class DataConfig:
-    """``train`` is the training set; ``test`` is the parent project's name for the development set."""
+    """``train`` is the training set; ``test`` is the parent project's name for the development set.
+
+    ``rehearsal`` is more to train on: other speech, with what the base model writes, so that it does not forget that.
+    """
 
     train: Lists = field(default_factory=Lists)
+    rehearsal: Lists = field(default_factory=Lists)
     test: Lists = field(default_factory=Lists)
 
 

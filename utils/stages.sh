@@ -194,18 +194,22 @@ train_model() {
       "$py/train.py" --ngpu "$ngpu" "${nodes[@]}" --config "$train_config" --overwrite "$overwrite" "$@"
     save_options "$recipe/run.sh" "$exp/options.conf"
   }
-  local changes files evaluation
+  local changes files evaluation rehearsal=() written=
   evaluation=(--set model.model_train_argv.eval_strategy=no --set model.model_train_argv.evaluation_strategy=no)
   if [[ -n $dev_set ]]; then
     evaluation=(--set "data.test.feats_scp=dump/$dev_set/feats.scp" --set "data.test.text=data/$dev_set/text")
+  fi
+  if [[ -n $rehearsal_set ]]; then
+    written=$exp/rehearsal/decode_${rehearsal_set}_base/text
+    rehearsal=(--set "data.rehearsal.feats_scp=dump/$rehearsal_set/feats.scp" --set "data.rehearsal.text=$written")
   fi
   read -ra changes <<<"$train_args"
   files=("${tuning_sets[@]/%//text}" "${tuning_sets[@]/%//utt2digest}")
   step "$exp" train --costly --code "$py/train.py" --section "$train_config" model \
     --from "${files[@]/#/data/}" "${files[@]/#/dump/}" "$model_dir"/{tokenizer.json,vocab.json} \
-    --to "${tuned[@]}" "$exp"/{config.yaml,train_summary.json} -- \
+    ${written:+"$written"} --to "${tuned[@]}" "$exp"/{config.yaml,train_summary.json} -- \
     train --set "data.train.feats_scp=dump/$train_set/feats.scp" --set "data.train.text=data/$train_set/text" \
-    "${evaluation[@]}" "${changes[@]/#/--set=}" \
+    "${rehearsal[@]}" "${evaluation[@]}" "${changes[@]/#/--set=}" \
     --set "model.model_path=$model_dir" --set "model.model_train_argv.out_model_path=$exp"
 }
 

@@ -1,25 +1,27 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # as in stages.sh, which sources this file
-# The default corpus' forget set: a sample of dialogues in languages that it does not have, and another sample of them to
-# choose the adapter's strength on.
+# What a model may forget: the default corpus' forget set is a sample of dialogues in languages that it does not have.
+# Another sample is to choose the adapter's strength on, and a third one, in one of the languages, is for rehearsal.
 
 dialogues=$recipe/egs/fillets/local
 
 # choose_forget_sets: set $forget_sets and $forget_dev_sets; `auto` is a sample of dialogues, if the corpus is the default
-# one. Set $long_sets, too.
+# one. $other_sets are all sets that the corpus does not have. Set $long_sets, too.
 choose_forget_sets() {
   forget_dialogues=false
   if [[ $forget_set == auto ]]; then
     forget_set=
-    forget_dev_set=
+    forget_dev_set='' rehearsal_set=
     [[ $corpus != "$recipe/local" || $corpus_name != prompts ]] || forget_dialogues=true
   fi
   if $forget_dialogues && { ((stage <= 1)) || [[ -f data/dialogues/text ]]; }; then
     forget_set=dialogues
     forget_dev_set=dialogues_dev
+    rehearsal_set=dialogues_rehearsal
   fi
   read -ra forget_sets <<<"$forget_set"
   read -ra forget_dev_sets <<<"$forget_dev_set"
+  read -ra other_sets <<<"$forget_set $forget_dev_set $rehearsal_set"
   choose_long_sets
 }
 
@@ -35,10 +37,18 @@ download_dialogues() {
 prepare_dialogues() {
   local from=$download_dir/fillets
   if [[ ! -d $from/fillets-ng-data-nl ]]; then
-    forget_set='' forget_sets=() forget_dev_set='' forget_dev_sets=()
+    forget_set='' forget_sets=() forget_dev_set='' forget_dev_sets=() rehearsal_set='' other_sets=()
     return
   fi
   step data prepare_dialogues --code "$dialogues/prepare_fillets.py" --from "$from" \
-    --to data/dialogues{,_dev}/{transcribe,translate}/{wav.scp,text,utt2spk} -- \
+    --to data/dialogues{,_dev,_rehearsal}/{transcribe,translate}/{wav.scp,text,utt2spk} -- \
     "$dialogues/prepare_fillets.py" --sample 60 "$from" data
+}
+
+# write_rehearsal: have the base model write what $rehearsal_set is trained with.
+write_rehearsal() {
+  local decoded=$exp/rehearsal greedy=false
+  [[ -n $rehearsal_set ]] || return 0
+  log "Stage 3: the base model writes the targets of $rehearsal_set"
+  decode_set base "$rehearsal_set"
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import WhisperTokenizer
@@ -16,7 +19,7 @@ from utils.data.lists import read_list
 from utils.data.machine_made import read_machine_made
 from utils.data.tokenizer import load_tokenizer
 from utils.errors import UserError
-from utils.features.feature_set import open_set
+from utils.features.feature_set import Utterance, open_set
 from utils.features.log_mel import LogMel
 from utils.filesystem import atomic_files, sha256_of, write_json
 from utils.model.checkpoints import load_base_model, save_whole_model
@@ -66,7 +69,8 @@ def tune(config: Config, overwrite: bool = False) -> None:
     set_seed(arguments.seed)
     log_mel = LogMel(base_dir)
     data_seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
-    train = _dataset(config.data.train, "data.train", log_mel, tokenizer, config.model.windows, data_seed)
+    train = _dataset(config.data.train, "data.train", log_mel, tokenizer, config.model.windows, data_seed,
+                     config.data.rehearsal)
     dev = _dataset(config.data.test, "data.test", log_mel, tokenizer) if has_dev_set else None
     log(f"training on {describe(train)}" + (f"; evaluating on {describe(dev)}" if dev else ""))
     log(describe_windows(train.windows, train.utterances))
@@ -95,7 +99,7 @@ def _check_settings(config: Config, learning_rate: float) -> None:
 
 
 def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizer,
-             windows: WindowOptions | None = None, seed: int = 0) -> MultitaskDataset:
+             windows: WindowOptions | None = None, seed: int = 0, rehearsal: Lists | None = None) -> MultitaskDataset:
     text = require_file(lists.text, f"{section}.text")
     utterances, read_feats = open_set(lists, section, log_mel)
     texts = read_list(text)
@@ -103,8 +107,26 @@ def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperToke
     if silent:
         raise UserError(f"{text}: {min(silent)} is not in {lists.feats_scp or lists.wav_scp} ({len(silent)} keys have "
                         "text but no audio). Add it there or delete it here")
+    if rehearsal and rehearsal.text:
+        more, read_more, their_texts = _rehearsal(rehearsal, log_mel)
+        log(f"data.rehearsal: {len(more)} utterances of other speech, with the base model's output")
+        of_rehearsal, read_own = {utterance.source for utterance in more}, read_feats
+        utterances, texts = utterances + more, texts | their_texts
+
+        def read_feats(source: str) -> np.ndarray:
+            return read_more(source) if source in of_rehearsal else read_own(source)
+
     plan = plan_windows(windows, seed, utterances, text, log_mel) if windows else None
     return MultitaskDataset(utterances, read_feats, texts, tokenizer, text, plan)
+
+
+def _rehearsal(lists: Lists, log_mel: LogMel) -> tuple[list[Utterance], Callable[[str], np.ndarray], dict[str, str]]:
+    """Utterances for which the base model wrote something, the function that reads their features, and their texts."""
+    text = require_file(lists.text, "data.rehearsal.text")
+    written = {key: value for key, value in read_list(text, allow_empty=True).items() if value}
+    utterances, read_feats = open_set(lists, "data.rehearsal", log_mel)
+    kept = [replace(utterance, keys=[key for key in utterance.keys if key in written]) for utterance in utterances]
+    return [utterance for utterance in kept if utterance.keys], read_feats, written
 
 
 def _machine_made(*sets: Lists) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def data_checksums(config: Config, tokenizer: WhisperTokenizer) -> dict[str, str
     If audio is read instead of features, only the checksum of wav.scp is included.
     """
     names = []
-    for lists in (config.data.train, config.data.test):
+    for lists in (config.data.train, config.data.rehearsal, config.data.test):
         digests = str(Path(lists.feats_scp).parent / "utt2digest") if lists.feats_scp else ""
         features = digests if Path(digests).is_file() else lists.feats_scp or lists.wav_scp
         names += [lists.text, features]

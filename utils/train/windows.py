@@ -24,6 +24,7 @@ _PAUSE = (0.2, 1.6)  # seconds between utterances that are no neighbours
 _LEAD = 1.0  # the longest silence before the first utterance, seconds
 _LENGTH = (4.0, 29.5)  # of a joined window that ends with an utterance, seconds
 _CUT_SHARE = 0.5  # of joined windows with times: these are full, and the utterance at their end is cut
+_FULL_NOISE_SHARE = 0.4  # of the noises: 30 s, as runtimes pad; the others are shorter
 _LEAST_CUT = 20  # frames of a cut utterance that its window has at least
 _TAIL_FRAMES = 2  # an utterance's last frames, which see its end but begin after it
 
@@ -97,7 +98,7 @@ def compose(utterances: Sequence[Utterance], tokens: Sequence[int], options: Win
         windows += joined
         wanted -= sum(frames[member] for window in joined for member in window.members)
     for number in range(round(options.no_speech_share * len(utterances))):
-        length = FULL_WINDOW if rng.random() < 0.5 else int(rng.integers(50, FULL_WINDOW))
+        length = FULL_WINDOW if rng.random() < _FULL_NOISE_SHARE else int(rng.integers(50, FULL_WINDOW // 3))
         windows.append(Window((), (), length, noise=number))
     return windows
 

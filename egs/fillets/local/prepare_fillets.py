@@ -6,7 +6,9 @@ and test has about an eighth of the utterances, dev half as many. Ids are SPEAKE
 in the dialogue. DATA_DIR/fillets_left_out.tsv lists what is left out, with the reasons.
 
 With --sample N there are two sets of N utterances a language. The default corpus measures on DATA_DIR/dialogues what
-tuning makes a model forget, and chooses the adapter's strength on DATA_DIR/dialogues_dev.
+tuning makes a model forget, and chooses the adapter's strength on DATA_DIR/dialogues_dev. A third set,
+DATA_DIR/dialogues_rehearsal, has four times as many other utterances of Czech, none of Dutch: it is trained with what the
+base model writes.
 
 Example: local/prepare_fillets.py --languages cs download/fillets data
 """
@@ -32,6 +34,7 @@ from utils.errors import UserError
 
 SETS = ("test", "dev", "train")
 SAMPLE_SETS = ("dialogues", "dialogues_dev")
+REHEARSAL_SET, REHEARSAL_LANGUAGE, REHEARSAL_TIMES = "dialogues_rehearsal", "cs", 4
 SHARES = {"test": 1 / 8, "dev": 1 / 16}  # of the utterances; train has the rest
 MAIN_ACTORS = ("m", "v")  # the small and the big fish, in every scene
 SHARED = {"black": "blackjokes", "border": "border", "bore": "borejokes"}  # dialogues of several scenes: text, sound
@@ -57,7 +60,7 @@ def prepare_fillets(download_dir: Path, data_dir: Path, languages: Sequence[str]
     utterances = without_unusable(found, left_out)
     if sample:
         utterances = [utterance for language in languages for utterance in _sample(utterances, language, sample)]
-    write_lists("fillets", utterances, left_out, data_dir, SAMPLE_SETS if sample else SETS)
+    write_lists("fillets", utterances, left_out, data_dir, (*SAMPLE_SETS, REHEARSAL_SET) if sample else SETS)
     return utterances
 
 
@@ -65,8 +68,14 @@ def _sample(utterances: Sequence[CorpusUtterance], language: str, count: int) ->
     """Samples of a language, ``count`` utterances each, the same on every machine: a hash of the ids orders them."""
     of_language = [utterance for utterance in utterances if utterance.language == language]
     of_language.sort(key=lambda utterance: hashlib.sha256(utterance.id.encode()).digest())
-    return [replace(utterance, set=name) for number, name in enumerate(SAMPLE_SETS)
-            for utterance in of_language[number * count:(number + 1) * count]]
+    sizes = dict.fromkeys(SAMPLE_SETS, count)
+    if language == REHEARSAL_LANGUAGE:
+        sizes[REHEARSAL_SET] = REHEARSAL_TIMES * count
+    chosen, first = list[CorpusUtterance](), 0
+    for name, size in sizes.items():
+        chosen += [replace(utterance, set=name) for utterance in of_language[first:first + size]]
+        first += size
+    return chosen
 
 
 def _read_language(download_dir: Path, language: str, left_out: list[LeftOut]) -> Iterator[CorpusUtterance]:
