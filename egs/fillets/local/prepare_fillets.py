@@ -7,8 +7,8 @@ in the dialogue. DATA_DIR/fillets_left_out.tsv lists what is left out, with the 
 
 With --sample N there are two sets of N utterances a language. The default corpus measures on DATA_DIR/dialogues what
 tuning makes a model forget, and chooses the adapter's strength on DATA_DIR/dialogues_dev. A third set,
-DATA_DIR/dialogues_rehearsal, has four times as many other utterances of Czech, none of Dutch: it is trained with what the
-base model writes.
+DATA_DIR/dialogues_rehearsal, has four times as many other utterances of Czech, and none of Dutch: it is trained with
+what the base model writes.
 
 Example: local/prepare_fillets.py --languages cs download/fillets data
 """
