@@ -16,7 +16,7 @@ from utils.features.feature_set import Utterance
 from utils.features.log_mel import LogMel
 from utils.model.modeling import IGNORED
 from utils.train.batching import Item
-from utils.train.dataset import MultitaskDataset
+from utils.train.dataset import MultitaskDataset, describe
 from utils.train.targets import TargetWriter
 from utils.train.window_plan import plan_windows
 from utils.train.windows import Window, compose, describe_windows, recorded_chains, single_windows
@@ -217,3 +217,4 @@ def test_examples_depend_on_seed_epoch_and_window_alone(tokenizer: WhisperTokeni
     assert examples(1, 0) == examples(1, 0) != examples(1, 1)
     assert len(examples(1, 0)) == len(examples(1, 1)) > len(UTTERANCES)
     assert examples(1, 0) != examples(2, 0)
+    assert describe(dataset(1)) == "200 targets of 120 utterances, 7.2 minutes"  # joined ones are no new data
