@@ -16,7 +16,7 @@ from utils.features.feature_set import Utterance
 from utils.features.log_mel import LogMel
 from utils.model.modeling import IGNORED
 from utils.train.batching import Item
-from utils.train.dataset import MultitaskDataset
+from utils.train.dataset import MultitaskDataset, describe
 from utils.train.targets import TargetWriter
 from utils.train.window_plan import plan_windows
 from utils.train.windows import Window, compose, describe_windows, recorded_chains, single_windows
@@ -168,6 +168,27 @@ def test_a_list_of_words_has_said_ones_and_others(tokenizer: WhisperTokenizer) -
     assert "wordu5" in found and len(found) > 10
 
 
+def word_lists_before(tokenizer: WhisperTokenizer, texts: dict[str, str]) -> set[str]:
+    """What comes before the prompt of the first of some texts."""
+    utterances = [Utterance(key, 300, [key]) for key in texts]
+    words = TargetWriter(utterances, texts, tokenizer, WindowOptions(word_list_share=1.0), "text")
+    single = single_windows(utterances)[0]
+    drawn = (words.targets(single, None, np.random.default_rng(seed))[0][0] for seed in range(20))
+    return {tokenizer.decode(tokens[:tokens.index(START)]).removeprefix("<|startofprev|>") for tokens in drawn}
+
+
+def test_texts_of_short_words_alone_have_no_list(tokenizer: WhisperTokenizer) -> None:
+    assert word_lists_before(tokenizer, {"a|en|transcribe": "one two six", "b|en|transcribe": "ten"}) == {""}
+
+
+def test_a_list_in_a_language_without_spaces_is_not_the_answer(tokenizer: WhisperTokenizer) -> None:
+    texts = {"a|zh|transcribe": "一二线城市虽然也处于调整中", "b|zh|transcribe": "甚至出现交易几乎停滞的情况",
+             "c|zh|transcribe": "好"}
+    words = {word for drawn in word_lists_before(tokenizer, texts) for word in drawn.strip().split(", ") if word}
+    assert all(2 <= len(word) <= 4 for word in words)
+    assert all(any(word in text for word in words) for text in list(texts.values())[:2])
+
+
 def test_where_nobody_speaks_the_target_is_empty(tokenizer: WhisperTokenizer) -> None:
     noise, seen = Window((), (), 500, noise=0), set()
     for seed in range(10):
@@ -196,3 +217,4 @@ def test_examples_depend_on_seed_epoch_and_window_alone(tokenizer: WhisperTokeni
     assert examples(1, 0) == examples(1, 0) != examples(1, 1)
     assert len(examples(1, 0)) == len(examples(1, 1)) > len(UTTERANCES)
     assert examples(1, 0) != examples(2, 0)
+    assert describe(dataset(1)) == "200 targets of 120 utterances, 7.2 minutes"  # joined ones are no new data

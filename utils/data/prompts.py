@@ -75,12 +75,17 @@ def hotword_ids(tokenizer: WhisperTokenizer, hotwords: str) -> list[int]:
     if not hotwords.strip():
         return []
     start = token_id(tokenizer, "<|startofprev|>")
-    words = tokenizer(f" {hotwords.strip()}", add_special_tokens=False).input_ids
+    words = word_ids(tokenizer, hotwords)
     if start is None:
         raise UserError("hotwords: this Whisper model has no token <|startofprev|>; do without them")
     if len(words) > MAX_HOTWORD_TOKENS:
         raise UserError(f"hotwords: {len(words)} tokens, there is room for {MAX_HOTWORD_TOKENS}; name fewer")
     return [start, *words]
+
+
+def word_ids(tokenizer: WhisperTokenizer, words: str) -> list[int]:
+    """Return the ids of a list of words, after a space in every language, as faster-whisper writes ``hotwords``."""
+    return tokenizer(f" {words.strip()}", add_special_tokens=False).input_ids if words.strip() else []
 
 
 def text_ids(tokenizer: WhisperTokenizer, key: str, text: str) -> list[int]:

@@ -135,5 +135,5 @@ def split_batch(batch: dict[str, Any], max_frames: int) -> list[dict[str, Any]]:
 
 def describe(dataset: MultitaskDataset) -> str:
     """Return one line for the log: the numbers of targets and utterances, and their duration in minutes."""
-    minutes = math.fsum(dataset.num_frames) / (60 * FRAMES_PER_SECOND)
-    return f"{dataset.num_targets} targets of {len(dataset)} utterances, {minutes:.1f} minutes"
+    minutes = math.fsum(utterance.num_frames for utterance in dataset.utterances) / (60 * FRAMES_PER_SECOND)
+    return f"{dataset.num_targets} targets of {len(dataset.utterances)} utterances, {minutes:.1f} minutes"

@@ -172,7 +172,7 @@ def _finish(trainer: MultitaskTrainer, base_dir: Path, tokenizer: WhisperTokeniz
         "best_step": int(best.rpartition("-")[2]) if best else trainer.state.global_step,
         "best_dev_loss": trainer.state.best_metric,
         "n_train_targets": trainer.train_dataset.num_targets,
-        "n_train_audios": len(trainer.train_dataset),
+        "n_train_audios": len(trainer.train_dataset.utterances),
         "torch_threads": torch.get_num_threads(),
         "processes": trainer.args.world_size,
         "checksums": {name: sha256_of(output_dir / name) for name in WEIGHTS if (output_dir / name).exists()},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,19 +10,18 @@ import numpy as np
 from transformers import WhisperTokenizer
 
 from utils.config import WindowOptions
-from utils.data.prompts import MAX_TARGET_TOKENS, earlier_text_ids, prompt_ids, text_ids, timestamp_id
+from utils.data.prompts import MAX_TARGET_TOKENS, earlier_text_ids, prompt_ids, text_ids, timestamp_id, word_ids
 from utils.data.tokenizer import token_id
 from utils.errors import UserError
 from utils.features.feature_set import Utterance
 from utils.model.modeling import IGNORED
 from utils.train.windows import Window, times_of
+from utils.train.word_lists import WordLists
 
 Target = tuple[list[int], list[int]]
 """The input tokens of a decoder sequence, and the label of each: the token after it, or ``IGNORED``."""
 
 _TIME_TOKENS = 2  # start and end of an utterance
-_NEEDLESS_WORDS = 5  # the most words of a list that are not said
-_LEAST_LETTERS = 4  # of a word in a list
 
 
 class TargetWriter:
@@ -42,6 +40,10 @@ class TargetWriter:
         self._tokenizer = tokenizer
         self._text_path = text_path
         self._frames = [utterance.num_frames for utterance in utterances]
+
+    @cached_property
+    def _words(self) -> WordLists:
+        return WordLists(self._texts)  # reads all texts: only where lists are drawn
 
     def longest_targets(self) -> list[int]:
         """The number of tokens of each utterance's longest target, with times."""
@@ -75,7 +77,7 @@ class TargetWriter:
                                 f"{room + len(text)}. Cut the utterance into shorter ones")
             before: list[int] = []
             if has_words:
-                before = self._words(keys, rng)
+                before = word_ids(self._tokenizer, self._words.draw(keys, rng))
             elif has_earlier and earlier is not None:
                 before = self._tokens(self._keys_like(key, earlier), earlier, timed and rng.random() < 0.5)
             found.append(self._target(earlier_text_ids(self._tokenizer, before, room) + prompt, text))
@@ -129,27 +131,3 @@ class TargetWriter:
             if not (window.is_cut and number == len(keys)):
                 tokens += [*self._text_ids(key), timestamp_id(self._tokenizer, end)]
         return tokens
-
-    @cached_property
-    def _word_counts(self) -> dict[str, Counter[str]]:
-        """How often each word is in the texts, by language and task."""
-        counts: dict[str, Counter[str]] = {}
-        for utterance in self.utterances:
-            for key in utterance.keys:
-                words = counts.setdefault(key.split("|", 1)[1], Counter())
-                words.update(_words_of(self._texts[key]))
-        return counts
-
-    def _words(self, keys: Sequence[str], rng: np.random.Generator) -> list[int]:
-        """A list of words, as a user gives it: some that are rare and said, among others that are not."""
-        counts = self._word_counts[keys[0].split("|", 1)[1]]
-        said = sorted({word for key in keys for word in _words_of(self._texts[key])}, key=lambda word: counts[word])
-        known = [*counts]
-        others = [known[index] for index in rng.integers(len(known), size=int(rng.integers(1, _NEEDLESS_WORDS + 1)))]
-        chosen = [*said[:int(rng.integers(0, 4))], *(word for word in others if word not in said)]
-        words = [chosen[index] for index in rng.permutation(len(chosen))]
-        return text_ids(self._tokenizer, keys[0], ", ".join(words)) if words else []
-
-
-def _words_of(text: str) -> list[str]:
-    return [word for word in (part.strip(".,;:!?¿¡\"'()") for part in text.split()) if len(word) >= _LEAST_LETTERS]
