@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils.cli import log, make_parser, run_main
+from utils.cli import boolean, log, make_parser, run_main
 
 
 def main() -> None:
@@ -30,6 +30,10 @@ def main() -> None:
     add("--port", type=int, default=8000, help="0: any free port")
     add("--api-key-file", type=Path, metavar="FILE",
         help="file with the key that clients must send as Authorization: Bearer KEY")
+    add("--any-model", type=boolean, nargs="?", const=True, default="false", metavar="true|false",
+        help="answer requests that name any model, such as gpt-4o-mini-transcribe; alone, it means true")
+    add("--allow-origin", action="append", default=[], metavar="ORIGIN",
+        help="a page or app that may use the service, as its browser writes it: app://obsidian.md; may be repeated")
     add("--nj", type=int, default=len(os.sched_getaffinity(0)), help="number of recordings that are recognized at once")
     add("--queue", type=int, default=16, metavar="N",
         help="further requests that may wait; beyond these the answer is status 429")
@@ -44,6 +48,8 @@ def main() -> None:
     args = parser.parse_args()
     if min(args.nj, args.beam_size) < 1 or args.queue < 0:
         parser.error("--nj and --beam-size must be at least 1, --queue at least 0")
+    if wrong := [origin for origin in args.allow_origin if "://" not in origin or origin.endswith("/")]:
+        parser.error(f"--allow-origin {wrong[0]}: write scheme and host without a path, such as http://localhost:3000")
     if not min(args.max_mb, args.max_audio_seconds, args.timeout) > 0:
         parser.error("--max-mb, --max-audio-seconds and --timeout must be more than 0")
 
@@ -58,7 +64,7 @@ def main() -> None:
                                 beam_size=args.beam_size, hotwords=args.hotwords)
         limits = Limits(round(args.max_mb * 1e6), args.max_audio_seconds, args.timeout)
         app = make_app(recognizer, args.model.resolve().name, workers=args.nj, waiting=args.queue, limits=limits,
-                       api_key=api_key)
+                       api_key=api_key, any_model=args.any_model, origins=args.allow_origin)
         host, port = listener.getsockname()[:2]
         log(f"{args.model} is served at http://{f'[{host}]' if ':' in host else host}:{port}, "
             f"{args.nj} recordings at once, {args.queue} may wait; Ctrl-C stops")

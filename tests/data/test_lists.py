@@ -21,6 +21,11 @@ def text(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("name", "code"), [
     ("zh", "zh"), ("chinese", "zh"), ("Mandarin", "zh"), ("CANTONESE", "yue"), ("Haitian_Creole", "ht"),
+    ("zh-CN", "zh"), ("zh-TW", "zh"), ("zh_Hant_HK", "zh"), ("cmn", "zh"), ("zh-yue", "yue"), ("pt-BR", "pt"),
+    ("en_us", "en"), ("EN-us", "en"), ("jv", "jw"), ("jav", "jw"), ("iw", "he"), ("fil", "tl"), ("fil-PH", "tl"),
+    ("nb", "no"), ("nb-NO", "no"), ("nno", "nn"), ("ger", "de"), ("deu", "de"), ("chi", "zh"), ("swh", "sw"),
+    ("in", "id"), ("msa", "ms"), ("hrv", "hr"), ("sr-Latn", "sr"), ("FRANÇAIS", "fr"), ("Norwegian_Bokmål", "no"),
+    ("Filipino", "tl"), ("Brazilian Portuguese", "pt"),
 ])
 def test_language_by_any_name(name: str, code: str) -> None:
     assert language_code(name) == code
@@ -31,6 +36,11 @@ def test_unknown_language_suggests_the_nearest() -> None:
         language_code("chineese")
     with pytest.raises(ValueError, match="such as english or en"):
         language_code("q42")
+    with pytest.raises(ValueError, match=r"'gsw'\. Whisper was not trained for Swiss German; .* german"):
+        language_code("gsw")
+    for name in ("und", "mul", "zxx", "", "-", "C", "the"):
+        with pytest.raises(ValueError, match="unknown language"):
+            language_code(name)
 
 
 def test_spaceless_languages_are_scored_by_character() -> None:

@@ -5,13 +5,23 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from langcodes import Language
 
 _SPACELESS = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
 # Whisper's tokenizer has hardly any tokens for their scripts; measured in tests/decode/test_loops.py.
 _SPELLED_IN_BYTES = frozenset({"am", "as", "bn", "bo", "gu", "hy", "ka", "km", "kn", "lo", "ml", "my", "pa", "si",
                                "te"})
+
+
+# langcodes writes CLDR's codes; these are named by another one in Whisper.
+_OTHER_CODES = {"jv": "jw", "fil": "tl", "nb": "no"}
+_NO_LANGUAGE = ("und", "mul", "mis", "zxx")  # ISO 639: undetermined, several, uncoded, no language
+_MAX_DISTANCE = 25  # of a language that is suggested in place of another, in CLDR's measure: readers understand it
 
 
 @cache
@@ -24,24 +34,77 @@ def _codes() -> dict[str, str]:
 
 @lru_cache(maxsize=4096)  # difflib is slow, and an unknown name is usually on many lines of a list
 def _unknown_language(name: str) -> str:
-    nearest = difflib.get_close_matches(name.lower(), _codes(), n=3)
-    remedy = f"Did you mean {' or '.join(nearest)}?" if nearest else \
-        "Use a name or code that Whisper knows, such as english or en"
+    tag = _tag(name)
+    if tag and tag.language not in _NO_LANGUAGE and tag.is_valid():
+        nearest = _related(tag.language)
+        remedy = (f"Whisper was not trained for {tag.language_name()}"
+                  + (f"; the nearest that it knows is {nearest}" if nearest else ""))
+    elif found := difflib.get_close_matches(name.lower(), [key for key in _codes() if len(key) > 3], n=3):
+        remedy = f"Did you mean {' or '.join(found)}?"
+    else:
+        remedy = "Use a name or code that Whisper knows, such as english or en"
     return f"unknown language {name!r}. {remedy}"
 
 
-def language_code(name: str) -> str:
-    """Return Whisper's code (``zh``) of a language, given as a name or code that Whisper knows (``Mandarin``, ``zh``).
+def _related(code: str | None) -> str:
+    """Whisper's name of the language that readers of another one understand best, "" if there is none."""
+    import langcodes
 
-    Case does not matter. ``_`` is read as a space, which a key cannot have in it: ``haitian_creole``.
+    known = sorted(all_codes())
+    match, _ = langcodes.closest_match(code or "und", known, max_distance=_MAX_DISTANCE)
+    return language_name(match) if match in known else ""
+
+
+def _tag(name: str) -> Language | None:
+    """A BCP 47 tag, an ISO 639 code or a language's name in any language, read by langcodes; None if it is none."""
+    import langcodes
+
+    try:
+        tag = langcodes.Language.get(name)
+        return tag if tag.language else None
+    except ValueError:
+        pass
+    return _named(name.replace("_", " "), "en") or _named(name.replace("_", " "), "und")
+
+
+def _named(name: str, language: str) -> Language | None:
+    """The language with exactly this name in ``language``, ``und`` for any; None if there is none.
+
+    ``langcodes.find`` alone would also take the first letters of a name for it: ``chineese`` for Chin.
+    """
+    import langcodes
+    from language_data.names import TRIES, normalize_name
+
+    try:
+        found = langcodes.find(name, language)
+    except LookupError:
+        return None
+    return found if normalize_name(name) in TRIES[f"{language}/name_to_language"] else None
+
+
+@lru_cache(maxsize=4096)
+def language_code(name: str) -> str:
+    """Return Whisper's code (``zh``) of a language, as people write it.
+
+    Understood are Whisper's names and codes (``Mandarin``, ``zh``), BCP 47 tags, whose region and script are dropped
+    (``zh-TW``, ``pt_BR``), ISO 639-1, -2 and -3 (``ger``, ``cmn``), withdrawn codes (``iw``), and names in any case and
+    language (``français``). ``_`` is read as a space, which a key cannot have in it: ``haitian_creole``.
 
     Raises:
         ValueError: the name is unknown; the message suggests the nearest ones.
     """
-    code = _codes().get(name) or _codes().get(name.lower().replace("_", " "))
-    if code is None:
-        raise ValueError(_unknown_language(name))
-    return code
+    known = _codes()
+    if code := known.get(name) or known.get(name.lower().replace("_", " ")):
+        return code
+    if tag := _tag(name):
+        import langcodes
+
+        standard = langcodes.standardize_tag(tag.language or "und", macro=True)  # cmn: zh, swh: sw
+        for code in (tag.language or "", standard):
+            code = _OTHER_CODES.get(code, code)
+            if code in known.values():
+                return code
+    raise ValueError(_unknown_language(name))
 
 
 def language_name(code: str) -> str:

@@ -6,27 +6,31 @@ import base64
 import hashlib
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, Any
 
+import numpy as np
 import uvicorn
 from fastapi import FastAPI, File, Form, HTTPException, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from utils.audio.constants import SAMPLE_RATE
 from utils.audio.loading import read_audio
 from utils.cli import log
 from utils.data.languages import all_codes, language_code, language_name
 from utils.data.lists import TASKS
 from utils.errors import UserError
 from utils.serve.guard import Guard, Limits, refuse
-from utils.serve.openai_format import RESPONSE_FORMATS, format_recognition
+from utils.serve.metrics import CONTENT_TYPE, Metrics
+from utils.serve.openai_format import RESPONSE_FORMATS, format_recognition, stream_events
+from utils.serve.whisper_asr import add_whisper_asr
 from utils.serve.work_queue import AbandonedError, LateError, Progress, WorkQueue
 from utils.transcribe.recognizer import Recognition
 
@@ -46,9 +50,17 @@ class Service:
     model: str
     queue: WorkQueue
     limits: Limits
+    metrics: Metrics
+    any_model: bool = False
 
-    async def run(self, request: Request, file: UploadFile, tasks: Sequence[str], language: str | None) -> Recognition:
+    async def run(self, request: Request, file: UploadFile, tasks: Sequence[str], language: str | None, *,
+                  raw: bool = False, first: float | None = None) -> Recognition:
         """Recognize an upload when the queue reaches it.
+
+        Args:
+            language: as people write it; None, "" and ``auto``: it is detected.
+            raw: the upload is 16-bit little-endian PCM of 16 kHz, mono, without a header.
+            first: seconds at the start that are recognized; None: all.
 
         Raises:
             HTTPException: the audio or the language cannot be used, or the time limit was exceeded.
@@ -61,8 +73,12 @@ class Service:
 
         def work(check: Progress) -> Recognition:
             check(0.0)
-            audio = read_audio(io.BytesIO(file.file.read()), source, self.limits.audio_seconds)
+            data = file.file.read()
+            audio = _pcm(data, self.limits.audio_seconds) if raw else \
+                read_audio(io.BytesIO(data), source, self.limits.audio_seconds)
             check(0.0)
+            if first is not None:
+                audio = audio[:round(first * SAMPLE_RATE)]
             return self.recognize(audio, tasks=tasks, language=code, on_progress=check)
 
         try:
@@ -72,13 +88,14 @@ class Service:
         except LateError:
             raise HTTPException(504, f"It took longer than {self.limits.seconds:g} s. Send less audio at once, or try "
                                 "again when the server is less busy.") from None
+        self.metrics.recognized(found.duration, monotonic() - began)
         log(f"{request.url.path}: {found.duration:.1f} s of audio in {monotonic() - began:.1f} s, "
             f"{self.queue.taken - 1} others")
         return found
 
 
 def make_app(recognize: Recognize, model: str, *, workers: int, waiting: int, limits: Limits | None = None,
-             api_key: str = "") -> Guard:
+             api_key: str = "", any_model: bool = False, origins: Collection[str] = ()) -> Guard:
     """The service as an ASGI application.
 
     Args:
@@ -87,16 +104,20 @@ def make_app(recognize: Recognize, model: str, *, workers: int, waiting: int, li
         workers: recordings that are recognized at once.
         waiting: further requests that may wait; beyond these, requests are answered with status 429.
         api_key: the key that clients must send; "": none, and only programs on this machine are served.
+        any_model: requests may name any model; the served one answers.
+        origins: other pages and apps that may use the service, as browsers write them: ``app://obsidian.md``.
     """
     limits = limits or Limits()
     queue = WorkQueue(workers, waiting)
     app = FastAPI(title="Whisper multitask", openapi_url=None)  # its documentation pages would load remote scripts
     _add_error_handlers(app)
-    service = Service(recognize, model, queue, limits)
+    metrics = Metrics(lambda: queue.taken)
+    service = Service(recognize, model, queue, limits, metrics, any_model)
     _add_page(app, service, bool(api_key))
     _add_models(app, service)
     _add_recognition(app, service)
-    return Guard(app, queue, limits, api_key)
+    add_whisper_asr(app, service.run)
+    return Guard(app, queue, limits, api_key, origins, metrics.answered)
 
 
 def make_server(app: Guard, seconds: float) -> uvicorn.Server:
@@ -135,13 +156,17 @@ def _add_error_handlers(app: FastAPI) -> None:
 def _add_page(app: FastAPI, service: Service, needs_key: bool) -> None:
     html, headers = _page(service.model, needs_key)
 
-    @app.get("/")
+    @app.api_route("/", methods=["GET", "HEAD"])
     async def page() -> HTMLResponse:
         return HTMLResponse(html, headers=headers)
 
-    @app.get("/health")
+    @app.api_route("/health", methods=["GET", "HEAD"])
     async def health() -> dict[str, Any]:
         return {"status": "ok", "requests": service.queue.taken}
+
+    @app.get("/metrics")
+    async def figures() -> Response:
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
@@ -155,7 +180,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
     @app.get("/v1/models/{name:path}")
     async def one_model(name: str) -> dict[str, Any]:
         _check_model(service, name)
-        return models[name]
+        return {**models[service.model], "id": name}
 
 
 def _add_recognition(app: FastAPI, service: Service) -> None:
@@ -164,12 +189,11 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
             request: Request, file: Annotated[UploadFile, File()], model: Name, language: OptionalName = None,
             response_format: Name = "json",
             stream: Annotated[bool, Form()] = False,
-            granularities: Annotated[list[str] | None, Form(alias="timestamp_granularities[]")] = None) -> Response:
-        if stream:
-            raise HTTPException(400, "stream: this server sends an answer when it is complete; leave stream out.")
-        if set(granularities or []) - {"segment"}:
+            granularities: Annotated[list[str] | None, Form(alias="timestamp_granularities[]")] = None,
+            plain_granularities: Annotated[list[str] | None, Form(alias="timestamp_granularities")] = None) -> Response:
+        if response_format == "verbose_json" and {*(granularities or []), *(plain_granularities or [])} - {"segment"}:
             raise HTTPException(400, "timestamp_granularities: this server times segments, not words.")
-        return await answer(request, file, model, "transcribe", language, response_format)
+        return await answer(request, file, model, "transcribe", language, response_format, stream)
 
     @app.post("/v1/audio/translations")
     async def translations(
@@ -178,11 +202,13 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
         return await answer(request, file, model, "translate", None, response_format)
 
     async def answer(request: Request, file: UploadFile, model: str, task: str, language: str | None,
-                     response_format: str) -> Response:
+                     response_format: str, stream: bool = False) -> Response:
         _check_model(service, model)
         if response_format not in RESPONSE_FORMATS:
             raise HTTPException(400, f"response_format: {response_format!r} is none of {', '.join(RESPONSE_FORMATS)}.")
         found = await service.run(request, file, [task], language)
+        if stream and response_format in ("json", "text"):  # ignored for the others, as OpenAI does
+            return StreamingResponse(stream_events(found, task), media_type="text/event-stream")
         content = format_recognition(found, task, response_format)
         return PlainTextResponse(content) if isinstance(content, str) else JSONResponse(content)
 
@@ -196,14 +222,27 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
 
 def _checked_language(language: str | None) -> str | None:
     try:
-        return language_code(language) if language else None
+        return language_code(language) if language and language.lower() != "auto" else None
     except ValueError as error:
         raise HTTPException(400, f"language: {error}.") from None
 
 
 def _check_model(service: Service, name: str) -> None:
-    if name not in (service.model, OPENAI_MODEL):
+    if not service.any_model and name not in (service.model, OPENAI_MODEL):
         raise HTTPException(404, f"There is no model {name!r} here; ask for {service.model!r} or {OPENAI_MODEL!r}.")
+
+
+def _pcm(data: bytes, max_seconds: float) -> np.ndarray:
+    """Samples of 16-bit little-endian PCM of 16 kHz, mono, as float32 in [-1, 1).
+
+    Raises:
+        UserError: half a sample at the end, or longer than ``max_seconds``.
+    """
+    if len(data) % 2:
+        raise UserError(f"the uploaded file: {len(data)} bytes are no 16-bit PCM; leave encode=false out")
+    if len(data) > 2 * SAMPLE_RATE * max_seconds:
+        raise UserError(f"the uploaded file: longer than {max_seconds:g} s")
+    return np.frombuffer(data, "<i2").astype(np.float32) / 32768
 
 
 async def _disconnected(request: Request) -> None:

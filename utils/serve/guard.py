@@ -7,7 +7,7 @@ import hmac
 import ipaddress
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -77,12 +77,17 @@ class Guard:
     header must name this machine: otherwise a web page could rebind its own name to 127.0.0.1. So must Origin, which
     browsers send with every harmful request of a page. With a key, other pages cannot do harm: they do not know it.
 
+    Pages and apps of ``origins`` may use the service, too; their browsers ask first (preflight), which needs no key.
+    ``answered`` is called with the status of every answer.
+
     A POST takes a place in the queue before its body is read, so that bodies cannot fill memory or disk.
     """
 
-    def __init__(self, app: ASGIApp, queue: WorkQueue, limits: Limits, api_key: str) -> None:
+    def __init__(self, app: ASGIApp, queue: WorkQueue, limits: Limits, api_key: str,
+                 origins: Collection[str] = (), answered: Callable[[int], None] = lambda status: None) -> None:
         self._app, self._queue, self._limits = app, queue, limits
         self._api_key = api_key.encode()
+        self._origins, self._answered = {origin.lower() for origin in origins}, answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -91,12 +96,19 @@ class Guard:
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                extra = [(name.encode(), value.encode()) for name, value in _PAGE_HEADERS.items()]
+                self._answered(message["status"])
+                extra = [(name.encode(), value.encode())
+                         for name, value in {**_PAGE_HEADERS, **self._cross_origin(scope)}.items()]
                 message = {**message, "headers": [*message.get("headers", []), *extra]}
             await send(message)
 
         try:
             headers = Headers(scope=scope)
+            if scope["method"] == "OPTIONS" and self._cross_origin(scope) and \
+                    "access-control-request-method" in headers:
+                self._check_host(headers)
+                await Response(status_code=204)(scope, receive, send_with_headers)
+                return
             self._check_caller(scope, headers)
             if scope["method"] == "POST":
                 self._check_size(headers)
@@ -111,6 +123,23 @@ class Guard:
         except HTTPException as error:
             await refuse(error.status_code, error.detail, headers=error.headers)(scope, receive, send_with_headers)
 
+    def _cross_origin(self, scope: Scope) -> dict[str, str]:
+        """The headers that let a page of ``origins`` read the answer; empty for all others."""
+        origin = Headers(scope=scope).get("origin", "")
+        if origin.lower() not in self._origins:
+            return {}
+        return {"access-control-allow-origin": origin, "vary": "Origin", "access-control-max-age": "600",
+                "access-control-allow-methods": "GET, POST",
+                # By name: * would not cover Authorization.
+                "access-control-allow-headers": "Authorization, Content-Type, OpenAI-Organization, OpenAI-Project, "
+                                                "X-Stainless-Arch, X-Stainless-Lang, X-Stainless-OS, "
+                                                "X-Stainless-Package-Version, X-Stainless-Retry-Count, "
+                                                "X-Stainless-Runtime, X-Stainless-Runtime-Version, X-Stainless-Timeout"}
+
+    def _check_host(self, headers: Headers) -> None:
+        if not self._api_key and not _is_local(headers.get("host", "")):
+            raise HTTPException(403, "This server answers to localhost only; the Host header names another machine.")
+
     def _check_caller(self, scope: Scope, headers: Headers) -> None:
         if self._api_key:
             scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -119,11 +148,11 @@ class Guard:
                 raise HTTPException(401, "This server needs an API key: send the header Authorization: Bearer KEY. "
                                     "None was sent, or another one.", {"www-authenticate": "Bearer"})
             return
-        host, origin = headers.get("host", ""), headers.get("origin")
-        if not _is_local(host):
-            raise HTTPException(403, "This server answers to localhost only; the Host header names another machine.")
-        if origin is not None and origin.lower() != f"http://{host.lower()}":
-            raise HTTPException(403, "This server does not answer to other web pages (Origin header).")
+        self._check_host(headers)
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() not in {f"http://{headers.get('host', '').lower()}", *self._origins}:
+            raise HTTPException(403, "This server does not answer to other web pages (Origin header); its owner can "
+                                "allow one with --allow-origin.")
 
     def _check_size(self, headers: Headers) -> None:
         length = headers.get("content-length", "0")

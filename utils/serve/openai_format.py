@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 from utils.data.languages import language_name, text_language
-from utils.transcribe.recognizer import Recognition, Segment
+from utils.transcribe.recognizer import Recognition, Segment, join_texts
 from utils.transcribe.subtitles import make_cues, to_srt, to_vtt
 
 RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
@@ -29,6 +31,22 @@ def format_recognition(recognition: Recognition, task: str, response_format: str
             "duration": round(recognition.duration, 3), "text": text, "usage": usage,
             "segments": [_segment(number, segment, segment.texts[task])
                          for number, segment in enumerate(recognition.segments)]}
+
+
+def stream_events(recognition: Recognition, task: str) -> Iterator[str]:
+    """Server-sent events of OpenAI's ``stream=true``: a delta for each segment, whose texts joined are that of done."""
+    sent, text = "", ""
+    language = text_language(recognition.language, task)
+    for number in range(1, len(recognition.segments) + 1):
+        text = join_texts((segment.texts[task] for segment in recognition.segments[:number]), language)
+        if len(text) > len(sent):
+            yield _event({"type": "transcript.text.delta", "delta": text[len(sent):]})
+        sent = text
+    yield _event({"type": "transcript.text.done", "text": text})
+
+
+def _event(data: dict[str, Any]) -> str:
+    return f"event: {data['type']}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
 def _segment(number: int, segment: Segment, text: str) -> dict[str, Any]:
