@@ -12,6 +12,7 @@ from utils.audio.constants import FULL_WINDOW
 from utils.config import WindowOptions
 from utils.data.lists import write_list
 from utils.data.tokenizer import load_tokenizer
+from utils.errors import UserError
 from utils.features.feature_set import Utterance
 from utils.features.log_mel import LogMel
 from utils.model.modeling import IGNORED
@@ -104,6 +105,34 @@ def test_neighbours_of_a_recording_keep_their_pauses() -> None:
         ([1, 2, 0, 4, 5], [200] * 4), ([3], [])]
     joined = [window for window in compose(utterances, [5] * 6, ALL, 0, [""] * 6, chains) if window.is_joined]
     assert joined and all(set(np.diff(window.starts)) <= {502} for window in joined)
+
+
+def test_earlier_text_in_a_recording_is_what_was_said_before() -> None:
+    utterances = [Utterance(str(number), 500, [f"u{number}|fr|transcribe"]) for number in range(12)]
+    begins = {f"u{number}|fr|transcribe": 6.0 * number for number in range(12)}
+    chains = recorded_chains(utterances, lambda key: ("talk", begins[key], begins[key] + 5))
+    joined = [window for window in compose(utterances, [5] * 12, ALL, 0, [""] * 12, chains) if window.is_joined]
+    assert len(joined) > 1
+    assert all(window.earlier == (window.members[0] - 1 if window.members[0] else None) for window in joined)
+
+
+def test_segments_of_two_tasks_may_differ() -> None:
+    utterances = [Utterance(str(number), 200, [f"u{number}|fr|{'translate' if number % 2 else 'transcribe'}"])
+                  for number in range(8)]
+    chains = recorded_chains(utterances, lambda key: ("talk", 3.0 * int(key[1]), 3.0 * int(key[1]) + 2))
+    assert sorted(list(chain.members) for chain in chains) == [[0, 2, 4, 6], [1, 3, 5, 7]]
+
+
+def test_segments_beside_the_text_are_used(tiny_whisper: Path, tmp_path: Path) -> None:
+    write_list(tmp_path / "text", TEXTS)
+    keys = [key for utterance in UTTERANCES for key in utterance.keys]
+    lines = {key: f"talk {4 * int(key[1:].split('|')[0])} {4 * int(key[1:].split('|')[0]) + 3.5}" for key in keys}
+    write_list(tmp_path / "segments", lines)
+    plan = plan_windows(ALL, 1, UTTERANCES, tmp_path / "text", LogMel(tiny_whisper))
+    assert sorted(member for chain in plan.recorded for member in chain.members) == list(range(len(UTTERANCES)))
+    write_list(tmp_path / "segments", dict(list(lines.items())[:10]))
+    with pytest.raises(UserError, match=r"segments: .* utterances are not in it"):
+        plan_windows(ALL, 1, UTTERANCES, tmp_path / "text", LogMel(tiny_whisper))
 
 
 def test_the_log_says_what_share_each_kind_makes() -> None:

@@ -82,6 +82,8 @@ def data_checksums(config: Config, tokenizer: WhisperTokenizer) -> dict[str, str
         digests = str(Path(lists.feats_scp).parent / "utt2digest") if lists.feats_scp else ""
         features = digests if Path(digests).is_file() else lists.feats_scp or lists.wav_scp
         names += [lists.text, features]
+    if config.data.train.text:  # these decide which utterances are joined
+        names += [str(Path(config.data.train.text).with_name(name)) for name in ("utt2spk", "segments")]
     files = {name: sha256_of(Path(name)) for name in names if name and Path(name).is_file()}
     return files | {TOKENIZER: tokens_checksum(tokenizer)}
 

@@ -12,10 +12,12 @@ import numpy as np
 from utils.audio.constants import SAMPLE_RATE, WINDOW_SECONDS
 from utils.config import WindowOptions
 from utils.data.lists import read_list
+from utils.data.segments import read_segments
+from utils.errors import UserError
 from utils.features.feature_set import Utterance
 from utils.features.log_mel import LogMel
 from utils.train.no_speech import noise, noise_files
-from utils.train.windows import Chain, Window
+from utils.train.windows import Chain, Window, recorded_chains
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,22 @@ def plan_windows(options: WindowOptions, seed: int, utterances: Sequence[Utteran
 
     Args:
         text: its references; speakers are those of utt2spk beside them. One of a single utterance is unknown there.
+            Neighbours are those of Kaldi's segments, if they are beside it.
 
     Raises:
-        UserError: utt2spk is damaged, or the directory of noises has none.
+        UserError: utt2spk or segments are damaged, or the directory of noises has none.
     """
     utt2spk = text.with_name("utt2spk")
     speaker_of = read_list(utt2spk) if utt2spk.is_file() else {}
     speakers = [speaker_of.get(utterance.keys[0], "") for utterance in utterances]
     counts = Counter(speakers)
     speakers = [speaker if counts[speaker] > 1 else "" for speaker in speakers]
-    return WindowPlan(options, seed, speakers, log_mel,
-                      files=noise_files(options.noise_dir) if options.noise_dir else ())
+    recorded = list[Chain]()
+    if (segments := text.with_name("segments")).is_file():
+        spans = read_segments(segments)
+        if missing := sum(utterance.keys[0] not in spans for utterance in utterances):
+            raise UserError(f"{segments}: {missing} utterances are not in it. Add them, or delete the file to join "
+                            "utterances by speaker")
+        recorded = recorded_chains(utterances, lambda key: (spans[key].recording, spans[key].start, spans[key].end))
+    return WindowPlan(options, seed, speakers, log_mel, recorded,
+                      noise_files(options.noise_dir) if options.noise_dir else ())

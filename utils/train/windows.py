@@ -155,10 +155,13 @@ def _joined(chain: Chain, lengths: Lengths, rng: np.random.Generator, timed_shar
         full = timed and rng.random() < _CUT_SHARE
         room = FULL_WINDOW if full else round(rng.uniform(*_LENGTH) * FRAMES_PER_SECOND)
         lead = round(rng.uniform(0, _LEAD) * FRAMES_PER_SECOND) if rng.random() < 0.5 else 0
+        start = position
         window, position = _fill(chain, position, lengths, rng, room, lead, full)
         if not window.is_joined:
             continue
         earlier = first_number + len(windows) - 1 if windows else None
+        if chain.pauses is not None:  # what was really said before
+            earlier = chain.members[start - 1] if start else None
         windows.append(replace(window, timed=timed, earlier=earlier))
         made += sum(lengths.frames[member] for member in window.members)
     return windows
@@ -197,21 +200,22 @@ def times_of(window: Window, frames: Sequence[int]) -> list[tuple[float, float]]
 
 
 def recorded_chains(utterances: Sequence[Utterance], place: Callable[[str], tuple[str, float, float]]) -> list[Chain]:
-    """Neighbours in recordings: chains of utterances that follow each other and have the same kinds of targets.
+    """Neighbours in recordings: chains of utterances that follow each other, do not overlap, and have the same targets.
 
     Args:
         place: recording, start and end (seconds) of a key.
     """
-    by_recording: defaultdict[str, list[tuple[float, float, int]]] = defaultdict(list)
+    # Segments of the two tasks may differ, so utterances are neighbours of those with the same targets.
+    by_recording: defaultdict[tuple, list[tuple[float, float, int]]] = defaultdict(list)
     for number, utterance in enumerate(utterances):
         recording, start, end = place(utterance.keys[0])
-        by_recording[recording].append((start, end, number))
+        by_recording[(recording, targets_of(utterance))].append((start, end, number))
     chains = []
     for places in by_recording.values():
         places.sort()
         members, pauses = [places[0][2]], list[int]()
-        for (_, end, before), (start, _, number) in pairwise(places):
-            if start < end or targets_of(utterances[before]) != targets_of(utterances[number]):
+        for (_, end, _), (start, _, number) in pairwise(places):
+            if start < end:
                 chains.append(Chain(members, pauses))
                 members, pauses = [number], []
                 continue
