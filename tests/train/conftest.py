@@ -13,6 +13,13 @@ import torch
 from utils.config import Config, load_config
 
 
+@pytest.fixture(autouse=True)
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings are compared to the last digits, so all CPUs compute in float32; test_precision.py has bf16."""
+    monkeypatch.setattr("utils.train.arguments.bf16_gain", lambda: 1.0)
+    monkeypatch.setattr("utils.train.arguments.has_fast_bf16", lambda: False)
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Small matrices are fastest with one thread, and separate processes then compute the same results."""

@@ -34,7 +34,8 @@ def write_config(path: Path, corpus: Path, model: Path, *, is_large_model: bool 
               "predict": {"model_path": str(model), "eval": lists["train"], "max_frames": 100},
               "model": {"model_path": str(model), "is_large_model": is_large_model, "lora": {"r": 4, "alpha": 8},
                         "padding": {"policy": policy, **(padding or {})},
-                        "model_train_argv": {"out_model_path": str(path.with_suffix("")), **ARGV, **argv}}}
+                        "model_train_argv": {"out_model_path": str(path.with_suffix("")), "bf16": False,
+                                             **ARGV, **argv}}}
     path.write_text(json.dumps(values), encoding="utf-8")
     return path
 
@@ -161,10 +162,10 @@ def test_ranks_share_an_epoch_evenly(num_ranks):
         shares = [list(rank) for rank in ranks]
         assert len({len(share) for share in shares}) == 1 == len({len(rank) for rank in ranks})
         assert len(shares[0]) == len(ranks[0])
-        seen = [index for share in shares for batch in share for index, _ in batch]
+        seen = [index for share in shares for batch in share for index, _, _ in batch]
         assert sorted(seen) == list(range(401)), "every utterance once"
         for step in zip(*shares, strict=True):
-            assert len({padded for batch in step for _, padded in batch}) == 1, "nobody waits for a longer batch"
+            assert len({padded for batch in step for _, padded, _ in batch}) == 1, "nobody waits for a longer batch"
 
 
 def test_evaluation_shares_the_same_batches_out():

@@ -34,7 +34,8 @@ def test_former_names_are_understood(old: str, new: str, value: Any) -> None:
 def test_the_recipes_defaults_give_way() -> None:
     arguments = training_arguments(OUT, has_dev_set=False)
     assert (arguments.label_names, arguments.remove_unused_columns, arguments.seed) == (["labels"], False, 777)
-    assert arguments.bf16 is (torch.cuda.is_available() and torch.cuda.is_bf16_supported())
+    has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    assert (arguments.bf16, arguments.fp16) == (has_bf16, torch.cuda.is_available() and not has_bf16)
     assert training_arguments({**OUT, "seed": 1, "save_total_limit": None}, has_dev_set=False).seed == 1
 
 

@@ -77,9 +77,16 @@ def _precision() -> dict[str, bool]:
         return {"bf16": has_bf16, "fp16": not has_bf16}
     if torch.accelerator.is_available():
         return {}
-    log(f"matrix products on this CPU are {bf16_gain():.1f} times as fast in bf16 as in float32: training in "
-        + ("bf16 (model.model_train_argv.bf16: false for float32)" if has_fast_bf16() else "float32"))
     return {"bf16": has_fast_bf16()}
+
+
+def precision_note(arguments: Seq2SeqTrainingArguments) -> str:
+    """The precision of a training for the log, on a CPU with what the choice rests on."""
+    name = "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "float32"
+    if torch.accelerator.is_available():
+        return f"training in {name}"
+    return (f"training in {name} (model.model_train_argv.bf16): matrix products are {bf16_gain():.1f} times as fast in "
+            "bf16 as in float32 on this CPU")
 
 
 def utterance_limits(argv: dict[str, Any]) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from utils.model.checkpoints import load_base_model, save_whole_model
 from utils.model.lora import add_lora, cast_frozen, count_parameters, fuse_lora
 from utils.model.modeling import MultitaskWhisper, require_no_layerdrop
 from utils.provenance import ENVIRONMENT, record_environment
-from utils.train.arguments import training_arguments, utterance_limits
+from utils.train.arguments import precision_note, training_arguments, utterance_limits
 from utils.train.dataset import MultitaskDataset, describe
 from utils.train.divergence import rate_warning, require_finite_weights
 from utils.train.encoder_cache import require_frozen_encoder, require_same_outputs
@@ -74,6 +74,7 @@ def tune(config: Config, overwrite: bool = False) -> None:
     dev = _dataset(config.data.test, "data.test", log_mel, tokenizer) if has_dev_set else None
     log(f"training on {describe(train)}" + (f"; evaluating on {describe(dev)}" if dev else ""))
     log(describe_windows(train.windows, train.utterances))
+    log(precision_note(arguments))
     model, summary = _trainable_model(config, base_dir, torch.bfloat16 if arguments.bf16 else torch.float32)
     summary["machine_made"] = _machine_made(config.data.train, config.data.test)
 
