@@ -40,7 +40,8 @@ def recipe(request: pytest.FixtureRequest, corpus: Path, tiny_whisper: Path, tmp
             "data": {section: {"wav_scp": str(corpus / set_ / "wav.scp"), "text": str(corpus / set_ / "text")}
                      for section, set_ in (("train", "train"), ("test", "dev"))},
             "model": {"model_path": str(tiny_whisper), "lora": {"r": 4, "alpha": 8}, **(model or {}),
-                      "model_train_argv": {"out_model_path": str(tmp_path / name), **request.module.ARGV, **argv}}}
+                      "model_train_argv": {"out_model_path": str(tmp_path / name), "bf16": False, **request.module.ARGV,
+                                               **argv}}}
         path = tmp_path / f"{name}.yaml"
         path.write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
         return load_config(path)
