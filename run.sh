@@ -23,10 +23,9 @@ dev_set=dev                         # data directory to choose the best checkpoi
 test_sets="test"                    # data directories to decode and score
 forget_set=auto                     # test sets that measure forgetting, for base and tuned model; auto: with the default
                                     # corpus, 60 utterances of Czech and of Dutch dialogues
-forget_dev_set=                     # sets on which the chosen --strength may not lose anything; with --forget-set auto,
-                                    # 60 others of each
-rehearsal_set=                      # a set that is trained with what the base model writes, so that the tuned model
-                                    # forgets less; with --forget-set auto, 240 others of Czech
+forget_dev_set=auto                 # sets on which the chosen --strength may not lose anything; auto: 60 others of each
+rehearsal_set=auto                  # a set that is trained with what the base model writes, so that the tuned model
+                                    # forgets less; auto: 240 others of Czech; empty: none
 long_set=auto                       # sets whose utterances are joined into recordings, to measure base model and exports
                                     # in faster-whisper and in our recognizer; auto: the default corpus' test sets
 nj=$(nproc)                         # parallel jobs of stages 1 and 2, and processes of scoring

@@ -73,6 +73,8 @@ def test_a_sample_of_each_language_becomes_the_forget_set(work: Path, tiny_whisp
     assert len(chosen_on) == len(keys) and len(rehearsed) == 2 * 20  # what is left of Czech; no Dutch
     assert not keys & chosen_on and not (keys | chosen_on) & rehearsed
     assert not any("|nl|" in key for key in rehearsed)
+    assert "merge_dialogues_rehearsal" in run(work, tiny_whisper, "--status").stdout
+    assert "merge_dialogues_rehearsal" not in run(work, tiny_whisper, "--status", "--rehearsal-set", "").stdout
     left_out = run(work, tiny_whisper, "--forget-set", "").stderr
     assert "merge_train" in left_out and "merge_dialogues" not in left_out
 

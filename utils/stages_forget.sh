@@ -8,21 +8,28 @@ dialogues=$recipe/egs/fillets/local
 # choose_forget_sets: set $forget_sets and $forget_dev_sets; `auto` is a sample of dialogues, if the corpus is the default
 # one. $other_sets are all sets that the corpus does not have. Set $long_sets, too.
 choose_forget_sets() {
+  local has_dialogues=false
   forget_dialogues=false
-  if [[ $forget_set == auto ]]; then
-    forget_set=
-    forget_dev_set='' rehearsal_set=
-    [[ $corpus != "$recipe/local" || $corpus_name != prompts ]] || forget_dialogues=true
-  fi
-  if $forget_dialogues && { ((stage <= 1)) || [[ -f data/dialogues/text ]]; }; then
-    forget_set=dialogues
-    forget_dev_set=dialogues_dev
-    rehearsal_set=dialogues_rehearsal
-  fi
+  [[ $forget_set != auto || $corpus != "$recipe/local" || $corpus_name != prompts ]] || forget_dialogues=true
+  if $forget_dialogues && { ((stage <= 1)) || [[ -f data/dialogues/text ]]; }; then has_dialogues=true; fi
+  choose_set forget_set dialogues
+  choose_set forget_dev_set dialogues_dev
+  choose_set rehearsal_set dialogues_rehearsal
+  split_sets
+  choose_long_sets
+}
+
+# choose_set OPTION SET: where the option is `auto`, make it SET if $has_dialogues, else empty.
+choose_set() {
+  local -n option=$1
+  [[ $option != auto ]] || if $has_dialogues; then option=$2; else option=; fi
+}
+
+# split_sets: set the arrays of the sets that the options name.
+split_sets() {
   read -ra forget_sets <<<"$forget_set"
   read -ra forget_dev_sets <<<"$forget_dev_set"
   read -ra other_sets <<<"$forget_set $forget_dev_set $rehearsal_set"
-  choose_long_sets
 }
 
 # download_dialogues: download the dialogues that the default forget set is a sample of. Where they cannot be had, go on
@@ -37,7 +44,10 @@ download_dialogues() {
 prepare_dialogues() {
   local from=$download_dir/fillets
   if [[ ! -d $from/fillets-ng-data-nl ]]; then
-    forget_set='' forget_sets=() forget_dev_set='' forget_dev_sets=() rehearsal_set='' other_sets=()
+    [[ $forget_set != dialogues ]] || forget_set=
+    [[ $forget_dev_set != dialogues_dev ]] || forget_dev_set=
+    [[ $rehearsal_set != dialogues_rehearsal ]] || rehearsal_set=
+    split_sets
     return
   fi
   step data prepare_dialogues --code "$dialogues/prepare_fillets.py" --from "$from" \
