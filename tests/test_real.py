@@ -54,7 +54,7 @@ def figures(work: Path) -> dict[tuple[str, str], float]:
     """Figures of French, spoken form, by (system, metric)."""
     rows = json.loads((work / EXP / "results.json").read_text(encoding="utf-8"))
     return {(row["system"], row["metric"]): row["value"] for row in rows
-            if row["language"] == "fr" and row["form"] == "spoken"}
+            if row["language"] == "fr" and row["form"] == "spoken" and "runtime" not in row}
 
 
 def verdicts(report: Path, systems: str) -> dict[str, str]:

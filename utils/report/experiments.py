@@ -92,7 +92,7 @@ def pasted_rows(results: dict[str, list[Row]], metrics: Collection[str], form: s
     """A Markdown table with a line for each experiment and system, to paste into a corpus' RESULTS.md.
 
     Its columns are set, language and metric; what all of them have in common is left out of their names. Greedy search
-    is left out where beam search leads.
+    is left out where beam search leads, and so are recordings.
 
     Args:
         form: of the texts; empty: the leading one of each experiment.
@@ -104,7 +104,8 @@ def pasted_rows(results: dict[str, list[Row]], metrics: Collection[str], form: s
     for experiment, rows in results.items():
         shown = form or leading_form(rows)
         for row in rows:
-            if row["metric"] in metrics and form_of(row) == shown and not is_greedy_search(row["system"]):
+            counts = "runtime" not in row and not is_greedy_search(row["system"])
+            if row["metric"] in metrics and form_of(row) == shown and counts:
                 line = cells.setdefault(f"{experiment}, {_IN_WORDS.get(row['system'], row['system'])}", {})
                 line[row["set"], row["language"], row["metric"]] = f"{row['value']:.1f}"
     columns = sorted({column for line in cells.values() for column in line},
