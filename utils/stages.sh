@@ -101,7 +101,7 @@ run_corpus() {
 # Stage 1: lists
 
 # task_lists SET TASK: print the lists that merge_tasks reads.
-task_lists() { printf '%s\n' "data/$1/$2"/{wav.scp,text,utt2spk}; }
+task_lists() { printf '%s\n' "data/$1/$2"/{wav.scp,segments,text,utt2spk}; }
 
 # prepare_corpus: write the lists of each set and task. --to leaves out the lists that a teacher's translations replace.
 prepare_corpus() {
@@ -135,7 +135,7 @@ label_translations() {
   local lists
   mapfile -t lists < <(task_lists "$1" transcribe)
   step data "teacher_$1" --costly --code "$py/label_translations.py" --from "$teacher_dir" "${lists[@]}" \
-    --to "data/$1/translate"/{wav.scp,text,utt2spk,machine_made.json} -- \
+    --to "data/$1/translate"/{wav.scp,segments,text,utt2spk,machine_made.json} -- \
     label "$1" --teacher "$teacher_dir" --languages "$languages" --allow-pipes "$allow_pipes"
 }
 
@@ -157,7 +157,7 @@ merge_tasks() {
   fi
   step data "merge_$1" --code "$py/merge_lists.py" \
     --from "${lists[@]}" "data/$1/translate/machine_made.json" "$model_dir"/{tokenizer.json,vocab.json} \
-    --to "data/$1"/{wav.scp,text,utt2spk,spk2utt,utt2dur,machine_made.json} -- \
+    --to "data/$1"/{wav.scp,segments,text,utt2spk,spk2utt,utt2dur,machine_made.json} -- \
     merge_lists "$1" --tokenizer "$model_dir" "${options[@]}" "${@:2}"
 }
 
@@ -177,7 +177,7 @@ dump_features() {
     "$py/dump_feats.py" --combine true --num-jobs "$nj" "data/$1" "dump/$1"
   }
   step data "dump_$1" --costly --code "$py/dump_feats.py" \
-    --from "$model_dir/preprocessor_config.json" "data/$1/wav.scp" \
+    --from "$model_dir/preprocessor_config.json" "data/$1"/{wav.scp,segments} \
     --to "dump/$1"/{feats.scp,utt2num_frames,utt2digest} --parts "dump/$1"/feats.*.scp -- \
     dump_feats "$1" --model "$model_dir" --compression "$compression" --allow-pipes "$allow_pipes"
 }
@@ -249,7 +249,7 @@ measure_word_times() {
   }
   local exports=("${types[@]/#/$exp/ct2_}") dev=${dev_set:-$train_set}
   step "$exp" word_times --costly --code "$py/check_word_times.py" \
-    --from "$model_dir" "${exports[@]/%//model.bin}" {"data/${test_sets[0]}","data/$dev"}/{wav.scp,text} \
+    --from "$model_dir" "${exports[@]/%//model.bin}" {"data/${test_sets[0]}","data/$dev"}/{wav.scp,segments,text} \
     --to "$exp/word_times.json" "${exports[@]/%//config.json}" -- \
     check_word_times --test "data/${test_sets[0]}" --dev "data/$dev" "${exports[@]}"
 }

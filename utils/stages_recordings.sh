@@ -17,7 +17,7 @@ choose_long_sets() {
 make_long_sets() {
   local set
   for set in "${long_sets[@]}"; do
-    step data "long_$set" --code "$py/make_long_set.py" --from "data/$set"/{wav.scp,text,utt2spk} \
+    step data "long_$set" --code "$py/make_long_set.py" --from "data/$set"/{wav.scp,segments,text,utt2spk} \
       --to "data/${set}_long"/{wav.scp,segments,text} -- "$py/make_long_set.py" "data/$set" "data/${set}_long"
   done
 }

@@ -14,15 +14,15 @@ from __future__ import annotations
 import io
 import math
 import struct
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from utils.audio.constants import SAMPLE_RATE
+from utils.audio.parts import cut_parts
+from utils.audio.sources import open_source, part_seconds, split_part
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ _UNKNOWN_FRAMES = 2**48
 _LOUDEST = 2.0**31  # times full scale: 32-bit integers read as floats; below, the power spectrum stays finite
 _LOWEST_RATE = 1000  # Hz; a lower rate is an error in the header, and resampling to 16 kHz would multiply the samples
 _BLOCK = 1 << 22  # samples of all channels in one block
+_SHORT_BLOCK = 1 << 16  # the same where parts are cut out
+_EXACT_SEEKING = ("WAV", "WAVEX", "FLAC", "AIFF", "RF64", "W64")
 # Without this, FFmpeg would open local files and addresses that a playlist (HLS, concat) names.
 _FFMPEG_OPTIONS = {"protocol_whitelist": "none"}
 _CONTAINER_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"caff")
@@ -50,15 +52,37 @@ def load_audio(source: str, allow_pipes: bool = False) -> np.ndarray:
     The channels are averaged.
 
     Args:
-        source: a value of wav.scp: a path, or ``command |``, where the command writes an audio file to stdout.
+        source: a value of wav.scp: a path, or ``command |``, where the command writes an audio file to stdout; or a
+            part of such a recording, ``path[start:end]``.
         allow_pipes: whether such a command may be run.
 
     Raises:
         UserError: the audio is missing, unreadable, empty, cut off or damaged, has samples that are NaN or too large,
             or the command is not allowed or fails.
     """
-    with _open(source, allow_pipes) as stream:
+    if part := split_part(source):
+        return next(load_parts(part[0], [part[1:]], allow_pipes))
+    with open_source(source, allow_pipes) as stream:
         return read_audio(stream, source)
+
+
+def load_parts(recording: str, spans: Sequence[tuple[float, float]], allow_pipes: bool = False) -> Iterator[np.ndarray]:
+    """Yield the samples of parts of a recording, as :func:`load_audio` returns those of a file.
+
+    The recording is read once, from the first part on, and not kept in memory.
+
+    Args:
+        spans: start and end of each part (seconds), ordered by start.
+
+    Raises:
+        UserError: as :func:`load_audio`, or a part is not in the recording.
+    """
+    with (open_source(recording, allow_pipes) as stream,
+          _blocks(stream, recording, spans[0][0]) as (blocks, rate, position)):
+        for (start, end), samples in zip(spans, cut_parts(blocks, rate, spans, position), strict=True):
+            source = f"{recording}[{start:g}:{end:g}]"
+            part_seconds(source, start, end, start + len(samples) / rate)
+            yield _speech_samples(samples, rate, source)
 
 
 def read_audio(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> np.ndarray:
@@ -69,11 +93,20 @@ def read_audio(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> 
         source: its name, for messages and to recognize raw G.722 (``.g722``).
         max_seconds: longer audio is refused before it fills the memory.
     """
+    samples, rate = _decode(stream, source, max_seconds)
+    return _speech_samples(_mono(samples), rate, source)
+
+
+def _mono(samples: np.ndarray) -> np.ndarray:
+    """(samples,) of (samples, channels)."""
+    with np.errstate(over="ignore", invalid="ignore"):  # checked later
+        return samples.mean(axis=1, dtype=np.float32)
+
+
+def _speech_samples(mono: np.ndarray, rate: int, source: str) -> np.ndarray:
+    """Samples (samples,) at 16 kHz; a UserError if there are none, or these cannot be speech."""
     import soxr
 
-    samples, rate = _decode(stream, source, max_seconds)
-    with np.errstate(over="ignore", invalid="ignore"):  # checked below
-        mono = samples.mean(axis=1, dtype=np.float32)
     if len(mono) and not np.abs(mono).max() < _LOUDEST:
         raise UserError(f"{source}: has samples that are NaN, infinite or far beyond full scale. Write the file again "
                         "from its source")
@@ -89,7 +122,9 @@ def audio_seconds(source: str, allow_pipes: bool = False) -> float:
 
     Arguments and errors are those of :func:`load_audio`, but damage after the header is not detected.
     """
-    with _open(source, allow_pipes) as stream:
+    if part := split_part(source):
+        return part_seconds(source, *part[1:], audio_seconds(part[0], allow_pipes))
+    with open_source(source, allow_pipes) as stream:
         seconds = _header_seconds(stream, source)
         if not seconds:
             samples, rate = _decode(stream, source)
@@ -97,44 +132,6 @@ def audio_seconds(source: str, allow_pipes: bool = False) -> float:
     if not seconds:
         raise UserError(f"{source}: has no samples. Delete its lines from the lists or replace the file")
     return seconds
-
-
-def is_pipe(source: str) -> bool:
-    """Whether a value of wav.scp is a command (``command |``) and not a path."""
-    return source.endswith("|")
-
-
-def _open(source: str, allow_pipes: bool) -> BinaryIO:
-    """A seekable stream of a file or of the output of a command."""
-    if is_pipe(source):
-        if not allow_pipes:
-            raise UserError(f"{source}: is a command. Give --allow-pipes true if you trust the list and want "
-                            "it run")
-        return io.BytesIO(_run(source))
-    path = Path(source)
-    try:
-        if not path.exists():
-            raise UserError(f"{source}: does not exist, seen from {Path.cwd()}. Correct the path")
-        if not path.is_file():  # reading a pipe or /dev/zero might never end
-            raise UserError(f"{source}: cannot be read: it is a directory, a pipe or a device, not a file. "
-                            "Correct the path")
-        if not path.stat().st_size:
-            raise UserError(f"{source}: is empty (0 bytes). Copy it again or delete its lines from the lists")
-        return path.open("rb")
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{source}: cannot be read: {reason}. Correct the path or its permissions") from None
-
-
-def _run(source: str) -> bytes:
-    """The output of the command of a ``command |`` entry; a UserError if any part of a pipe fails."""
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", source.rstrip()[:-1]], stdin=subprocess.DEVNULL,
-                          capture_output=True, check=False)
-    if done.returncode or not done.stdout:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message on stderr"]
-        what = f"exit status {done.returncode}" if done.returncode else "no output"
-        raise UserError(f"{source}: {what}: {last[0]}. Try the command in a shell")
-    return done.stdout
 
 
 def _is_raw_g722(stream: BinaryIO, source: str) -> bool:
@@ -249,17 +246,36 @@ def _decode(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> tup
         return _decode_ffmpeg(container, track, source, max_seconds), track.rate
 
 
-def _decode_sndfile(sound: soundfile.SoundFile, source: str) -> np.ndarray:
+@contextmanager
+def _blocks(stream: BinaryIO, source: str, start: float) -> Iterator[tuple[Iterator[np.ndarray], int, int]]:
+    """Yield blocks (samples,) of a file, its rate, and the samples before the first block; it begins by ``start``."""
+    _refuse_cut(source, _missing_from_wav(stream))
+    if (sound := _open_sndfile(stream)) is not None:
+        _refuse_rate(source, sound.samplerate)
+        position = 0
+        if sound.format in _EXACT_SEEKING:
+            position = sound.seek(min(sound.frames, round(start * sound.samplerate)))
+        yield (_mono(block) for block in _sndfile_blocks(sound, source, _SHORT_BLOCK)), sound.samplerate, position
+        return
+    with _ffmpeg(stream, source) as (container, track):
+        yield (_mono(frame_samples(frame)) for frame in container.decode(track)), track.rate, 0
+
+
+def _sndfile_blocks(sound: soundfile.SoundFile, source: str, size: int = _BLOCK) -> Iterator[np.ndarray]:
+    """Samples (samples, channels), ``size`` values at once; a UserError if the file is damaged."""
     import soundfile
 
-    blocks = [np.zeros((0, sound.channels), np.float32)]
-    try:  # in blocks, so that memory is allocated for the samples in the file, not for those in its header
-        while len(block := sound.read(max(1, _BLOCK // sound.channels), dtype="float32", always_2d=True)):
-            blocks.append(block)
+    try:
+        while len(block := sound.read(max(1, size // sound.channels), dtype="float32", always_2d=True)):
+            yield block
     except soundfile.LibsndfileError as error:
         raise UserError(f"{source}: is damaged or cut off ({error.error_string}). "
                         "Copy the file again") from None
-    samples = np.concatenate(blocks)
+
+
+def _decode_sndfile(sound: soundfile.SoundFile, source: str) -> np.ndarray:
+    # In blocks, so that memory is allocated for the samples in the file, not for those in its header.
+    samples = np.concatenate([np.zeros((0, sound.channels), np.float32), *_sndfile_blocks(sound, source)])
     _refuse_cut(source, (sound.frames - len(samples)) / sound.samplerate)
     return samples
 

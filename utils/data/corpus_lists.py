@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -13,8 +14,10 @@ from pathlib import Path
 
 from utils.audio.constants import FRAME_SECONDS, WINDOW_SECONDS
 from utils.audio.loading import audio_seconds
+from utils.audio.sources import part_source
 from utils.cli import log, progress
-from utils.data.lists import TASKS
+from utils.data.lists import TASKS, write_list
+from utils.data.segments import SEGMENTS, TimeSpan
 from utils.errors import UserError
 from utils.filesystem import atomic_directory, atomic_open
 
@@ -23,7 +26,7 @@ SOURCE = "source"  # file in data/SET/TASK with the name of the lists' corpus
 
 @dataclass(frozen=True)
 class CorpusUtterance:
-    """A recording and its text for each task.
+    """An audio file, or a part of one, and its text for each task.
 
     Attributes:
         set: name of the data directory, such as ``train``.
@@ -31,6 +34,7 @@ class CorpusUtterance:
         language: a name or code that Whisper knows.
         targets: texts by task.
         speaker: one word, or empty.
+        start, end: the part of ``audio``, in seconds; None: all of it. In a set, all utterances have them or none.
     """
 
     set: str
@@ -39,6 +43,15 @@ class CorpusUtterance:
     audio: Path
     targets: dict[str, str]
     speaker: str = ""
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def source(self) -> str:
+        """The audio, as lists in memory have it."""
+        if self.start is None or self.end is None:
+            return str(self.audio)
+        return part_source(str(self.audio), self.start, self.end)
 
     def key(self, task: str) -> str:
         """Return ``id|language|task``."""
@@ -76,7 +89,7 @@ def without_unusable(utterances: Iterable[CorpusUtterance], left_out: list[LeftO
     """
     def fault_of(utterance: CorpusUtterance) -> str:
         try:
-            seconds = audio_seconds(str(utterance.audio))
+            seconds = audio_seconds(utterance.source)
         except UserError:
             return ""
         if seconds < FRAME_SECONDS:
@@ -92,10 +105,10 @@ def without_unusable(utterances: Iterable[CorpusUtterance], left_out: list[LeftO
 
 def write_lists(corpus: str, utterances: Sequence[CorpusUtterance], left_out: Sequence[LeftOut], data_dir: Path,
                 sets: Sequence[str], *, allow_empty: bool = False) -> None:
-    """Write DATA_DIR/SET/TASK/{wav.scp,text[,utt2spk],source} and DATA_DIR/CORPUS_left_out.tsv, and log the counts.
+    """Write DATA_DIR/SET/TASK/{wav.scp,text[,utt2spk][,segments],source} and DATA_DIR/CORPUS_left_out.tsv.
 
-    Lists that an earlier run left are removed for a task without targets. utt2spk is written for a set whose
-    utterances all have a speaker.
+    The counts are logged. Lists that an earlier run left are removed for a task without targets. utt2spk is written for
+    a set whose utterances all have a speaker, segments for one whose utterances are parts of recordings.
 
     Args:
         corpus: the corpus' name.
@@ -143,6 +156,9 @@ def _check(corpus: str, name: str, utterances: Sequence[CorpusUtterance], left_o
         if len(str(utterance.audio).splitlines()) > 1 or str(utterance.audio).endswith("|"):
             raise UserError(f"{corpus}: the file name {str(utterance.audio)!r} cannot be in a list: it has a line "
                             "end in it, or ends like a command. Rename the file")
+    if len({utterance.start is None for utterance in utterances}) > 1:
+        raise UserError(f"{corpus}: {name}: some utterances are parts of recordings and others whole files. Give all "
+                        "of them a start and an end")
     for task in TASKS:
         directory = data_dir / name / task
         if (directory / "wav.scp").exists() and not (directory / SOURCE).exists():
@@ -154,11 +170,30 @@ def _write_task(corpus: str, utterances: Sequence[CorpusUtterance], task: str, d
     if not utterances:
         shutil.rmtree(directory, ignore_errors=True)
         return
-    rows = sorted((u.key(task), str(u.audio), " ".join(u.targets[task].split()), u.speaker) for u in utterances)
+    lists = {"text": {u.key(task): u.targets[task] for u in utterances}}
+    if speakers:
+        lists["utt2spk"] = {u.key(task): u.speaker for u in utterances}
     with atomic_directory(directory) as partial:
-        for column, name in enumerate(("wav.scp", "text", "utt2spk")[:3 if speakers else 2], start=1):
-            (partial / name).write_text("".join(f"{row[0]} {row[column]}\n" for row in rows), encoding="utf-8")
+        if utterances[0].start is None:
+            write_list(partial / "wav.scp", {u.key(task): str(u.audio) for u in utterances}, verbatim=True)
+        else:
+            names = _recording_names(utterances)
+            write_list(partial / "wav.scp", {name: str(audio) for audio, name in names.items()}, verbatim=True)
+            lists[SEGMENTS] = {u.key(task): str(TimeSpan(names[u.audio], u.start or 0, u.end or 0)) for u in utterances}
+        for name, items in lists.items():
+            write_list(partial / name, items)
         (partial / SOURCE).write_text(f"{corpus}\n", encoding="utf-8")
+
+
+def _recording_names(utterances: Iterable[CorpusUtterance]) -> dict[Path, str]:
+    """A name for each recording: that of its file, with as many of its directories as tell it from others."""
+    files = sorted({utterance.audio for utterance in utterances})
+    names: dict[Path, str] = {}
+    for depth in range(1, max(len(path.parts) for path in files) + 1):
+        found = {path: re.sub(r"[\s|]+", "_", "_".join(path.with_suffix("").parts[-depth:])) for path in files}
+        counts = Counter(found.values())
+        names = {path: names.get(path) or (name if counts[name] == 1 else "") for path, name in found.items()}
+    return {path: name or f"{number}_{path.stem}" for number, (path, name) in enumerate(names.items())}
 
 
 def write_left_out(path: Path, left_out: Iterable[LeftOut]) -> None:

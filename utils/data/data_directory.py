@@ -1,11 +1,14 @@
-"""Merges the lists of all tasks into one Kaldi data directory, data/SET/{wav.scp,text,utt2spk,spk2utt,utt2dur}."""
+"""Merges the lists of all tasks into one Kaldi data directory, data/SET/{wav.scp,text,utt2spk,spk2utt,utt2dur}.
+
+If the tasks have Kaldi's segments, data/SET has them, too, and its wav.scp has recordings.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -16,6 +19,7 @@ from utils.data.corpus_lists import LeftOut, write_left_out
 from utils.data.doubtful import as_problem, check_control_tokens, check_one_name, overlapping, too_fast
 from utils.data.languages import language_code
 from utils.data.lists import TASKS, Problem, parse_key, problem_report, write_list
+from utils.data.segments import SEGMENTS, TimeSpan
 from utils.data.task_lists import (
     TaskLists,
     check_audio,
@@ -29,8 +33,8 @@ from utils.errors import UserError
 
 LEFT_OUT = "left_out.tsv"
 DOUBTFUL = "doubtful.tsv"
-_FILES = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2dur", LEFT_OUT, DOUBTFUL, machine_made.MACHINE_MADE_JSON,
-          "dropped.tsv")  # name of left_out.tsv in earlier versions
+_FILES = ("wav.scp", SEGMENTS, "text", "utt2spk", "spk2utt", "utt2dur", LEFT_OUT, DOUBTFUL,
+          machine_made.MACHINE_MADE_JSON, "dropped.tsv")  # name of left_out.tsv in earlier versions
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class MergeOptions:
 class MergedLists:
     """The merged lists by key, in C order, the duration of each audio file, lines dropped, and lines kept in doubt."""
 
-    wav_scp: dict[str, str]
+    wav_scp: dict[str, str]  # audio sources
     text: dict[str, str]
     utt2spk: dict[str, str]
     seconds: dict[str, float]  # by audio source; empty if audio was not opened
@@ -88,6 +92,8 @@ class MergedLists:
     n_seen: int  # keys in the task lists, good or bad
     n_other_languages: int = 0  # keys ignored
     doubtful: Mapping[str, list[Problem]] = field(default_factory=dict)  # lines kept, by the option that drops them
+    segments: Mapping[str, TimeSpan] = field(default_factory=dict)
+    recordings: Mapping[str, str] = field(default_factory=dict)  # of the segments
 
     @property
     def n_dropped(self) -> int:
@@ -131,7 +137,26 @@ def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
     n_other = sum(lists.n_other_languages for lists in all_lists)
     return MergedLists(merged["wav.scp"], merged["text"],
                        merged.get("utt2spk") or {key: key for key in merged["text"]},
-                       seconds, problems, len(read) + n_other, n_other, doubtful)
+                       seconds, problems, len(read) + n_other, n_other, doubtful,
+                       *_merged_segments(all_lists, merged["text"]))
+
+
+def _merged_segments(all_lists: Sequence[TaskLists],
+                     kept: Collection[str]) -> tuple[dict[str, TimeSpan], dict[str, str]]:
+    """Segments of the keys that are kept, and the recordings of these.
+
+    Raises:
+        UserError: two tasks have different recordings of one name.
+    """
+    segments = {key: span for lists in all_lists for key, span in lists.segments.items() if key in kept}
+    used = {span.recording for span in segments.values()}
+    recordings: dict[str, str] = {}
+    for lists in all_lists:
+        for name, source in lists.recordings.items():
+            if name in used and recordings.setdefault(name, source) != source:
+                raise UserError(f"{lists.directory / 'wav.scp'}: {name} is {source}, but {recordings[name]} in another "
+                                "task. Give the recordings different names")
+    return segments, recordings
 
 
 def _doubts(all_lists: Sequence[TaskLists], seconds: Mapping[str, float], options: MergeOptions,
@@ -182,7 +207,9 @@ def write_data_directory(directory: Path, merged: MergedLists) -> None:
     beside = directory / f".merge.{os.getpid()}.partial"
     beside.mkdir()
     try:
-        write_list(beside / "wav.scp", merged.wav_scp, verbatim=True)
+        write_list(beside / "wav.scp", merged.recordings or merged.wav_scp, verbatim=True)
+        if merged.segments:
+            write_list(beside / SEGMENTS, {key: str(span) for key, span in merged.segments.items()})
         write_list(beside / "text", merged.text)
         write_list(beside / "utt2spk", merged.utt2spk)
         write_list(beside / "spk2utt", _spk2utt(merged.utt2spk))
@@ -238,6 +265,7 @@ def summary(merged: MergedLists) -> str:
     rows += [(*group, str(targets[group]), hours(seconds[group])) for group in sorted(targets)]
     table = [f"{language:<10}{task:<12}{n:>9}{h:>9}" for language, task, n, h in rows]
     total = hours(sum(merged.seconds.get(source, 0.0) for source in sources))
-    return "\n".join([*table, f"{len(sources)} audio files, {len(merged.wav_scp)} targets, {total} hours",
+    what = f"segments of {len(merged.recordings)} recordings" if merged.segments else "audio files"
+    return "\n".join([*table, f"{len(sources)} {what}, {len(merged.wav_scp)} targets, {total} hours",
                       f"{merged.n_seen} targets read = {len(merged.text)} kept + {merged.n_dropped} dropped + "
                       f"{merged.n_other_languages} of other languages"])

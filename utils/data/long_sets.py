@@ -17,7 +17,7 @@ import soundfile
 from utils.audio.constants import SAMPLE_RATE
 from utils.audio.loading import load_audio
 from utils.data.lists import keys_by_audio, parse_key, read_list, write_list
-from utils.data.segments import TimeSpan
+from utils.data.segments import TimeSpan, read_sources
 from utils.errors import UserError
 from utils.filesystem import atomic_directory
 
@@ -43,7 +43,7 @@ def write_long_set(set_dir: Path, long_dir: Path, seconds: float, per_language: 
         UserError: a list is missing, or there is nothing to join.
     """
     text = read_list(set_dir / "text")
-    spoken = keys_by_audio(read_list(set_dir / "wav.scp", verbatim=True))
+    spoken = keys_by_audio(read_sources(set_dir / "wav.scp"))
     speakers = read_list(set_dir / "utt2spk") if (set_dir / "utt2spk").is_file() else {}
     scp: dict[str, str] = {}
     segments: dict[str, TimeSpan] = {}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.data.lists import read_list
+from utils.audio.sources import part_source
+from utils.data.lists import Problem, ScannedList, problem_report, read_list, scan_list
 from utils.errors import UserError
+
+SEGMENTS = "segments"
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,40 @@ class TimeSpan:
     start: float
     end: float
 
+    def __str__(self) -> str:
+        return f"{self.recording} {self.start:.10g} {self.end:.10g}"
+
+
+def scan_segments(path: Path) -> tuple[ScannedList, dict[str, TimeSpan]]:
+    """The lines of ``segments``, valid ones and problems, and what the valid ones say by key.
+
+    Raises:
+        UserError: the file cannot be read or is empty.
+    """
+    scanned = scan_list(path)
+    spans = {}
+    for key, value in list(scanned.items.items()):
+        try:
+            spans[key] = _time_span(value)
+        except ValueError as error:
+            scanned.problems.append(Problem(scanned.path, scanned.line_of[key], key, f"{key}: {error}"))
+    if len(spans) < len(scanned.items):
+        kept = [(key, line) for key, line in scanned.line_of.items() if key in spans]
+        scanned = ScannedList(scanned.path, {key: scanned.items[key] for key, _ in kept}, scanned.problems)
+        scanned.lines.extend(line for _, line in kept)
+    return scanned, spans
+
+
+def _time_span(value: str) -> TimeSpan:
+    fields = value.split()
+    try:
+        recording, start, end = fields[0], *map(float, fields[1:])
+    except (ValueError, IndexError):
+        raise ValueError("expected `key recording start end`, times in seconds") from None
+    if not 0 <= start < end < float("inf"):
+        raise ValueError(f"starts at {start:g} and ends at {end:g} s. Correct the times")
+    return TimeSpan(recording, start, end)
+
 
 def read_segments(path: Path) -> dict[str, TimeSpan]:
     """Kaldi's ``segments``: the part of a recording that each key is, in seconds.
@@ -24,17 +62,34 @@ def read_segments(path: Path) -> dict[str, TimeSpan]:
     Raises:
         UserError: a line is not ``key recording start end``, or its times are negative or reversed.
     """
-    spans = {}
-    for number, (key, value) in enumerate(read_list(path).items(), 1):
-        fields = value.split()
-        try:
-            recording, start, end = fields[0], *map(float, fields[1:])
-        except (ValueError, IndexError):
-            raise UserError(f"{path}:{number}: {key}: expected `key recording start end`, times in seconds") from None
-        if not 0 <= start < end:
-            raise UserError(f"{path}:{number}: {key}: starts at {start:g} and ends at {end:g} s. Correct the times")
-        spans[key] = TimeSpan(recording, start, end)
+    scanned, spans = scan_segments(path)
+    if scanned.problems:
+        raise UserError(problem_report(scanned.problems))
     return spans
+
+
+def read_sources(wav_scp: Path) -> dict[str, str]:
+    """The audio source of each key, in the order of the list.
+
+    If Kaldi's ``segments`` lies beside wav.scp, wav.scp has recordings, and a source is a part of one.
+
+    Raises:
+        UserError: a list cannot be read, has a bad line, or a recording is missing.
+    """
+    segments = wav_scp.with_name(SEGMENTS)
+    if not segments.is_file():
+        return read_list(wav_scp, verbatim=True)
+    recordings = read_recordings(wav_scp)
+    spans = read_segments(segments)
+    if missing := [key for key, span in spans.items() if span.recording not in recordings]:
+        raise UserError(f"{segments}: {missing[0]}: its recording {spans[missing[0]].recording} is not in {wav_scp}. "
+                        "Add it there, or correct the name")
+    return {key: source_of(span, recordings) for key, span in spans.items()}
+
+
+def source_of(span: TimeSpan, recordings: Mapping[str, str]) -> str:
+    """The audio source of a segment."""
+    return part_source(recordings[span.recording], span.start, span.end)
 
 
 def read_recordings(path: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The lists of one task, data/SET/TASK/{wav.scp,text[,utt2spk]}, and their checks before merging."""
+"""The lists of one task, data/SET/TASK/{wav.scp,text[,utt2spk][,segments]}, and their checks before merging."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from os.path import exists, isabs
 from pathlib import Path
 
 from utils.audio.constants import FRAME_SECONDS
-from utils.audio.loading import audio_seconds, is_pipe
+from utils.audio.loading import audio_seconds
+from utils.audio.sources import is_pipe, part_seconds, split_part
 from utils.cli import progress
 from utils.data.lists import Problem, ScannedList, parse_key, scan_list
+from utils.data.segments import SEGMENTS, TimeSpan, read_recordings, scan_segments, source_of
 from utils.errors import UserError
 
 
 @dataclass
 class TaskLists:
-    """The lists of one task by file name, and their problems."""
+    """The lists of one task by file name, and their problems.
+
+    ``lists["wav.scp"]`` has the audio source of each key. With Kaldi's ``segments``, its lines are those of that file,
+    and ``segments`` and ``recordings`` have what the two files say.
+    """
 
     directory: Path
     lists: dict[str, ScannedList]
@@ -27,6 +33,8 @@ class TaskLists:
     bad_keys: set[str] = field(default_factory=set)
     n_other_languages: int = 0  # keys ignored
     keys_read: set[str] = field(default_factory=set)  # of all lines, valid or not, except ignored ones
+    segments: dict[str, TimeSpan] = field(default_factory=dict)
+    recordings: dict[str, str] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -52,27 +60,53 @@ def read_task_lists(directory: Path, tasks: Sequence[str],
     ``languages`` are Whisper's codes; lines of other languages are ignored. If it is empty, all lines are read.
 
     Raises:
-        UserError: no task has a directory, a list cannot be read, or only some tasks have an utt2spk.
+        UserError: no task has a directory, a list cannot be read, or only some tasks have utt2spk or segments.
     """
     task_dirs = [directory / task for task in tasks if (directory / task).is_dir()]
     if not task_dirs:
         wanted = " or ".join(f"{directory}/{task}" for task in tasks)
         raise UserError(f"{directory}: no lists. Put a task's wav.scp and text into {wanted}")
-    lacking = [task_dir / "utt2spk" for task_dir in task_dirs if not (task_dir / "utt2spk").exists()]
-    if 0 < len(lacking) < len(task_dirs):
-        raise UserError(f"{lacking[0]}: is missing, but another task has one. Write it or delete the other")
-    names = ("wav.scp", "text") if lacking else ("wav.scp", "text", "utt2spk")
+    names = ["wav.scp", "text", *(["utt2spk"] if _all_have("utt2spk", task_dirs) else [])]
+    with_segments = _all_have(SEGMENTS, task_dirs)
     read = []
     for task_dir in task_dirs:
-        scanned_lists = {name: scan_list(task_dir / name, verbatim=name == "wav.scp") for name in names}
+        segments, recordings = dict[str, TimeSpan](), dict[str, str]()
+        scanned_lists = {name: scan_list(task_dir / name, verbatim=name == "wav.scp") for name in names
+                         if name != "wav.scp" or not with_segments}
+        if with_segments:
+            recordings = {recording: _beside(source, task_dir)
+                          for recording, source in read_recordings(task_dir / "wav.scp").items()}
+            scanned_lists["wav.scp"], segments = _scan_parts(task_dir, recordings)
         all_keys = _keys(scanned_lists)
         if languages:
             scanned_lists = {name: _of_languages(scanned, languages) for name, scanned in scanned_lists.items()}
         keys = _keys(scanned_lists)
         problems = [problem for scanned in scanned_lists.values() for problem in scanned.problems]
         read.append(TaskLists(task_dir, scanned_lists, problems, n_other_languages=len(all_keys - keys),
-                              keys_read=keys))
+                              keys_read=keys, segments=segments, recordings=recordings))
     return read
+
+
+def _all_have(name: str, task_dirs: Sequence[Path]) -> bool:
+    """Whether all tasks have a list that they may lack; a UserError if only some have it."""
+    lacking = [task_dir / name for task_dir in task_dirs if not (task_dir / name).exists()]
+    if 0 < len(lacking) < len(task_dirs):
+        raise UserError(f"{lacking[0]}: is missing, but another task has one. Write it or delete the other")
+    return not lacking
+
+
+def _scan_parts(task_dir: Path, recordings: Mapping[str, str]) -> tuple[ScannedList, dict[str, TimeSpan]]:
+    """The sources of ``segments`` as a list, and what its lines say."""
+    scanned, spans = scan_segments(task_dir / SEGMENTS)
+    sources = ScannedList(scanned.path, problems=scanned.problems)
+    for key, line in scanned.line_of.items():
+        if spans[key].recording in recordings:
+            sources.items[key] = source_of(spans[key], recordings)
+            sources.lines.append(line)
+        else:
+            sources.problems.append(Problem(scanned.path, line, key, f"{key}: its recording {spans[key].recording} is "
+                                            f"not in {task_dir / 'wav.scp'}. Add it there, or correct the name"))
+    return sources, spans
 
 
 def _keys(scanned_lists: Mapping[str, ScannedList]) -> set[str]:
@@ -151,45 +185,65 @@ def check_decoder_sequences(task_lists: TaskLists, model_directory: Path) -> Non
 
 
 def find_audio(task_lists: TaskLists) -> None:
-    """Resolve relative paths that exist beside the list but not in the working directory.
+    """Resolve relative paths that exist beside the list but not in the working directory."""
+    if not task_lists.segments:  # else the recordings are found already
+        items = task_lists.lists["wav.scp"].items
+        for key, source in items.items():
+            items[key] = _beside(source, task_lists.directory)
+
+
+def _beside(source: str, directory: Path) -> str:
+    """A relative path that exists in ``directory`` but not in the working directory, with its directory; else as it is.
 
     os.path is fast enough for a million names, and treats names that are too long as missing.
     """
-    items = task_lists.lists["wav.scp"].items
-    for key, source in items.items():
-        if not (is_pipe(source) or isabs(source) or exists(source)):  # noqa: PTH110, PTH117
-            beside = str(task_lists.directory / source)
-            if exists(beside):  # noqa: PTH110
-                items[key] = beside
+    if not (is_pipe(source) or isabs(source) or exists(source)):  # noqa: PTH110, PTH117
+        beside = str(directory / source)
+        if exists(beside):  # noqa: PTH110
+            return beside
+    return source
 
 
 def check_audio(all_lists: Sequence[TaskLists], max_seconds: float, allow_pipes: bool,
                 nj: int) -> dict[str, float]:
     """Refuse keys whose audio cannot be opened, is shorter than a frame, or is longer than ``max_seconds``.
 
-    Each audio source is opened once, in one of ``nj`` threads.
+    Each file or recording is opened once, in one of ``nj`` threads.
 
     Returns:
         Seconds by valid audio source.
     """
-    def probe(source: str) -> float | str:
+    def probe(source: str) -> float | UserError:
         try:
-            seconds = audio_seconds(source, allow_pipes)
+            return audio_seconds(source, allow_pipes)
+        except UserError as error:
+            return error
+
+    def judge(source: str) -> float | str:
+        part = split_part(source)
+        whole = probed[part[0] if part else source]
+        try:
+            if isinstance(whole, UserError):
+                raise whole
+            seconds = part_seconds(source, *part[1:], whole) if part else whole
         except UserError as error:
             return str(error)
         if seconds < FRAME_SECONDS:
             return f"{source}: {seconds:g} s are less than one frame, {FRAME_SECONDS} s. Delete its lines"
         if seconds > max_seconds:
             return (f"{source}: {seconds:.2f} s are more than --max-seconds {max_seconds:g}. "
-                    "Cut the utterance into shorter ones")
+                    "Cut the utterance into shorter ones, or list its segments: key recording start end in "
+                    f"{SEGMENTS}, recording path in wav.scp")
         return seconds
 
     sources = list(dict.fromkeys(source for task_lists in all_lists for _, source in task_lists.good("wav.scp")))
+    files = list(dict.fromkeys(part[0] if (part := split_part(source)) else source for source in sources))
     with ThreadPool(nj) as pool:
-        results = pool.imap(probe, sources, chunksize=16)
-        probed = dict(zip(sources, progress(results, "audio headers", len(sources), "file"), strict=True))
+        results = pool.imap(probe, files, chunksize=16)
+        probed = dict(zip(files, progress(results, "audio headers", len(files), "file"), strict=True))
+    judged = {source: judge(source) for source in sources}
     for task_lists in all_lists:
         for key, source in list(task_lists.good("wav.scp")):
-            if isinstance(what := probed[source], str):
+            if isinstance(what := judged[source], str):
                 task_lists.refuse("wav.scp", key, what)
-    return {source: seconds for source, seconds in probed.items() if not isinstance(seconds, str)}
+    return {source: seconds for source, seconds in judged.items() if not isinstance(seconds, str)}

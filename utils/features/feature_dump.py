@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kaldiio
+import numpy as np
 
-from utils.audio.loading import load_audio
+from utils.audio.loading import load_audio, load_parts
+from utils.audio.sources import split_part
 from utils.cli import log, progress
-from utils.data.lists import join_lists, keys_by_audio, read_list, write_list
+from utils.data.lists import join_lists, keys_by_audio, write_list
+from utils.data.segments import read_sources
 from utils.errors import UserError
 from utils.filesystem import atomic_open
 
@@ -48,7 +51,7 @@ def dump_feats(data_dir: Path, dump_dir: Path, log_mel: LogMel, job: int, num_jo
     Raises:
         UserError: an audio file cannot be read or is longer than 30 s.
     """
-    work = audio_of_job(read_list(data_dir / "wav.scp", verbatim=True), job, num_jobs)
+    work = audio_of_job(read_sources(data_dir / "wav.scp"), job, num_jobs)
     ark = dump_dir / f"feats.{job}.ark"
     if resume and _is_complete(dump_dir, job, work):
         log(f"{ark}: was complete before the interruption")
@@ -58,11 +61,11 @@ def dump_feats(data_dir: Path, dump_dir: Path, log_mel: LogMel, job: int, num_jo
     num_frames: dict[str, str] = {}
     digests: dict[str, str] = {}
     with atomic_open(ark, "wb") as stream:
-        for source, keys in progress(work.items(), desc=f"features {job}/{num_jobs}", total=len(work), unit="file"):
+        for source, samples in progress(_job_audio(data_dir / "wav.scp", work, allow_pipes),
+                                        desc=f"features {job}/{num_jobs}", total=len(work), unit="file"):
+            keys = work[source]
             try:
-                feats = log_mel(load_audio(source, allow_pipes=allow_pipes))
-            except UserError as error:
-                raise UserError(f"{data_dir / 'wav.scp'}: {keys[0]}: {error}") from None
+                feats = log_mel(samples)
             except ValueError as error:
                 raise UserError(f"{data_dir / 'wav.scp'}: {keys[0]}: {source}: {error}. Cut the utterance into shorter "
                                 "ones, or delete its lines") from None
@@ -76,6 +79,24 @@ def dump_feats(data_dir: Path, dump_dir: Path, log_mel: LogMel, job: int, num_jo
                 digests[key] = digest
     for (name, part), items in zip(_LISTS.items(), (num_frames, digests, locations), strict=True):
         write_list(dump_dir / part.format(job), items, verbatim=name == "feats.scp")
+
+
+def _job_audio(wav_scp: Path, work: Mapping[str, Sequence[str]], allow_pipes: bool) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each source of ``work`` and its samples (samples,). A recording is read once, for all of its parts."""
+    recordings: dict[str, list[tuple[float, float, str]]] = {}
+    for source in work:
+        recording, start, end = split_part(source) or (source, 0.0, 0.0)
+        recordings.setdefault(recording, []).append((start, end, source))
+    for recording, parts in recordings.items():
+        sources = [source for _, _, source in sorted(parts)]
+        try:
+            if sources == [recording]:
+                yield recording, load_audio(recording, allow_pipes)
+            else:
+                spans = [(start, end) for start, end, _ in sorted(parts)]
+                yield from zip(sources, load_parts(recording, spans, allow_pipes), strict=True)
+        except UserError as error:
+            raise UserError(f"{wav_scp}: {work[sources[0]][0]}: {error}") from None
 
 
 def _is_complete(dump_dir: Path, job: int, work: Mapping[str, list[str]]) -> bool:
@@ -101,7 +122,7 @@ def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> tuple[int, i
     Raises:
         UserError: a job's list is missing, or the keys differ from those of data_dir/wav.scp.
     """
-    expected = read_list(data_dir / "wav.scp", verbatim=True)
+    expected = read_sources(data_dir / "wav.scp")
     for name, part in _LISTS.items():
         joined = _join(dump_dir, part, range(1, num_jobs + 1))
         different = expected.keys() ^ joined.keys()

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from utils.audio.loading import audio_seconds, is_pipe, load_audio
+from utils.audio.loading import audio_seconds, load_audio
+from utils.audio.sources import is_pipe
 from utils.config import Lists, require_file
 from utils.data.lists import keys_by_audio, read_list
+from utils.data.segments import read_sources
 from utils.errors import UserError
 from utils.features.ark import read_ark
 from utils.features.log_mel import LogMel, pad_frames
@@ -20,7 +22,7 @@ from utils.features.log_mel import LogMel, pad_frames
 
 @dataclass
 class Utterance:
-    """An audio file and its keys. ``source`` is an offset in an ark (``file.ark:offset``) or an audio file."""
+    """An audio file and its keys. ``source`` is an offset in an ark (``file.ark:offset``) or of audio."""
 
     source: str
     num_frames: int
@@ -31,7 +33,8 @@ def open_set(lists: Lists, section: str, log_mel: LogMel) -> tuple[list[Utteranc
     """Return the utterances of a set, in order of their first key, and the function that reads an utterance's features.
 
     The function takes an utterance's ``source`` and returns (frames, num_mels) float32: from ``feats_scp`` (with
-    ``utt2num_frames`` beside it) if that is given, else computed from ``wav_scp`` when it is called.
+    ``utt2num_frames`` beside it) if that is given, else computed from ``wav_scp`` (with
+    Kaldi's ``segments`` beside it, if there are any) when it is called.
 
     Args:
         section: the lists' section of the configuration, for messages.
@@ -45,7 +48,7 @@ def open_set(lists: Lists, section: str, log_mel: LogMel) -> tuple[list[Utteranc
         utterances = _group(read_list(scp, verbatim=True), lambda key, _: _frames_of(frames, key, scp))
         return utterances, partial(read_ark, num_mels=log_mel.num_mels)
     scp = require_file(lists.wav_scp, f"{section}.wav_scp")
-    return (_group(read_list(scp, verbatim=True), lambda _, source: _frames_of_audio(log_mel, source, scp)),
+    return (_group(read_sources(scp), lambda _, source: _frames_of_audio(log_mel, source, scp)),
             lambda source: log_mel(load_audio(source)))
 
 

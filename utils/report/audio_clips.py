@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from utils.audio.constants import SAMPLE_RATE
-from utils.audio.loading import is_pipe, load_audio
+from utils.audio.loading import load_audio
+from utils.audio.sources import is_pipe, split_part
 from utils.cli import log, progress
 from utils.errors import UserError
 
@@ -60,7 +61,8 @@ def embedded(sources: Iterable[str], max_megabytes: float, allow_pipes: bool = F
 
 def linked(sources: Iterable[str], directory: Path) -> dict[str, str]:
     """Addresses of files that browsers can play, relative to ``directory``, by wav.scp value."""
-    playable = {source for source in sources if not is_pipe(source) and Path(source).suffix.lower() in _PLAYABLE}
+    playable = {source for source in sources if not (is_pipe(source) or split_part(source))
+                and Path(source).suffix.lower() in _PLAYABLE}
     return {source: urllib.parse.quote(Path(os.path.relpath(source, directory)).as_posix())
             for source in sorted(playable)}
 

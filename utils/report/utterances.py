@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from utils.data.languages import text_language
 from utils.data.lists import parse_key, read_list
+from utils.data.segments import read_sources
 from utils.errors import UserError
 from utils.report.differences import MarkedSpan, mark_differences
 from utils.score.comparison import Decode, is_export
@@ -119,7 +120,7 @@ def _add_hypotheses(decode: Decode, listed: Mapping[str, ListedUtterance], score
 
 
 def _add_audio(listed: Mapping[str, ListedUtterance], data_dir: Path) -> None:
-    sources = read_list(data_dir / "wav.scp", verbatim=True) if (data_dir / "wav.scp").exists() else {}
+    sources = read_sources(data_dir / "wav.scp") if (data_dir / "wav.scp").exists() else {}
     seconds = read_list(data_dir / "utt2dur") if (data_dir / "utt2dur").exists() else {}
     for key, utt in listed.items():
         utt.source = sources.get(key, "")

@@ -9,13 +9,14 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from utils.data.corpus_lists import SOURCE, LeftOut, write_left_out
 from utils.data.lists import parse_key, read_list, write_list
 from utils.data.machine_made import MACHINE_MADE_JSON
+from utils.data.segments import SEGMENTS, TimeSpan, read_recordings
 from utils.data.task_lists import check_keys, find_audio, read_task_lists
 from utils.filesystem import atomic_open, read_json, write_json
 from utils.score.suspects import Suspect, inspect_translation
@@ -34,6 +35,8 @@ class Untranslated:
     speakers: dict[str, str]  # empty without utt2spk
     n_english: int  # utterances that need no translation
     n_human: int  # utterances that have one
+    segments: dict[str, TimeSpan] = field(default_factory=dict)  # empty without segments
+    recordings: dict[str, str] = field(default_factory=dict)
 
 
 def untranslated(directory: Path, languages: Collection[str] = ()) -> Untranslated:
@@ -64,7 +67,8 @@ def untranslated(directory: Path, languages: Collection[str] = ()) -> Untranslat
             wanted[key.removesuffix("transcribe") + "translate"] = key
     audio, transcripts, speakers = ({new: values[name][old] for new, old in wanted.items()} if name in values else {}
                                     for name in _LISTS)
-    return Untranslated(audio, transcripts, speakers, counts["english"], counts["human"])
+    segments = {new: lists.segments[old] for new, old in wanted.items()} if lists.segments else {}
+    return Untranslated(audio, transcripts, speakers, counts["english"], counts["human"], segments, lists.recordings)
 
 
 def _utterance(key: str) -> tuple[str, str]:
@@ -126,8 +130,7 @@ def write_translations(directory: Path, wanted: Untranslated, kept: Mapping[str,
     if not kept and not (task_dir / LINES).exists():
         return
     human = human_translations(task_dir)
-    lists = {"text": {**human, **kept}, "wav.scp": _kept_of(task_dir / "wav.scp", human)}
-    lists["wav.scp"] |= {key: wanted.audio[key] for key in kept}
+    lists = {"text": {**human, **kept}, **_audio_lists(task_dir, wanted, human, kept)}
     if wanted.speakers:
         lists["utt2spk"] = _kept_of(task_dir / "utt2spk", human) | {key: wanted.speakers[key] for key in kept}
     if not lists["text"]:
@@ -148,9 +151,21 @@ def write_translations(directory: Path, wanted: Untranslated, kept: Mapping[str,
         (task_dir / LINES).unlink(missing_ok=True)
 
 
+def _audio_lists(task_dir: Path, wanted: Untranslated, human: Collection[str],
+                 kept: Collection[str]) -> dict[str, dict[str, str]]:
+    """wav.scp, and segments if the transcripts have them, of humans' translations and the ones that are kept."""
+    if not wanted.segments:
+        return {"wav.scp": _kept_of(task_dir / "wav.scp", human) | {key: wanted.audio[key] for key in kept}}
+    segments = _kept_of(task_dir / SEGMENTS, human) | {key: str(wanted.segments[key]) for key in kept}
+    recordings = read_recordings(task_dir / "wav.scp") if human else {}
+    used = {span.split()[0] for span in segments.values()}
+    return {"wav.scp": {name: audio for name, audio in (wanted.recordings | recordings).items() if name in used},
+            SEGMENTS: segments}
+
+
 def _remove_lists(task_dir: Path) -> None:
     """Remove the empty lists, and the directory unless it has other files."""
-    for name in (*_LISTS, LINES, MACHINE_MADE_JSON, SOURCE):
+    for name in (*_LISTS, SEGMENTS, LINES, MACHINE_MADE_JSON, SOURCE):
         (task_dir / name).unlink(missing_ok=True)
     if task_dir.is_dir() and not any(task_dir.iterdir()):
         task_dir.rmdir()

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from utils.audio.loading import audio_seconds, is_pipe, load_audio, read_audio
+from utils.audio.loading import audio_seconds, load_audio, read_audio
+from utils.audio.sources import is_pipe
 from utils.cli import progress_bar
 from utils.errors import UserError
 from utils.transcribe.outputs import Output
