@@ -7,4 +7,5 @@
 # Options are those of the driver (../../run.sh --help); what is given here can be given again.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
-exec ../../run.sh --corpus "$PWD/local" --corpus-name fillets --train-config "$PWD/conf/fillets.yaml" "$@"
+exec ../../run.sh --corpus "$PWD/local" --corpus-name fillets --train-config "$PWD/conf/fillets.yaml" \
+  --long-set test "$@"

@@ -14,6 +14,7 @@ from utils.audio.sources import part_source, split_part
 from utils.data.corpus_lists import CorpusUtterance, write_lists
 from utils.data.data_directory import MergeOptions, merge_task_lists, write_data_directory
 from utils.data.lists import read_list
+from utils.data.long_sets import write_long_set
 from utils.data.segments import read_recordings, read_sources
 from utils.errors import UserError
 from utils.features.ark import read_ark
@@ -183,3 +184,12 @@ def test_a_teacher_translates_segments(data: Path) -> None:
     merge(data)
     assert read_list(data / "segments")["talk-2|fr|translate"] == "talk 40.25 42.5"
     assert read_recordings(data / "translate/wav.scp").keys() == {"talk"}
+
+
+def test_the_long_set_of_a_set_with_recordings_has_these(data: Path, tmp_path: Path) -> None:
+    merge(data)
+    assert write_long_set(data, tmp_path / "long", seconds=100, per_language=1) == 1
+    assert read_recordings(tmp_path / "long/wav.scp") == {"later": str(data.parents[1] / "later.wav")}
+    assert read_list(tmp_path / "long/segments") == {
+        f"later-1|fr|{task}": "later 1 3.1" for task in ("transcribe", "translate")}
+    assert read_list(tmp_path / "long/text")["later-1|fr|transcribe"] == "third"

@@ -17,7 +17,7 @@ import soundfile
 from utils.audio.constants import SAMPLE_RATE
 from utils.audio.loading import load_audio
 from utils.data.lists import keys_by_audio, parse_key, read_list, write_list
-from utils.data.segments import TimeSpan, read_sources
+from utils.data.segments import SEGMENTS, TimeSpan, read_recordings, read_segments, read_sources
 from utils.errors import UserError
 from utils.filesystem import atomic_directory
 
@@ -26,14 +26,15 @@ _SEED = 777
 
 
 def write_long_set(set_dir: Path, long_dir: Path, seconds: float, per_language: int) -> int:
-    """Join utterances of ``set_dir`` into recordings: ``long_dir``/{wav.scp,segments,text,audio/*.flac}.
+    """Write recordings of ``set_dir`` as a set: ``long_dir``/{wav.scp,segments,text}.
 
-    Only utterances that have all tasks of their language are joined. A hash of their keys orders them, so the
-    recordings are the same on every machine.
+    A set with segments has recordings: the first ones of each language, by name. Of another one, utterances are joined
+    into ``long_dir``/audio/*.flac: only those that have all tasks of their language. A hash of their keys orders them,
+    so the recordings are the same on every machine.
 
     Args:
         set_dir: a set's directory, as stage 1 merges it: wav.scp, text and, if it is there, utt2spk.
-        seconds: length of a recording, about.
+        seconds: length of a joined recording, about.
         per_language: number of recordings of each language; fewer if there are not enough utterances.
 
     Returns:
@@ -42,6 +43,8 @@ def write_long_set(set_dir: Path, long_dir: Path, seconds: float, per_language: 
     Raises:
         UserError: a list is missing, or there is nothing to join.
     """
+    if (set_dir / SEGMENTS).is_file():
+        return _first_recordings(set_dir, long_dir, per_language)
     text = read_list(set_dir / "text")
     spoken = keys_by_audio(read_sources(set_dir / "wav.scp"))
     speakers = read_list(set_dir / "utt2spk") if (set_dir / "utt2spk").is_file() else {}
@@ -50,7 +53,7 @@ def write_long_set(set_dir: Path, long_dir: Path, seconds: float, per_language: 
     with atomic_directory(long_dir) as partial:
         (partial / "audio").mkdir()
         for name, sources in _recordings(spoken, speakers, seconds, per_language):
-            audio, spans = _join([load_audio(source) for source in sources], name)
+            audio, spans = join_with_pauses([load_audio(source) for source in sources], name)
             soundfile.write(partial / "audio" / f"{name}.flac", audio, SAMPLE_RATE)
             scp[name] = str(long_dir / "audio" / f"{name}.flac")
             for source, span in zip(sources, spans, strict=True):
@@ -58,11 +61,29 @@ def write_long_set(set_dir: Path, long_dir: Path, seconds: float, per_language: 
         if not scp:
             raise UserError(f"{set_dir}: nothing to join into recordings: no two utterances of one speaker and "
                             "language have all of its tasks. Leave the set out: --long-set \"\"")
-        write_list(partial / "wav.scp", scp)
-        write_list(partial / "segments", {key: f"{span.recording} {span.start:.2f} {span.end:.2f}"
-                                          for key, span in segments.items()})
-        write_list(partial / "text", {key: text[key] for key in segments})
+        _write_lists(partial, scp, segments, text)
     return len(scp)
+
+
+def _first_recordings(set_dir: Path, long_dir: Path, per_language: int) -> int:
+    """Write the lists of the first recordings of each language; returns their number."""
+    text, scp = read_list(set_dir / "text"), read_recordings(set_dir / "wav.scp")
+    spans = read_segments(set_dir / SEGMENTS)
+    of_language: defaultdict[str, set[str]] = defaultdict(set)
+    for key, span in spans.items():
+        of_language[parse_key(key).language].add(span.recording)
+    chosen = {name for names in of_language.values() for name in sorted(names)[:per_language]}
+    with atomic_directory(long_dir) as partial:
+        _write_lists(partial, {name: scp[name] for name in chosen},
+                     {key: span for key, span in spans.items() if span.recording in chosen}, text)
+    return len(chosen)
+
+
+def _write_lists(directory: Path, scp: Mapping[str, str], segments: Mapping[str, TimeSpan],
+                 text: Mapping[str, str]) -> None:
+    write_list(directory / "wav.scp", scp, verbatim=True)
+    write_list(directory / SEGMENTS, {key: str(span) for key, span in segments.items()})
+    write_list(directory / "text", {key: text[key] for key in segments})
 
 
 def _recordings(spoken: Mapping[str, Sequence[str]], speakers: Mapping[str, str], seconds: float,
@@ -105,8 +126,14 @@ def _pieces(sources: Sequence[str], seconds: float) -> Iterator[list[str]]:
         yield piece
 
 
-def _join(parts: Sequence[np.ndarray], name: str) -> tuple[np.ndarray, list[TimeSpan]]:
-    """(samples,) of a recording, and the times of its parts."""
+def join_with_pauses(parts: Sequence[np.ndarray], name: str) -> tuple[np.ndarray, list[TimeSpan]]:
+    """Join utterances (samples,) into a recording, with a pause before each.
+
+    The pauses, 0.2 to 2 s, depend on nothing but the recording's name.
+
+    Returns:
+        (samples,) of the recording, and the times of its parts.
+    """
     rng = np.random.default_rng([_SEED, *name.encode()])
     pieces, spans, length = list[np.ndarray](), list[TimeSpan](), 0
     for part in parts:

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Write the lists of Fish Fillets' dialogues: DATA_DIR/{train,dev,test}/{transcribe,translate}/{wav.scp,text,utt2spk}.
+"""Write the lists of Fish Fillets: DATA_DIR/{train,dev,test}/{transcribe,translate}/{wav.scp,segments,text,utt2spk}.
 
 Czech and Dutch speech is transcribed, and translated by the game's English text. Scenes are split: none is in two sets,
 and test has about an eighth of the utterances, dev half as many. Ids are SPEAKER_SCENE-NUMBER-NAME; NUMBER is the place
-in the dialogue. DATA_DIR/fillets_left_out.tsv lists what is left out, with the reasons.
+in the dialogue. DATA_DIR/fillets_recordings has a recording of each scene, whose segments the utterances are.
+DATA_DIR/fillets_left_out.tsv lists what is left out, with the reasons.
 
 With --sample N there are two sets of N utterances a language. The default corpus measures on DATA_DIR/dialogues what
 tuning makes a model forget, and chooses the adapter's strength on DATA_DIR/dialogues_dev. A third set,
@@ -26,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from download_fillets import LANGUAGES, TEXTS
 from fillets_dialogs import Line, read_dialogs
+from fillets_recordings import as_recordings
 
 from utils.cli import make_parser, run_main
 from utils.data.corpus_lists import CorpusUtterance, LeftOut, add_prepare_options, without_unusable, write_lists
@@ -60,6 +62,8 @@ def prepare_fillets(download_dir: Path, data_dir: Path, languages: Sequence[str]
     utterances = without_unusable(found, left_out)
     if sample:
         utterances = [utterance for language in languages for utterance in _sample(utterances, language, sample)]
+    else:
+        utterances = as_recordings(utterances, _scene, data_dir / "fillets_recordings")
     write_lists("fillets", utterances, left_out, data_dir, (*SAMPLE_SETS, REHEARSAL_SET) if sample else SETS)
     return utterances
 
