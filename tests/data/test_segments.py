@@ -193,3 +193,18 @@ def test_the_long_set_of_a_set_with_recordings_has_these(data: Path, tmp_path: P
     assert read_list(tmp_path / "long/segments") == {
         f"later-1|fr|{task}": "later 1 3.1" for task in ("transcribe", "translate")}
     assert read_list(tmp_path / "long/text")["later-1|fr|transcribe"] == "third"
+
+
+def test_features_name_the_key_of_the_segment_that_is_not_in_its_recording(data: Path, tiny_whisper: Path,
+                                                                           tmp_path: Path) -> None:
+    merge(data)
+    later = (data / "segments").read_text().replace("talk 40.25 42.5", "talk 60 61")
+    (data / "segments").write_text(later)
+    with pytest.raises(UserError, match=r"talk-2\|fr\|transcribe: .*talk.flac\[60:61\]: is not in .* has 45.00 s"):
+        dump_feats(data, tmp_path, LogMel(tiny_whisper), 1, 1)
+
+
+def test_a_part_of_raw_g722_is_read_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "call.g722"
+    path.write_bytes(bytes(range(256)) * 125)  # 4 s
+    assert np.allclose(load_audio(f"{path}[1:2]"), load_audio(str(path))[RATE:2 * RATE])

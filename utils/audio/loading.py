@@ -22,7 +22,7 @@ import numpy as np
 
 from utils.audio.constants import SAMPLE_RATE
 from utils.audio.parts import cut_parts
-from utils.audio.sources import open_source, part_seconds, split_part
+from utils.audio.sources import open_source, part_seconds, part_source, split_part
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ def load_parts(recording: str, spans: Sequence[tuple[float, float]], allow_pipes
     """
     with (open_source(recording, allow_pipes) as stream,
           _blocks(stream, recording, spans[0][0]) as (blocks, rate, position)):
-        for (start, end), samples in zip(spans, cut_parts(blocks, rate, spans, position), strict=True):
-            source = f"{recording}[{start:g}:{end:g}]"
-            part_seconds(source, start, end, start + len(samples) / rate)
+        for (start, end), (first, samples) in zip(spans, cut_parts(blocks, rate, spans, position), strict=True):
+            source = part_source(recording, start, end)
+            part_seconds(source, start, end, recorded=(first + len(samples)) / rate)
             yield _speech_samples(samples, rate, source)
 
 
@@ -178,15 +178,22 @@ def _missing_from_wav(stream: BinaryIO) -> float:
     return missing / bytes_per_second
 
 
-def _open_sndfile(stream: BinaryIO) -> soundfile.SoundFile | None:
-    """The file opened by libsndfile, or None if libsndfile does not support its format or finds no length."""
+def _open_sndfile(stream: BinaryIO, source: str) -> soundfile.SoundFile | None:
+    """The file opened by libsndfile, or None if libsndfile does not support its format or finds no length.
+
+    A UserError if its header is wrong.
+    """
     import soundfile
 
+    if _is_raw_g722(stream, source):
+        return None
+    _refuse_cut(source, _missing_from_wav(stream))
     try:
         sound = soundfile.SoundFile(stream)
     except soundfile.LibsndfileError:
         sound = None
     if sound is not None and 0 < sound.frames < _UNKNOWN_FRAMES:
+        _refuse_rate(source, sound.samplerate)
         return sound
     stream.seek(0)
     return None
@@ -215,9 +222,7 @@ def _header_seconds(stream: BinaryIO, source: str) -> float | None:
     """Duration in seconds from the header; None or 0 if the header has none."""
     if _is_raw_g722(stream, source):
         return _size(stream) / _G722_BYTES_PER_SECOND
-    _refuse_cut(source, _missing_from_wav(stream))
-    if (sound := _open_sndfile(stream)) is not None:
-        _refuse_rate(source, sound.samplerate)
+    if (sound := _open_sndfile(stream, source)) is not None:
         return sound.frames / sound.samplerate
     with _ffmpeg(stream, source) as (container, track):
         if track.duration is not None and track.time_base is not None:
@@ -236,12 +241,9 @@ def _refuse_long(source: str, n_values: int, n_frames: int, rate: int, max_secon
 
 def _decode(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> tuple[np.ndarray, int]:
     """Samples, float32, shape (frames, channels), and their rate in Hz."""
-    if not _is_raw_g722(stream, source):
-        _refuse_cut(source, _missing_from_wav(stream))
-        if (sound := _open_sndfile(stream)) is not None:
-            _refuse_rate(source, sound.samplerate)
-            _refuse_long(source, sound.frames * sound.channels, sound.frames, sound.samplerate, max_seconds)
-            return _decode_sndfile(sound, source), sound.samplerate
+    if (sound := _open_sndfile(stream, source)) is not None:
+        _refuse_long(source, sound.frames * sound.channels, sound.frames, sound.samplerate, max_seconds)
+        return _decode_sndfile(sound, source), sound.samplerate
     with _ffmpeg(stream, source) as (container, track):
         return _decode_ffmpeg(container, track, source, max_seconds), track.rate
 
@@ -249,9 +251,7 @@ def _decode(stream: BinaryIO, source: str, max_seconds: float = math.inf) -> tup
 @contextmanager
 def _blocks(stream: BinaryIO, source: str, start: float) -> Iterator[tuple[Iterator[np.ndarray], int, int]]:
     """Yield blocks (samples,) of a file, its rate, and the samples before the first block; it begins by ``start``."""
-    _refuse_cut(source, _missing_from_wav(stream))
-    if (sound := _open_sndfile(stream)) is not None:
-        _refuse_rate(source, sound.samplerate)
+    if (sound := _open_sndfile(stream, source)) is not None:
         position = 0
         if sound.format in _EXACT_SEEKING:
             position = sound.seek(min(sound.frames, round(start * sound.samplerate)))

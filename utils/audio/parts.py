@@ -8,7 +8,7 @@ import numpy as np
 
 
 def cut_parts(blocks: Iterable[np.ndarray], rate: int, spans: Sequence[tuple[float, float]],
-              position: int = 0) -> Iterator[np.ndarray]:
+              position: int = 0) -> Iterator[tuple[int, np.ndarray]]:
     """Cut parts out of a recording that is read in blocks; only what a part still needs is kept.
 
     Args:
@@ -18,10 +18,12 @@ def cut_parts(blocks: Iterable[np.ndarray], rate: int, spans: Sequence[tuple[flo
         position: samples before the first block.
 
     Yields:
-        The samples of each part, (samples,); fewer than its length where the recording ends before it.
+        Of each part, the number of samples before it, and its samples (samples,): fewer than its length where the
+        recording ends before it, and none, after all of the recording's, where it begins there.
     """
     source = iter(blocks)
-    kept: np.ndarray = np.zeros(0, np.float32)
+    nothing: np.ndarray = np.zeros(0, np.float32)
+    kept = nothing
     for start, end in spans:
         first, last = round(start * rate), round(end * rate)
         pieces, length = [kept], len(kept)
@@ -30,8 +32,8 @@ def cut_parts(blocks: Iterable[np.ndarray], rate: int, spans: Sequence[tuple[flo
             length += len(block)
             if position + length <= first:  # nothing of these is needed any more
                 position += length
-                pieces, length = [], 0
-        kept = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+                pieces, length = [nothing], 0
+        kept = np.concatenate(pieces)
         drop = min(len(kept), max(0, first - position))
         kept, position = kept[drop:], position + drop
-        yield kept[:max(0, last - position)]
+        yield position, kept[:max(0, last - position)]

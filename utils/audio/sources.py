@@ -32,6 +32,12 @@ def split_part(source: str) -> tuple[str, float, float] | None:
     return match[1], float(match[2]), float(match[3])
 
 
+def recording_of(source: str) -> str:
+    """The recording that a source is a part of; the source itself if it is whole."""
+    part = split_part(source)
+    return part[0] if part else source
+
+
 def part_seconds(source: str, start: float, end: float, recorded: float) -> float:
     """Seconds of a part that its recording has.
 
@@ -49,7 +55,7 @@ def part_seconds(source: str, start: float, end: float, recorded: float) -> floa
 
 def is_pipe(source: str) -> bool:
     """Whether a value of wav.scp is a command (``command |``), or a part of what one writes, and not a path."""
-    return source.endswith("|") or ("|[" in source and (split_part(source) or ("",))[0].endswith("|"))
+    return recording_of(source).endswith("|")
 
 
 def open_source(source: str, allow_pipes: bool) -> BinaryIO:

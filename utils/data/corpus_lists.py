@@ -9,15 +9,14 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from utils.audio.constants import FRAME_SECONDS, WINDOW_SECONDS
-from utils.audio.loading import audio_seconds
 from utils.audio.sources import part_source
-from utils.cli import log, progress
+from utils.cli import log
+from utils.data.audio_lengths import seconds_of_sources
 from utils.data.lists import TASKS, write_list
-from utils.data.segments import SEGMENTS, TimeSpan
+from utils.data.segments import TimeSpan, write_segments
 from utils.errors import UserError
 from utils.filesystem import atomic_directory, atomic_open
 
@@ -88,17 +87,16 @@ def without_unusable(utterances: Iterable[CorpusUtterance], left_out: list[LeftO
     Audio that cannot be read is kept: the checks of stage 1 report it. ``nj`` threads (0: one per core) open files.
     """
     def fault_of(utterance: CorpusUtterance) -> str:
-        try:
-            seconds = audio_seconds(utterance.source)
-        except UserError:
+        seconds = lengths[utterance.source]
+        if isinstance(seconds, UserError):
             return ""
         if seconds < FRAME_SECONDS:
             return f"shorter than a frame, {FRAME_SECONDS} s"
         return f"longer than {WINDOW_SECONDS:g} s" if seconds > WINDOW_SECONDS else ""
 
     utterances = list(utterances)
-    with ThreadPool(nj or os.cpu_count() or 1) as pool:
-        faults = list(progress(pool.imap(fault_of, utterances, chunksize=16), "audio lengths", len(utterances)))
+    lengths = seconds_of_sources((utterance.source for utterance in utterances), nj or os.cpu_count() or 1)
+    faults = list(map(fault_of, utterances))
     left_out += [LeftOut(utterance.id, fault) for utterance, fault in zip(utterances, faults, strict=True) if fault]
     return [utterance for utterance, fault in zip(utterances, faults, strict=True) if not fault]
 
@@ -178,8 +176,8 @@ def _write_task(corpus: str, utterances: Sequence[CorpusUtterance], task: str, d
             write_list(partial / "wav.scp", {u.key(task): str(u.audio) for u in utterances}, verbatim=True)
         else:
             names = _recording_names(utterances)
-            write_list(partial / "wav.scp", {name: str(audio) for audio, name in names.items()}, verbatim=True)
-            lists[SEGMENTS] = {u.key(task): str(TimeSpan(names[u.audio], u.start or 0, u.end or 0)) for u in utterances}
+            write_segments(partial, {name: str(audio) for audio, name in names.items()},
+                           {u.key(task): TimeSpan(names[u.audio], u.start or 0, u.end or 0) for u in utterances})
         for name, items in lists.items():
             write_list(partial / name, items)
         (partial / SOURCE).write_text(f"{corpus}\n", encoding="utf-8")

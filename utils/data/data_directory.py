@@ -19,14 +19,13 @@ from utils.data.corpus_lists import LeftOut, write_left_out
 from utils.data.doubtful import as_problem, check_control_tokens, check_one_name, overlapping, too_fast
 from utils.data.languages import language_code
 from utils.data.lists import TASKS, Problem, parse_key, problem_report, write_list
-from utils.data.segments import SEGMENTS, TimeSpan
+from utils.data.segments import SEGMENTS, TimeSpan, write_segments
 from utils.data.task_lists import (
     TaskLists,
     check_audio,
     check_decoder_sequences,
     check_keys,
     check_speakers,
-    find_audio,
     read_task_lists,
 )
 from utils.errors import UserError
@@ -118,7 +117,6 @@ def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
         check_control_tokens(lists)
         if options.tokenizer is not None:
             check_decoder_sequences(lists, options.tokenizer)
-        find_audio(lists)
     seconds = check_audio(all_lists, options.max_seconds, options.allow_pipes, options.nj) \
         if options.check_audio else {}
     problems = [problem for lists in all_lists for problem in lists.problems]
@@ -207,9 +205,10 @@ def write_data_directory(directory: Path, merged: MergedLists) -> None:
     beside = directory / f".merge.{os.getpid()}.partial"
     beside.mkdir()
     try:
-        write_list(beside / "wav.scp", merged.recordings or merged.wav_scp, verbatim=True)
         if merged.segments:
-            write_list(beside / SEGMENTS, {key: str(span) for key, span in merged.segments.items()})
+            write_segments(beside, merged.recordings, merged.segments)
+        else:
+            write_list(beside / "wav.scp", merged.wav_scp, verbatim=True)
         write_list(beside / "text", merged.text)
         write_list(beside / "utt2spk", merged.utt2spk)
         write_list(beside / "spk2utt", _spk2utt(merged.utt2spk))

@@ -62,6 +62,15 @@ class ScannedList:
         """Line number by key of ``items``; computed when needed, because few lists have problems."""
         return dict(zip(self.items, self.lines, strict=True))
 
+    def with_values(self, values: Mapping[str, str], problems: list[Problem]) -> ScannedList:
+        """The lines whose keys are in ``values``, with these values, and other problems."""
+        kept = ScannedList(self.path, problems=problems)
+        for key, line in zip(self.items, self.lines, strict=True):
+            if key in values:
+                kept.items[key] = values[key]
+                kept.lines.append(line)
+        return kept
+
 
 def parse_key(key: str) -> UtteranceKey:
     """Return the parts of a key ``id|language|task``.

@@ -17,7 +17,7 @@ import soundfile
 from utils.audio.constants import SAMPLE_RATE
 from utils.audio.loading import load_audio
 from utils.data.lists import keys_by_audio, parse_key, read_list, write_list
-from utils.data.segments import SEGMENTS, TimeSpan, read_recordings, read_segments, read_sources
+from utils.data.segments import SEGMENTS, TimeSpan, read_recordings, read_segments, read_sources, write_segments
 from utils.errors import UserError
 from utils.filesystem import atomic_directory
 
@@ -61,7 +61,8 @@ def write_long_set(set_dir: Path, long_dir: Path, seconds: float, per_language: 
         if not scp:
             raise UserError(f"{set_dir}: nothing to join into recordings: no two utterances of one speaker and "
                             "language have all of its tasks. Leave the set out: --long-set \"\"")
-        _write_lists(partial, scp, segments, text)
+        write_segments(partial, scp, segments)
+        write_list(partial / "text", {key: text[key] for key in segments})
     return len(scp)
 
 
@@ -73,17 +74,11 @@ def _first_recordings(set_dir: Path, long_dir: Path, per_language: int) -> int:
     for key, span in spans.items():
         of_language[parse_key(key).language].add(span.recording)
     chosen = {name for names in of_language.values() for name in sorted(names)[:per_language]}
+    spans = {key: span for key, span in spans.items() if span.recording in chosen}
     with atomic_directory(long_dir) as partial:
-        _write_lists(partial, {name: scp[name] for name in chosen},
-                     {key: span for key, span in spans.items() if span.recording in chosen}, text)
+        write_segments(partial, {name: scp[name] for name in chosen}, spans)
+        write_list(partial / "text", {key: text[key] for key in spans})
     return len(chosen)
-
-
-def _write_lists(directory: Path, scp: Mapping[str, str], segments: Mapping[str, TimeSpan],
-                 text: Mapping[str, str]) -> None:
-    write_list(directory / "wav.scp", scp, verbatim=True)
-    write_list(directory / SEGMENTS, {key: str(span) for key, span in segments.items()})
-    write_list(directory / "text", {key: text[key] for key in segments})
 
 
 def _recordings(spoken: Mapping[str, Sequence[str]], speakers: Mapping[str, str], seconds: float,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.audio.sources import part_source
-from utils.data.lists import Problem, ScannedList, problem_report, read_list, scan_list
+from utils.data.lists import Problem, ScannedList, problem_report, read_list, scan_list, write_list
 from utils.errors import UserError
 
 SEGMENTS = "segments"
@@ -32,17 +32,13 @@ def scan_segments(path: Path) -> tuple[ScannedList, dict[str, TimeSpan]]:
         UserError: the file cannot be read or is empty.
     """
     scanned = scan_list(path)
-    spans = {}
-    for key, value in list(scanned.items.items()):
+    spans, problems = dict[str, TimeSpan](), scanned.problems
+    for key, value in scanned.items.items():
         try:
             spans[key] = _time_span(value)
         except ValueError as error:
-            scanned.problems.append(Problem(scanned.path, scanned.line_of[key], key, f"{key}: {error}"))
-    if len(spans) < len(scanned.items):
-        kept = [(key, line) for key, line in scanned.line_of.items() if key in spans]
-        scanned = ScannedList(scanned.path, {key: scanned.items[key] for key, _ in kept}, scanned.problems)
-        scanned.lines.extend(line for _, line in kept)
-    return scanned, spans
+            problems.append(Problem(scanned.path, scanned.line_of[key], key, f"{key}: {error}"))
+    return scanned.with_values({key: scanned.items[key] for key in spans}, problems), spans
 
 
 def _time_span(value: str) -> TimeSpan:
@@ -85,6 +81,12 @@ def read_sources(wav_scp: Path) -> dict[str, str]:
         raise UserError(f"{segments}: {missing[0]}: its recording {spans[missing[0]].recording} is not in {wav_scp}. "
                         "Add it there, or correct the name")
     return {key: source_of(span, recordings) for key, span in spans.items()}
+
+
+def write_segments(directory: Path, recordings: Mapping[str, str], spans: Mapping[str, TimeSpan]) -> None:
+    """Write ``segments`` and a ``wav.scp`` of recordings into a directory."""
+    write_list(directory / "wav.scp", recordings, verbatim=True)
+    write_list(directory / SEGMENTS, {key: str(span) for key, span in spans.items()})
 
 
 def source_of(span: TimeSpan, recordings: Mapping[str, str]) -> str:

@@ -6,14 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
-from multiprocessing.pool import ThreadPool
 from os.path import exists, isabs
 from pathlib import Path
 
 from utils.audio.constants import FRAME_SECONDS
-from utils.audio.loading import audio_seconds
-from utils.audio.sources import is_pipe, part_seconds, split_part
-from utils.cli import progress
+from utils.audio.sources import is_pipe
+from utils.data.audio_lengths import seconds_of_sources
 from utils.data.lists import Problem, ScannedList, parse_key, scan_list
 from utils.data.segments import SEGMENTS, TimeSpan, read_recordings, scan_segments, source_of
 from utils.errors import UserError
@@ -57,6 +55,7 @@ def read_task_lists(directory: Path, tasks: Sequence[str],
                     languages: Collection[str] = ()) -> list[TaskLists]:
     """Return the lists of those ``tasks`` that have a directory under ``directory`` (data/SET).
 
+    Relative paths of audio that exist beside the list, but not in the working directory, get the list's directory.
     ``languages`` are Whisper's codes; lines of other languages are ignored. If it is empty, all lines are read.
 
     Raises:
@@ -77,6 +76,9 @@ def read_task_lists(directory: Path, tasks: Sequence[str],
             recordings = {recording: _beside(source, task_dir)
                           for recording, source in read_recordings(task_dir / "wav.scp").items()}
             scanned_lists["wav.scp"], segments = _scan_parts(task_dir, recordings)
+        else:
+            sources = scanned_lists["wav.scp"].items
+            sources |= {key: _beside(source, task_dir) for key, source in sources.items()}
         all_keys = _keys(scanned_lists)
         if languages:
             scanned_lists = {name: _of_languages(scanned, languages) for name, scanned in scanned_lists.items()}
@@ -98,15 +100,11 @@ def _all_have(name: str, task_dirs: Sequence[Path]) -> bool:
 def _scan_parts(task_dir: Path, recordings: Mapping[str, str]) -> tuple[ScannedList, dict[str, TimeSpan]]:
     """The sources of ``segments`` as a list, and what its lines say."""
     scanned, spans = scan_segments(task_dir / SEGMENTS)
-    sources = ScannedList(scanned.path, problems=scanned.problems)
-    for key, line in scanned.line_of.items():
-        if spans[key].recording in recordings:
-            sources.items[key] = source_of(spans[key], recordings)
-            sources.lines.append(line)
-        else:
-            sources.problems.append(Problem(scanned.path, line, key, f"{key}: its recording {spans[key].recording} is "
-                                            f"not in {task_dir / 'wav.scp'}. Add it there, or correct the name"))
-    return sources, spans
+    sources = {key: source_of(span, recordings) for key, span in spans.items() if span.recording in recordings}
+    unknown = [Problem(scanned.path, scanned.line_of[key], key, f"{key}: its recording {span.recording} is not in "
+                       f"{task_dir / 'wav.scp'}. Add it there, or correct the name")
+               for key, span in spans.items() if key not in sources]
+    return scanned.with_values(sources, scanned.problems + unknown), spans
 
 
 def _keys(scanned_lists: Mapping[str, ScannedList]) -> set[str]:
@@ -123,12 +121,8 @@ def _of_languages(scanned: ScannedList, languages: Collection[str]) -> ScannedLi
         except ValueError:
             return True
 
-    kept = ScannedList(scanned.path, problems=[p for p in scanned.problems if wanted(p.key)])
-    for (key, value), line in zip(scanned.items.items(), scanned.lines, strict=True):
-        if wanted(key):
-            kept.items[key] = value
-            kept.lines.append(line)
-    return kept
+    return scanned.with_values({key: value for key, value in scanned.items.items() if wanted(key)},
+                               [problem for problem in scanned.problems if wanted(problem.key)])
 
 
 def check_keys(task_lists: TaskLists) -> None:
@@ -184,14 +178,6 @@ def check_decoder_sequences(task_lists: TaskLists, model_directory: Path) -> Non
                                            f"{MAX_TEXT_TOKENS}. Cut the utterance into shorter ones")
 
 
-def find_audio(task_lists: TaskLists) -> None:
-    """Resolve relative paths that exist beside the list but not in the working directory."""
-    if not task_lists.segments:  # else the recordings are found already
-        items = task_lists.lists["wav.scp"].items
-        for key, source in items.items():
-            items[key] = _beside(source, task_lists.directory)
-
-
 def _beside(source: str, directory: Path) -> str:
     """A relative path that exists in ``directory`` but not in the working directory, with its directory; else as it is.
 
@@ -208,26 +194,15 @@ def check_audio(all_lists: Sequence[TaskLists], max_seconds: float, allow_pipes:
                 nj: int) -> dict[str, float]:
     """Refuse keys whose audio cannot be opened, is shorter than a frame, or is longer than ``max_seconds``.
 
-    Each file or recording is opened once, in one of ``nj`` threads.
+    Args:
+        nj: number of files that are opened at once.
 
     Returns:
         Seconds by valid audio source.
     """
-    def probe(source: str) -> float | UserError:
-        try:
-            return audio_seconds(source, allow_pipes)
-        except UserError as error:
-            return error
-
-    def judge(source: str) -> float | str:
-        part = split_part(source)
-        whole = probed[part[0] if part else source]
-        try:
-            if isinstance(whole, UserError):
-                raise whole
-            seconds = part_seconds(source, *part[1:], whole) if part else whole
-        except UserError as error:
-            return str(error)
+    def judge(source: str, seconds: float | UserError) -> float | str:
+        if isinstance(seconds, UserError):
+            return str(seconds)
         if seconds < FRAME_SECONDS:
             return f"{source}: {seconds:g} s are less than one frame, {FRAME_SECONDS} s. Delete its lines"
         if seconds > max_seconds:
@@ -236,12 +211,9 @@ def check_audio(all_lists: Sequence[TaskLists], max_seconds: float, allow_pipes:
                     f"{SEGMENTS}, recording path in wav.scp")
         return seconds
 
-    sources = list(dict.fromkeys(source for task_lists in all_lists for _, source in task_lists.good("wav.scp")))
-    files = list(dict.fromkeys(part[0] if (part := split_part(source)) else source for source in sources))
-    with ThreadPool(nj) as pool:
-        results = pool.imap(probe, files, chunksize=16)
-        probed = dict(zip(files, progress(results, "audio headers", len(files), "file"), strict=True))
-    judged = {source: judge(source) for source in sources}
+    sources = (source for task_lists in all_lists for _, source in task_lists.good("wav.scp"))
+    judged = {source: judge(source, seconds)
+              for source, seconds in seconds_of_sources(sources, nj, allow_pipes).items()}
     for task_lists in all_lists:
         for key, source in list(task_lists.good("wav.scp")):
             if isinstance(what := judged[source], str):

@@ -83,20 +83,20 @@ def dump_feats(data_dir: Path, dump_dir: Path, log_mel: LogMel, job: int, num_jo
 
 def _job_audio(wav_scp: Path, work: Mapping[str, Sequence[str]], allow_pipes: bool) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each source of ``work`` and its samples (samples,). A recording is read once, for all of its parts."""
-    recordings: dict[str, list[tuple[float, float, str]]] = {}
+    parts_of: dict[str, list[tuple[float, float, str]]] = {}
     for source in work:
         recording, start, end = split_part(source) or (source, 0.0, 0.0)
-        recordings.setdefault(recording, []).append((start, end, source))
-    for recording, parts in recordings.items():
-        sources = [source for _, _, source in sorted(parts)]
-        try:
-            if sources == [recording]:
-                yield recording, load_audio(recording, allow_pipes)
-            else:
-                spans = [(start, end) for start, end, _ in sorted(parts)]
-                yield from zip(sources, load_parts(recording, spans, allow_pipes), strict=True)
-        except UserError as error:
-            raise UserError(f"{wav_scp}: {work[sources[0]][0]}: {error}") from None
+        parts_of.setdefault(recording, []).append((start, end, source))
+    for recording, parts in parts_of.items():
+        parts.sort()
+        whole = parts[0][2] == recording
+        samples = (load_audio(recording, allow_pipes) for _ in parts) if whole else \
+            load_parts(recording, [(start, end) for start, end, _ in parts], allow_pipes)
+        for _, _, source in parts:
+            try:
+                yield source, next(samples)
+            except UserError as error:
+                raise UserError(f"{wav_scp}: {work[source][0]}: {error}") from None
 
 
 def _is_complete(dump_dir: Path, job: int, work: Mapping[str, list[str]]) -> bool:

@@ -22,7 +22,7 @@ from utils.features.log_mel import LogMel, pad_frames
 
 @dataclass
 class Utterance:
-    """An audio file and its keys. ``source`` is an offset in an ark (``file.ark:offset``) or of audio."""
+    """An audio file and its keys. ``source`` is an offset in an ark (``file.ark:offset``) or the source of audio."""
 
     source: str
     num_frames: int

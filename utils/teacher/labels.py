@@ -17,7 +17,7 @@ from utils.data.corpus_lists import SOURCE, LeftOut, write_left_out
 from utils.data.lists import parse_key, read_list, write_list
 from utils.data.machine_made import MACHINE_MADE_JSON
 from utils.data.segments import SEGMENTS, TimeSpan, read_recordings
-from utils.data.task_lists import check_keys, find_audio, read_task_lists
+from utils.data.task_lists import check_keys, read_task_lists
 from utils.filesystem import atomic_open, read_json, write_json
 from utils.score.suspects import Suspect, inspect_translation
 from utils.teacher.teacher import INFO, Teacher, join_hypotheses
@@ -53,7 +53,6 @@ def untranslated(directory: Path, languages: Collection[str] = ()) -> Untranslat
     """
     lists, = read_task_lists(directory, ["transcribe"], languages)
     check_keys(lists)
-    find_audio(lists)
     values = {name: dict(lists.good(name)) for name in lists.lists}
     translated = {_utterance(key) for key in human_translations(directory / "translate")}
     wanted: dict[str, str] = {}
