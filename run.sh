@@ -26,8 +26,8 @@ forget_set=auto                     # test sets that measure forgetting, for bas
 forget_dev_set=auto                 # sets on which the chosen --strength may not lose anything; auto: 60 others of each
 rehearsal_set=auto                  # a set that is trained with what the base model writes, so that the tuned model
                                     # forgets less; auto: 240 others of Czech; empty: none
-long_set=auto                       # sets whose utterances are joined into recordings, to measure base model and exports
-                                    # in faster-whisper and in our recognizer; auto: the default corpus' test sets
+long_set=auto                       # sets whose recordings, or else joined utterances, measure base model and exports in
+                                    # faster-whisper and in our recognizer; auto: the default corpus' test sets
 nj=$(nproc)                         # parallel jobs of stages 1 and 2, and processes of scoring
 force=false                         # run steps even if they are up to date
 status=false                        # only list the steps that are up to date, and why others are not

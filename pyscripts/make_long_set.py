@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Join the utterances of a set into recordings, to measure a model where it is used.
+"""Choose the recordings of a set, or join its utterances into some, to measure a model where it is used.
 
-Reads SET_DIR/{wav.scp,text,utt2spk}; writes LONG_DIR/{wav.scp,segments,text} as Kaldi has them, and audio/*.flac.
+Reads SET_DIR/{wav.scp,text,utt2spk,segments}; writes LONG_DIR/{wav.scp,segments,text} as Kaldi has them. A set without
+segments has no recordings: its utterances are joined into LONG_DIR/audio/*.flac.
 
 Example: pyscripts/make_long_set.py data/test data/test_long
 """
@@ -18,7 +19,7 @@ from utils.errors import UserError
 def main() -> None:
     """Parse the command line, write the set."""
     parser = make_parser(__doc__)
-    parser.add_argument("--seconds", type=float, default=100, help="length of a recording, about")
+    parser.add_argument("--seconds", type=float, default=100, help="length of a joined recording, about")
     parser.add_argument("--per-language", type=int, default=1, metavar="N", help="recordings of each language")
     parser.add_argument("set_dir", type=Path, metavar="SET_DIR")
     parser.add_argument("long_dir", type=Path, metavar="LONG_DIR")
@@ -29,7 +30,7 @@ def main() -> None:
     from utils.data.long_sets import write_long_set
 
     count = write_long_set(args.set_dir, args.long_dir, args.seconds, args.per_language)
-    log(f"{args.long_dir}: {count} recordings of about {args.seconds:g} s")
+    log(f"{args.long_dir}: {count} recordings")
 
 
 if __name__ == "__main__":

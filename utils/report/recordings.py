@@ -12,7 +12,8 @@ from utils.score.metrics import METRICS
 from utils.score.recording_scores import NEAR_SECONDS, SystemOnRecordings, systems_on_recordings
 
 RECORDINGS_NOTE = """\
-Recordings of about 100 s, joined from utterances with pauses of 0.2 to 2 s, in the programs that users run a model in,
+A set's own recordings, if it has segments, else recordings of about 100 s, joined from its utterances with pauses of
+0.2 to 2 s, in the programs that users run a model in,
 with their defaults; hypotheses are cut into the reference's segments (minimum WER). In brackets: per language better or
 worse than the base model, significantly (each test by itself). A start's error is the distance to the nearest start of
 a segment that was written. Time is relative to the base model's, computed in the same type."""
