@@ -11,7 +11,8 @@ import pytest
 from egs_run import ROOT, load_script, recipe_copy, run_corpus
 from made_corpus import write_tones
 
-from utils.data.corpus_table import read_table
+from utils.data.corpus_table import FORM
+from utils.data.tables import read_table
 from utils.errors import UserError
 
 preparing = load_script("TEMPLATE", "prepare_template")
@@ -91,7 +92,7 @@ def test_without_a_split_speakers_stay_together_and_sets_stay_the_same(tmp_path:
     ("t.csv", "path,text,language,split\na.wav,mot,fr,train\n", "no utterances for .*dev. Check the download"),
     ("t.csv", "path,text,language,split\nb.wav,mot,fr,train\n", "first .*t.csv:2 .no audio: b.wav"),
     ("t.csv", "path,text,language,split\na.wav,mot,fr,dev\na.wav,mot,fr,dev\na.wav,mot,fr,train\na.wav,mot,fr,test\n",
-     "the id 'a' occurs 2 times"),
+     r"t.csv:3: its id a is that of .*t.csv:2. Give one of them another id"),
     ("t.jsonl", '{"path": "a.wav"\n', r"t.jsonl:1: no JSON"), ("t.jsonl", "[1]\n", r"t.jsonl:1: write an object"),
     ("t.txt", "path,text\n", "no table .csv, tsv or jsonl.: put or link"),
 ])
@@ -105,8 +106,8 @@ def test_mistakes_in_a_table_are_named(tmp_path: Path, name: str, content: str, 
 
 def test_a_table_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("path,text\na.wav,été\n".encode("latin-1"))
-    with pytest.raises(UserError, match=r"t.csv: not UTF-8 .*Save it as UTF-8"):
-        read_table(tmp_path / "t.csv")
+    with pytest.raises(UserError, match=r"t.csv:2: not UTF-8 .*Save it as UTF-8"):
+        read_table(tmp_path / "t.csv", FORM)
 
 
 def test_lists_of_ones_own_are_not_written_over(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 from utils.audio.constants import FRAME_SECONDS, WINDOW_SECONDS
-from utils.audio.sources import part_source
+from utils.audio.sources import is_pipe, part_source
 from utils.cli import log
 from utils.data.audio_lengths import seconds_of_sources
 from utils.data.lists import TASKS, write_list
@@ -20,6 +20,7 @@ from utils.data.segments import TimeSpan, write_segments
 from utils.errors import UserError
 from utils.filesystem import atomic_directory, atomic_open
 
+_REASONS_SHOWN = 12  # a file that cannot be read is often a reason of its own
 SOURCE = "source"  # file in data/SET/TASK with the name of the lists' corpus
 
 
@@ -82,14 +83,17 @@ def add_prepare_options(parser: argparse.ArgumentParser, languages: str) -> None
 
 def without_unusable(utterances: Iterable[CorpusUtterance], left_out: list[LeftOut],
                      nj: int = 0) -> list[CorpusUtterance]:
-    """Return the utterances that have a frame and fit into Whisper's window; the others are added to ``left_out``.
+    """Return the utterances that can be read, have a frame and fit into Whisper's window; ``left_out`` gets the others.
 
-    Audio that cannot be read is kept: the checks of stage 1 report it. ``nj`` threads (0: one per core) open files.
+    In a set where some utterances are parts of recordings, the others become parts, too: from 0 to their end.
+    ``nj`` threads (0: one per core) open files.
     """
     def fault_of(utterance: CorpusUtterance) -> str:
         seconds = lengths[utterance.source]
+        if is_pipe(str(utterance.audio)):
+            return ""  # refused by write_lists, which says that the file must be renamed
         if isinstance(seconds, UserError):
-            return ""
+            return str(seconds).removeprefix(f"{utterance.source}: ")
         if seconds < FRAME_SECONDS:
             return f"shorter than a frame, {FRAME_SECONDS} s"
         return f"longer than {WINDOW_SECONDS:g} s" if seconds > WINDOW_SECONDS else ""
@@ -98,7 +102,11 @@ def without_unusable(utterances: Iterable[CorpusUtterance], left_out: list[LeftO
     lengths = seconds_of_sources((utterance.source for utterance in utterances), nj or os.cpu_count() or 1)
     faults = list(map(fault_of, utterances))
     left_out += [LeftOut(utterance.id, fault) for utterance, fault in zip(utterances, faults, strict=True) if fault]
-    return [utterance for utterance, fault in zip(utterances, faults, strict=True) if not fault]
+    with_parts = {utterance.set for utterance in utterances if utterance.start is not None}
+    kept = [utterance for utterance, fault in zip(utterances, faults, strict=True) if not fault]
+    return [replace(utterance, start=0.0, end=length)
+            if utterance.start is None and utterance.set in with_parts
+            and isinstance(length := lengths[utterance.source], float) else utterance for utterance in kept]
 
 
 def write_lists(corpus: str, utterances: Sequence[CorpusUtterance], left_out: Sequence[LeftOut], data_dir: Path,
@@ -134,8 +142,10 @@ def write_lists(corpus: str, utterances: Sequence[CorpusUtterance], left_out: Se
     reasons: defaultdict[str, list[str]] = defaultdict(list)
     for item in left_out:
         reasons[item.reason].append(item.what)
-    for reason, items in sorted(reasons.items()):
+    for reason, items in sorted(reasons.items(), key=lambda kind: -len(kind[1]))[:_REASONS_SHOWN]:
         log(f"left out: {len(items)} ({reason}), for example {items[0]}")
+    if len(reasons) > _REASONS_SHOWN:
+        log(f"left out: {len(left_out)} in all, for {len(reasons)} reasons")
     if left_out:
         log(f"each of them: {path}")
 

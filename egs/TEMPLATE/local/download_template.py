@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from utils.cli import make_parser, run_main
-from utils.data.corpus_table import find_tables
+from utils.data.tables import find_tables
 from utils.download.corpus_archives import Archive, Places, add_download_options, get_archives, places_of
 
 # A corpus that can be downloaded names its archives and the places that have them; see egs/librispeech.
