@@ -28,6 +28,7 @@ from utils.data.data_directory import (
     write_data_directory,
 )
 from utils.data.lists import problem_report
+from utils.data.text_cleaning import TAG_RULES
 
 
 def main() -> None:
@@ -47,6 +48,9 @@ def main() -> None:
     add("--skip-too-fast", type=boolean, default="false", metavar="true|false",
         help="drop texts that nobody can say in the time of their audio; false: name them, list them in "
              "SET/doubtful.tsv, and keep them")
+    add("--tags", default="keep", metavar="|".join(TAG_RULES),
+        help="texts with tags such as <unk>, [noise], (laughs): keep them and name them, remove the tags, or drop the "
+             "lines")
     add("--held-out", type=Path, action="append", default=[], metavar="SET",
         help="data directory that is evaluated on; lines whose sentence its lists have, too, are named")
     add("--skip-overlap", type=boolean, default="false", metavar="true|false",
@@ -59,7 +63,7 @@ def main() -> None:
     merged = merge_task_lists(args.directory, MergeOptions(
         tasks=args.tasks.split(), languages=args.languages.split(), tokenizer=args.tokenizer,
         check_audio=args.check_audio, max_seconds=args.max_seconds, skip_bad=args.skip_bad,
-        skip_too_fast=args.skip_too_fast, skip_overlap=args.skip_overlap, held_out=args.held_out,
+        skip_too_fast=args.skip_too_fast, tags=args.tags, skip_overlap=args.skip_overlap, held_out=args.held_out,
         allow_pipes=args.allow_pipes, nj=args.nj))
     write_data_directory(args.directory, merged)
     if merged.problems:
@@ -67,7 +71,7 @@ def main() -> None:
             f"{len(merged.problems)} lines; reasons in {args.directory / 'left_out.tsv'}")
     for option, doubtful in merged.doubtful.items():
         log(f"warning: {args.directory}: {len(doubtful)} of {len(merged.text)} targets are doubtful and kept "
-            f"({option} true drops them; all are in {args.directory / 'doubtful.tsv'}):\n{problem_report(doubtful, 5)}")
+            f"({option} drops them; all are in {args.directory / 'doubtful.tsv'}):\n{problem_report(doubtful, 5)}")
     if not sorted_by_speaker(merged.utt2spk):
         log(f"{args.directory}: Kaldi's own tools will refuse utt2spk: speakers are no prefixes of the keys")
     log(f"{args.directory}: merged\n{summary(merged)}")

@@ -145,7 +145,8 @@ merge_tasks() {
   merge_lists() {  # SET OPTION...
     "$py/merge_lists.py" --nj "$nj" "${@:2}" "data/$1"
   }
-  local set lists options=(--skip-bad "$skip_bad" --skip-too-fast "$skip_too_fast" --allow-pipes "$allow_pipes")
+  local set lists options=(--skip-bad "$skip_bad" --skip-too-fast "$skip_too_fast" --tags "$tags" \
+    --allow-pipes "$allow_pipes")
   mapfile -t lists < <(task_lists "$1" transcribe; task_lists "$1" translate)
   if [[ $1 == "$train_set" ]]; then
     options+=(--skip-overlap "$skip_overlap")

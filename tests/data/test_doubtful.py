@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from utils import ROOT
-from utils.data.data_directory import MergedLists, MergeOptions, merge_task_lists, write_data_directory
+from utils.data.data_directory import MergedLists, MergeOptions, merge_task_lists, summary, write_data_directory
 from utils.errors import UserError
 
 
@@ -74,10 +74,10 @@ def test_text_that_nobody_can_say_in_its_time(write_texts: Callable[..., Path], 
     data = write_texts("train", task, {f"a|zh|{task}": "x", f"b|zh|{task}": text}, seconds)
     kept = merge(data)
     assert len(kept.text) == 2 and kept.problems == []
-    assert places(kept, "--skip-too-fast") == [(f"b|zh|{task}", 2)] * impossible
+    assert places(kept, "--skip-too-fast true") == [(f"b|zh|{task}", 2)] * impossible
     dropped = merge(data, skip_too_fast=True)
     assert (dropped.n_dropped, len(dropped.problems), dropped.doubtful) == (impossible, impossible, {})
-    assert places(merge(data, check_audio=False), "--skip-too-fast") == []  # nobody knows how long it is
+    assert places(merge(data, check_audio=False), "--skip-too-fast true") == []  # nobody knows how long it is
 
 
 def test_training_sentences_of_evaluated_sets_are_named(write_texts: Callable[..., Path]) -> None:
@@ -90,11 +90,12 @@ def test_training_sentences_of_evaluated_sets_are_named(write_texts: Callable[..
     write_texts("more", "transcribe", {"w|hi|transcribe": "का", "w|fr|transcribe": "?!"})
     held_out = [train.parent / name for name in ("dev", "test", "more")]
     kept = merge(train, held_out=held_out)
-    assert places(kept, "--skip-overlap") == [("a|fr|transcribe", 1), ("c|en|transcribe", 3), ("d|fr|translate", 2)]
+    assert places(kept, "--skip-overlap true") == [("a|fr|transcribe", 1), ("c|en|transcribe", 3),
+                                                   ("d|fr|translate", 2)]
     assert f"the sentence of a|fr|transcribe is in {train.parent}/dev/transcribe/text:1, too." in \
-        kept.doubtful["--skip-overlap"][0].what
+        kept.doubtful["--skip-overlap true"][0].what
     french = merge(train, held_out=held_out, languages=["fr"])  # the Russian test sentence is not evaluated then
-    assert places(french, "--skip-overlap") == [("a|fr|transcribe", 1)]
+    assert places(french, "--skip-overlap true") == [("a|fr|transcribe", 1)]
     dropped = merge(train, held_out=held_out, skip_overlap=True)
     assert len(dropped.text) == len(kept.text) - 3 and len(dropped.problems) == 3
     with pytest.raises(UserError, match="--held-out no/where: no lists there"):
@@ -114,3 +115,41 @@ def test_the_script_names_and_lists_what_it_keeps_in_doubt(write_texts: Callable
                                                       ("b|en|transcribe", f"{train}/transcribe/text:2")]
     write_data_directory(train, merge(train, skip_too_fast=True))
     assert not (train / "doubtful.tsv").exists() and (train / "left_out.tsv").exists()
+
+
+@pytest.mark.parametrize(("text", "tag", "without"), [
+    ("turn left <unk> the church", "<unk>", "turn left the church"), ("[noise] hello (laughs)", "[noise]", "hello"),
+    ("oui <SPN> non", "<SPN>", "oui non"), ("[background_noise] oui", "[background_noise]", "oui"),
+    ("<b>bold</b> words", "<b>", "bold words"), ("he said (or maybe not) yes", None, ""), ("5 < 6 > 4", None, "")])
+def test_tags_are_named_removed_or_dropped(write_texts: Callable[..., Path], text: str, tag: str | None,
+                                           without: str) -> None:
+    data = write_texts("train", "transcribe", {"a|en|transcribe": text, "b|en|transcribe": "a plain sentence"})
+    kept = merge(data)
+    assert kept.text["a|en|transcribe"] == text
+    assert places(kept, "--tags drop") == ([("a|en|transcribe", 1)] if tag else [])
+    assert not tag or f"has the tag {tag}, which" in kept.doubtful["--tags drop"][0].what
+    assert merge(data, tags="remove").text["a|en|transcribe"] == (without if tag else text)
+    assert ("a|en|transcribe" in merge(data, tags="drop").text) == (tag is None)
+
+
+def test_a_text_of_tags_only_cannot_be_emptied(write_texts: Callable[..., Path]) -> None:
+    data = write_texts("train", "transcribe", {"a|en|transcribe": "<UNK>", "b|en|transcribe": "a plain sentence"})
+    with pytest.raises(UserError, match=r"text:1: the text of a.en.transcribe is <UNK>, which --tags remove leaves"):
+        merge(data, tags="remove")
+    dropped = merge(data, tags="remove", skip_bad=True)
+    assert dropped.n_seen == 2 and dropped.n_dropped == 1 and list(dropped.text) == ["b|en|transcribe"]
+    with pytest.raises(UserError, match="--tags all: use one of keep remove drop"):
+        merge(data, tags="all")
+
+
+def test_texts_are_composed_and_lose_what_nobody_sees(write_texts: Callable[..., Path]) -> None:
+    persian = "می\u200cخواهم"  # the zero-width non-joiner is spelling
+    data = write_texts("train", "transcribe", {
+        "a|vi|transcribe": "Tie\u0302\u0301ng", "b|en|transcribe": "zero\u200bwidth soft\u00adhyphen",
+        "c|fa|transcribe": persian, "d|en|transcribe": "plain", "e|en|transcribe": "\u200b\u00ad"})
+    with pytest.raises(UserError, match=r"text:5: the text of e.en.transcribe has invisible characters only"):
+        merge(data)
+    merged = merge(data, skip_bad=True)
+    assert list(merged.text.values()) == ["Tiếng", "zerowidth softhyphen", persian, "plain"]
+    assert merged.n_cleaned == {"accents composed (NFC)": 1, "invisible characters removed": 2}
+    assert "1 texts: accents composed (NFC)\n2 texts: invisible characters removed" in summary(merged)

@@ -291,7 +291,8 @@ def test_every_target_is_kept_dropped_with_a_reason_or_of_another_language(
     assert {key for key in read - merged.text.keys() - reasons if not languages or "|fr|" in key} == set()
     assert read_list(top / "text") == merged.text
     assert sorted(path.name for path in top.iterdir()) == sorted(
-        ["transcribe", "translate", "spk2utt", "text", "utt2spk", "wav.scp", *["left_out.tsv"][:len(merged.problems)]])
+        ["transcribe", "translate", "spk2utt", "text", "utt2spk", "wav.scp", *["left_out.tsv"][:len(merged.problems)],
+         *["doubtful.tsv"][:len(merged.doubtful)]])
 
 
 def test_the_number_of_threads_changes_nothing(data: Path, two_tasks: Path) -> None:

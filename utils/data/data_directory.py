@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -16,7 +16,7 @@ from pathlib import Path
 from utils.audio.constants import WINDOW_SECONDS
 from utils.data import machine_made
 from utils.data.corpus_lists import LeftOut, write_left_out
-from utils.data.doubtful import as_problem, check_control_tokens, check_one_name, overlapping, too_fast
+from utils.data.doubtful import as_problem, check_control_tokens, check_one_name, overlapping, tagged, too_fast
 from utils.data.languages import language_code
 from utils.data.lists import TASKS, Problem, parse_key, problem_report, write_list
 from utils.data.segments import SEGMENTS, TimeSpan, write_segments
@@ -28,6 +28,7 @@ from utils.data.task_lists import (
     check_speakers,
     read_task_lists,
 )
+from utils.data.text_cleaning import TAG_RULES, clean_texts, remove_tags
 from utils.errors import UserError
 
 LEFT_OUT = "left_out.tsv"
@@ -52,6 +53,7 @@ class MergeOptions:
     skip_bad: bool = False
     skip_too_fast: bool = False
     skip_overlap: bool = False
+    tags: str = "keep"  # <unk>, [noise], (laughs) in texts: one of TAG_RULES
     held_out: Sequence[Path] = ()  # data directories whose sentences should not be here
     allow_pipes: bool = False
     nj: int = 4
@@ -62,6 +64,8 @@ class MergeOptions:
             raise UserError(f"--tasks: names no task. Use {' or '.join(TASKS)}")
         if unknown := sorted(set(self.tasks) - set(TASKS)):
             raise UserError(f"--tasks: unknown task {unknown[0]!r}. Use {' or '.join(TASKS)}")
+        if self.tags not in TAG_RULES:
+            raise UserError(f"--tags {self.tags}: use one of {' '.join(TAG_RULES)}")
         if not 0 < self.max_seconds <= WINDOW_SECONDS:
             raise UserError(f"--max-seconds {self.max_seconds:g}: must be above 0 and at most "
                             f"{WINDOW_SECONDS:g}, Whisper's window")
@@ -93,6 +97,7 @@ class MergedLists:
     doubtful: Mapping[str, list[Problem]] = field(default_factory=dict)  # lines kept, by the option that drops them
     segments: Mapping[str, TimeSpan] = field(default_factory=dict)
     recordings: Mapping[str, str] = field(default_factory=dict)  # of the segments
+    n_cleaned: Mapping[str, int] = field(default_factory=dict)  # texts changed, by kind of change
 
     @property
     def n_dropped(self) -> int:
@@ -110,8 +115,12 @@ def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
             line is left.
     """
     all_lists = read_task_lists(directory, options.tasks, options.language_codes())
+    cleaned = Counter[str]()
     for lists in all_lists:
         check_keys(lists)
+        cleaned += clean_texts(lists)
+        if options.tags == "remove":
+            cleaned["tags removed"] += remove_tags(lists)
         check_speakers(lists)
         check_one_name(lists)
         check_control_tokens(lists)
@@ -136,7 +145,7 @@ def merge_task_lists(directory: Path, options: MergeOptions) -> MergedLists:
     return MergedLists(merged["wav.scp"], merged["text"],
                        merged.get("utt2spk") or {key: key for key in merged["text"]},
                        seconds, problems, len(read) + n_other, n_other, doubtful,
-                       *_merged_segments(all_lists, merged["text"]))
+                       *_merged_segments(all_lists, merged["text"]), n_cleaned=+cleaned)
 
 
 def _merged_segments(all_lists: Sequence[TaskLists],
@@ -166,8 +175,9 @@ def _doubts(all_lists: Sequence[TaskLists], seconds: Mapping[str, float], option
     """
     kept: dict[str, list[Problem]] = {}
     for option, skip, find in (
-            ("--skip-too-fast", options.skip_too_fast, lambda: too_fast(all_lists, seconds)),
-            ("--skip-overlap", options.skip_overlap,
+            ("--tags drop", options.tags == "drop", lambda: tagged(all_lists)),
+            ("--skip-too-fast true", options.skip_too_fast, lambda: too_fast(all_lists, seconds)),
+            ("--skip-overlap true", options.skip_overlap,
              lambda: overlapping(all_lists, options.held_out, options.language_codes()))):
         doubts = list(find())
         found = [as_problem(doubt) for doubt in doubts]
@@ -266,5 +276,6 @@ def summary(merged: MergedLists) -> str:
     total = hours(sum(merged.seconds.get(source, 0.0) for source in sources))
     what = f"segments of {len(merged.recordings)} recordings" if merged.segments else "audio files"
     return "\n".join([*table, f"{len(sources)} {what}, {len(merged.wav_scp)} targets, {total} hours",
+                      *(f"{n} texts: {change}" for change, n in sorted(merged.n_cleaned.items())),
                       f"{merged.n_seen} targets read = {len(merged.text)} kept + {merged.n_dropped} dropped + "
                       f"{merged.n_other_languages} of other languages"])

@@ -1,4 +1,4 @@
-"""Lines of lists that can be read but should not be there: tokens as text, twofold names, too much text, overlap.
+"""Lines of lists that can be read but should not be there: tokens, twofold names, tags, too much text, overlap.
 
 The first two are always wrong, and refused like other bad lines. The others may be meant: they are named, and dropped
 where an option says so.
@@ -15,6 +15,7 @@ from utils.data.languages import text_language
 from utils.data.lists import TASKS, Problem, UtteranceKey, parse_key, scan_list
 from utils.data.relatives import bare_words
 from utils.data.task_lists import TaskLists
+from utils.data.text_cleaning import find_tags
 from utils.errors import UserError
 
 # <|0.00|>, <|endoftext|>, <|fr|>: Whisper's control tokens, which its tokenizer makes of text, too.
@@ -72,6 +73,15 @@ def too_fast(all_lists: Sequence[TaskLists], seconds: Mapping[str, float]) -> It
 def _n_letters(text: str) -> int:
     """Letters and digits, the wide ones counted by the time that they take."""
     return sum(_LETTERS_OF_WIDE if unicodedata.east_asian_width(char) in "WF" else 1 for char in text if char.isalnum())
+
+
+def tagged(all_lists: Sequence[TaskLists]) -> Iterator[Doubt]:
+    """Texts with tags (``<unk>``, ``[noise]``, ``(laughs)``): a model that is trained on them writes them."""
+    for task_lists in all_lists:
+        for key, text in task_lists.good("text"):
+            if tags := find_tags(text):
+                yield task_lists, key, (f"text of {key} has the tag {tags[0]}, which the model would learn to write. "
+                                        "--tags remove deletes tags")
 
 
 def overlapping(all_lists: Sequence[TaskLists], held_out: Sequence[Path],
