@@ -11,6 +11,7 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -260,3 +261,24 @@ def test_bad_audio_is_named_with_its_list_and_key(data: Path, log_mel: LogMel, t
     Path(wavs["2|zh|transcribe"]).write_bytes(b"RIFF")
     with pytest.raises(UserError, match=r"wav\.scp: 2\|zh\|transcribe: .*2\.wav: is damaged, or no audio"):
         dump_feats(data, tmp_path / "dump", log_mel, 1, 1)
+
+
+def test_audio_that_cannot_be_speech_is_named_counted_and_kept(log_mel: LogMel, tmp_path: Path,
+                                                               capsys: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(0).standard_normal(16_000) * 0.1
+    sounds = {"fine": noise, "silent": 0 * noise, "clipped": np.clip(noise * 20, -0.5, 0.5)}
+    for name, samples in sounds.items():
+        soundfile.write(tmp_path / f"{name}.wav", samples, 16_000)
+    wavs = {f"{name}|fr|{task}": str(tmp_path / f"{name}.wav")
+            for name in sounds for task in ("transcribe", "translate")}
+    write_list(tmp_path / "data/wav.scp", wavs, verbatim=True)
+    for num_jobs in (2, 1):
+        for job in range(1, num_jobs + 1):
+            dump_feats(tmp_path / "data", tmp_path / "dump", log_mel, job, num_jobs)
+        assert combine_feats(tmp_path / "data", tmp_path / "dump", num_jobs) == (6, 3)
+        warning = capsys.readouterr().err
+        assert "4 of 6 targets have audio that cannot be speech" in warning
+        assert f"{tmp_path}/silent.wav: digital silence" in warning
+        named = read_list(tmp_path / "dump/unlike_speech")
+        assert sorted({key.split("|")[0] for key in named}) == ["clipped", "silent"] and len(named) == 4
+        assert not list((tmp_path / "dump").glob("unlike_speech.*"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import kaldiio
 import numpy as np
 
+from utils.audio.faults import unlike_speech
 from utils.audio.loading import load_audio, load_parts
 from utils.audio.sources import split_part
 from utils.cli import log, progress
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 COMPRESSION = {"none": None, "auto": 1, "two-byte": 3, "one-byte": 5}
 # Lists of a dump directory and of its jobs. feats.scp is written last: a job that has it is complete.
 _LISTS = {"utt2num_frames": "utt2num_frames.{}", "utt2digest": "utt2digest.{}", "feats.scp": "feats.{}.scp"}
+_UNLIKE_SPEECH = "unlike_speech"  # keys whose samples cannot be speech, and why; written by jobs and for the set
 
 
 def audio_of_job(sources: dict[str, str], job: int, num_jobs: int) -> dict[str, list[str]]:
@@ -37,7 +39,7 @@ def audio_of_job(sources: dict[str, str], job: int, num_jobs: int) -> dict[str, 
 
 def dump_feats(data_dir: Path, dump_dir: Path, log_mel: LogMel, job: int, num_jobs: int, *,
                compression: str = "none", allow_pipes: bool = False, resume: bool = False) -> None:
-    """Write feats.JOB.ark, feats.JOB.scp, utt2num_frames.JOB and utt2digest.JOB in ``dump_dir``.
+    """Write feats.JOB.ark, feats.JOB.scp, utt2num_frames.JOB, utt2digest.JOB and unlike_speech.JOB in ``dump_dir``.
 
     Matrices are (frames, num_mels), without padding. Keys with the same audio file share a matrix. utt2digest has a
     digest of each matrix, which shows whether features are the same, whatever their ark and offset.
@@ -60,10 +62,13 @@ def dump_feats(data_dir: Path, dump_dir: Path, log_mel: LogMel, job: int, num_jo
     locations: dict[str, str] = {}
     num_frames: dict[str, str] = {}
     digests: dict[str, str] = {}
+    faults: dict[str, str] = {}
     with atomic_open(ark, "wb") as stream:
         for source, samples in progress(_job_audio(data_dir / "wav.scp", work, allow_pipes),
                                         desc=f"features {job}/{num_jobs}", total=len(work), unit="file"):
             keys = work[source]
+            if fault := unlike_speech(samples):
+                faults |= dict.fromkeys(keys, fault)
             try:
                 feats = log_mel(samples)
             except ValueError as error:
@@ -77,6 +82,7 @@ def dump_feats(data_dir: Path, dump_dir: Path, log_mel: LogMel, job: int, num_jo
                 locations[key] = f"{ark}:{offset}"
                 num_frames[key] = str(len(feats))
                 digests[key] = digest
+    write_list(dump_dir / f"{_UNLIKE_SPEECH}.{job}", faults)
     for (name, part), items in zip(_LISTS.items(), (num_frames, digests, locations), strict=True):
         write_list(dump_dir / part.format(job), items, verbatim=name == "feats.scp")
 
@@ -107,12 +113,12 @@ def _is_complete(dump_dir: Path, job: int, work: Mapping[str, list[str]]) -> boo
 
 
 def _remove_parts(dump_dir: Path, job: int) -> None:
-    for part in reversed(_LISTS.values()):
+    for part in (*reversed(_LISTS.values()), f"{_UNLIKE_SPEECH}.{{}}"):
         (dump_dir / part.format(job)).unlink(missing_ok=True)
 
 
 def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> tuple[int, int]:
-    """Join the jobs' lists into feats.scp, utt2num_frames and utt2digest.
+    """Join the jobs' lists into feats.scp, utt2num_frames and utt2digest, and name audio that cannot be speech.
 
     The jobs' lists are removed, and all files that an earlier run with more jobs left.
 
@@ -130,12 +136,25 @@ def combine_feats(data_dir: Path, dump_dir: Path, num_jobs: int) -> tuple[int, i
             raise UserError(f"{dump_dir}: {name} would not have the keys of {data_dir / 'wav.scp'} ({len(different)} "
                             f"differ, the first: {min(different)}); run stage 2 again")
         write_list(dump_dir / name, joined, verbatim=True)
+    _warn_of_faults(data_dir, dump_dir, _join(dump_dir, f"{_UNLIKE_SPEECH}.{{}}", range(1, num_jobs + 1)))
     left = [int(number) for path in dump_dir.glob("feats.*") if (number := path.name.split(".")[1]).isdecimal()]
     for job in {*left, *range(1, num_jobs + 1)}:
         _remove_parts(dump_dir, job)
         if job > num_jobs:
             (dump_dir / f"feats.{job}.ark").unlink(missing_ok=True)
     return len(expected), len(set(joined.values()))
+
+
+def _warn_of_faults(data_dir: Path, dump_dir: Path, faults: Mapping[str, str]) -> None:
+    """Write keys whose samples cannot be speech to dump_dir/unlike_speech, and name them; they are kept."""
+    path = dump_dir / _UNLIKE_SPEECH
+    path.unlink(missing_ok=True)
+    if faults:
+        write_list(path, faults)
+        sources = read_sources(data_dir / "wav.scp")
+        shown = "\n".join(f"{sources[key]}: {fault}" for key, fault in list(faults.items())[:5])
+        log(f"warning: {data_dir}: {len(faults)} of {len(sources)} targets have audio that cannot be speech, and are "
+            f"kept (delete their lines, or correct the audio; all are in {path}):\n{shown}")
 
 
 def _join(dump_dir: Path, part: str, jobs: Iterable[int]) -> dict[str, str]:

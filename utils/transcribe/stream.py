@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 
 from utils.audio.constants import SAMPLE_RATE, WINDOW_SECONDS
-from utils.audio.loading import frame_samples
+from utils.audio.ffmpeg_audio import frame_samples
 from utils.audio.voice_activity import SpeechSpan, find_speech
 from utils.errors import UserError
 
