@@ -122,9 +122,9 @@ if in_stage 0; then
   ! $forget_dialogues || download_dialogues
 fi
 
+[[ -e $model_dir ]] || ((stop_stage < 1)) || download_model "$model" "$model_dir"  # from stage 1 on, all need it
 if in_stage 1; then
   log "Stage 1: lists of each task, checked and merged: data/"
-  [[ -e $model_dir ]] || download_model "$model" "$model_dir"  # its tokenizer is needed to count tokens
   [[ -z $corpus_name || ! -d $download_dir/$corpus_name ]] || prepare_corpus
   ! $forget_dialogues || prepare_dialogues
   if [[ -n $teacher ]]; then

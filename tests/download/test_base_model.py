@@ -68,6 +68,21 @@ def test_incomplete_directory_is_refused(checkpoint: Path, tmp_path: Path, name:
     assert not (tmp_path / "base").is_symlink()
 
 
+def test_a_directory_of_transformers_5_gets_the_file_that_it_lacks(checkpoint: Path, tmp_path: Path) -> None:
+    """transformers 5 saves the feature extractor's settings in processor_config.json only."""
+    (checkpoint / "preprocessor_config.json").unlink()
+    (checkpoint / "processor_config.json").write_text('{"feature_extractor": {"feature_size": 80}}')
+    target = tmp_path / "download/new"
+    for _ in range(2):  # the second time, it is complete
+        get_base_model(str(checkpoint), target)
+    assert (target / "model.safetensors").read_bytes() == b"weights" and missing_files(target) == []
+    assert json.loads((target / "preprocessor_config.json").read_text()) == {"feature_size": 80}
+    assert not (checkpoint / "preprocessor_config.json").exists()
+    (checkpoint / "processor_config.json").write_text('{"processor_class": "WhisperProcessor"}')
+    with pytest.raises(UserError, match=r"lacks preprocessor_config\.json"):
+        get_base_model(str(checkpoint), tmp_path / "download/other")
+
+
 def test_sharded_weights_count_as_complete_when_all_shards_are_there(checkpoint: Path) -> None:
     (checkpoint / "model.safetensors").rename(checkpoint / "model-1.safetensors")
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}

@@ -1,4 +1,4 @@
-"""Sources of audio, as lists have them: a file, a ``command |``, or a part of the recording that one of these is.
+"""Sources of audio, as lists have them: a file, a ``command |``, ``file.ark:offset``, or a part of such a recording.
 
 A part is written ``recording[start:end]``, in seconds: so lists in memory say what Kaldi's ``segments`` says. A file
 whose name really ends like that is a file.
@@ -13,6 +13,7 @@ from os.path import exists
 from pathlib import Path
 from typing import BinaryIO
 
+from utils.audio.ark_audio import open_in_ark, split_ark_place
 from utils.errors import UserError
 
 OVERSHOOT = 0.5  # seconds by which a part may end after its recording, as in Kaldi's extract-segments
@@ -71,6 +72,8 @@ def open_source(source: str, allow_pipes: bool) -> BinaryIO:
         return io.BytesIO(_run(source))
     path = Path(source)
     try:
+        if (place := split_ark_place(source)) and Path(place[0]).is_file():
+            return open_in_ark(source, *place)
         if not path.exists():
             raise UserError(f"{source}: does not exist, seen from {Path.cwd()}. Correct the path")
         if not path.is_file():  # reading a pipe or /dev/zero might never end

@@ -9,6 +9,7 @@ from itertools import chain
 from os.path import exists, isabs
 from pathlib import Path
 
+from utils.audio.ark_audio import split_ark_place
 from utils.audio.constants import FRAME_SECONDS
 from utils.audio.sources import is_pipe
 from utils.data.audio_lengths import seconds_of_sources
@@ -185,7 +186,8 @@ def _beside(source: str, directory: Path) -> str:
     """
     if not (is_pipe(source) or isabs(source) or exists(source)):  # noqa: PTH110, PTH117
         beside = str(directory / source)
-        if exists(beside):  # noqa: PTH110
+        file = (split_ark_place(source) or (source,))[0]
+        if exists(beside) or (file != source and not exists(file) and exists(directory / file)):  # noqa: PTH110
             return beside
     return source
 

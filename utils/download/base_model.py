@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,7 +20,8 @@ from utils.model.ct2_directory import is_ct2_directory
 from utils.model.origin import ORIGIN
 
 LICENCE = "licence of OpenAI's Whisper weights: MIT, (c) 2022 OpenAI"
-REQUIRED = ("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer_config.json")
+PREPROCESSOR = "preprocessor_config.json"
+REQUIRED = ("config.json", "generation_config.json", PREPROCESSOR, "tokenizer_config.json")
 MULTILINGUAL_VOCABULARY = 51865  # as in OpenAI's code: an English-only vocabulary is smaller
 HUB_FILES = ["*.json", "*.txt", "*.safetensors"]  # no pickles
 HUB_SECONDS = 5.0
@@ -41,7 +43,7 @@ def get_base_model(model: str, target: Path) -> Path:
         model: a local Hugging Face directory, a local CTranslate2 (faster-whisper) directory, or a name on
             the Hugging Face hub. ``openai/whisper-base`` is also available without the hub.
         target: directory for the checkpoint; nothing is done if it is complete. A link for a local Hugging Face
-            directory.
+            directory, or links to its files if a file has to be added.
 
     Returns:
         ``target``.
@@ -87,7 +89,8 @@ def _is_complete(source: str, target: Path) -> bool:
 
 def missing_files(directory: Path) -> list[str]:
     """Return the names of the files that a directory lacks to be a complete checkpoint."""
-    missing = [name for name in REQUIRED if not (directory / name).is_file()]
+    missing = [name for name in REQUIRED if not (directory / name).is_file()
+               and not (name == PREPROCESSOR and _split_processor_config(directory))]
     index = directory / "model.safetensors.index.json"
     if index.is_file():
         shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
@@ -120,10 +123,37 @@ def _from_directory(local: Path, target: Path) -> None:
                         "nor a CTranslate2 one (model.bin, config.json, vocabulary, tokenizer.json)"
                         + _pickle_note(local))
     _check_abilities(str(local), local)
+    if split_config := _split_processor_config(local):
+        with _links_to(local.resolve(), target) as partial:
+            (partial / PREPROCESSOR).write_text(split_config, encoding="utf-8")
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir():
         target.rmdir()  # empty: see _is_complete
     target.symlink_to(local.resolve(), target_is_directory=True)
+
+
+@contextmanager
+def _links_to(original: Path, target: Path) -> Iterator[Path]:
+    """Make ``target`` a directory of links to the files of a user's directory; more files can be added in the block."""
+    with atomic_directory(target) as partial:
+        for path in original.iterdir():
+            if path.name != ORIGIN:  # a link would lead into the user's directory
+                (partial / path.name).symlink_to(path)
+        (partial / ORIGIN).write_text(f"{original}\n", encoding="utf-8")
+        yield partial
+
+
+def _split_processor_config(directory: Path) -> str:
+    """The text of a preprocessor_config.json for a directory that has only processor_config.json, else "".
+
+    transformers 5 saves a processor in that one file; other runtimes, and this recipe, read the older name.
+    """
+    path = directory / "processor_config.json"
+    if (directory / PREPROCESSOR).is_file() or not path.is_file():
+        return ""
+    settings = json.loads(path.read_text(encoding="utf-8")).get("feature_extractor")
+    return json.dumps(settings, indent=2) + "\n" if isinstance(settings, dict) else ""
 
 
 def _from_network(model: str, target: Path) -> None:
@@ -136,6 +166,8 @@ def _from_network(model: str, target: Path) -> None:
         try:
             with atomic_directory(target) as partial:
                 source(model, partial)
+                if settings := _split_processor_config(partial):
+                    (partial / PREPROCESSOR).write_text(settings, encoding="utf-8")
                 (partial / ORIGIN).write_text(f"{model}\n", encoding="utf-8")
             return
         except UserError as error:
@@ -250,11 +282,8 @@ def _repair_tokenizer(target: Path) -> None:
     if target.is_symlink() and read_tokenizer(target)[1]:
         original = target.resolve()
         target.unlink()
-        with atomic_directory(target) as partial:
-            for path in original.iterdir():
-                if path.name != ORIGIN:  # written below; a link would lead into the user's directory
-                    (partial / path.name).symlink_to(path)
-            (partial / ORIGIN).write_text(f"{original}\n", encoding="utf-8")
+        with _links_to(original, target):
+            pass
     repair_files(target)
 
 
