@@ -35,6 +35,7 @@ class CorpusUtterance:
         targets: texts by task.
         speaker: one word, or empty.
         start, end: the part of ``audio``, in seconds; None: all of it. In a set, all utterances have them or none.
+        entry: an entry of wav.scp in place of ``audio``: ``command |``, ``file.ark:offset``.
     """
 
     set: str
@@ -45,13 +46,19 @@ class CorpusUtterance:
     speaker: str = ""
     start: float | None = None
     end: float | None = None
+    entry: str = ""
+
+    @property
+    def recording(self) -> str:
+        """The audio, or the recording that it is a part of, as wav.scp has it."""
+        return self.entry or str(self.audio)
 
     @property
     def source(self) -> str:
         """The audio, as lists in memory have it."""
         if self.start is None or self.end is None:
-            return str(self.audio)
-        return part_source(str(self.audio), self.start, self.end)
+            return self.recording
+        return part_source(self.recording, self.start, self.end)
 
     def key(self, task: str) -> str:
         """Return ``id|language|task``."""
@@ -74,6 +81,13 @@ class LeftOut:
     text: str = ""
 
 
+def make_utterance_id(name: str, speaker: str = "", start: float | None = None, end: float | None = None) -> str:
+    """A name as an id, with the speaker before it, and times in hundredths of a second, as in Kaldi."""
+    times = f"-{start * 100:07.0f}-{end * 100:07.0f}" if start is not None and end is not None else ""
+    id_ = re.sub(r"[^\w.-]+", "_", name + times).strip("_")
+    return f"{speaker}-{id_}" if speaker else id_
+
+
 def add_prepare_options(parser: argparse.ArgumentParser, languages: str) -> None:
     """Add the options of every prepare_*.py; ``languages`` is the help text of ``--languages``."""
     parser.add_argument("--languages", default="", help=languages)
@@ -82,15 +96,15 @@ def add_prepare_options(parser: argparse.ArgumentParser, languages: str) -> None
 
 
 def without_unusable(utterances: Iterable[CorpusUtterance], left_out: list[LeftOut],
-                     nj: int = 0) -> list[CorpusUtterance]:
+                     nj: int = 0, allow_pipes: bool = False) -> list[CorpusUtterance]:
     """Return the utterances that can be read, have a frame and fit into Whisper's window; ``left_out`` gets the others.
 
     In a set where some utterances are parts of recordings, the others become parts, too: from 0 to their end.
-    ``nj`` threads (0: one per core) open files.
+    ``nj`` threads (0: one per core) open files; ``command |`` entries run with ``allow_pipes`` only.
     """
     def fault_of(utterance: CorpusUtterance) -> str:
         seconds = lengths[utterance.source]
-        if is_pipe(str(utterance.audio)):
+        if is_pipe(utterance.recording) and not allow_pipes:
             return ""  # refused by write_lists, which says that the file must be renamed
         if isinstance(seconds, UserError):
             return str(seconds).removeprefix(f"{utterance.source}: ")
@@ -99,7 +113,8 @@ def without_unusable(utterances: Iterable[CorpusUtterance], left_out: list[LeftO
         return f"longer than {WINDOW_SECONDS:g} s" if seconds > WINDOW_SECONDS else ""
 
     utterances = list(utterances)
-    lengths = seconds_of_sources((utterance.source for utterance in utterances), nj or os.cpu_count() or 1)
+    lengths = seconds_of_sources((utterance.source for utterance in utterances), nj or os.cpu_count() or 1,
+                                 allow_pipes)
     faults = list(map(fault_of, utterances))
     left_out += [LeftOut(utterance.id, fault) for utterance, fault in zip(utterances, faults, strict=True) if fault]
     with_parts = {utterance.set for utterance in utterances if utterance.start is not None}
@@ -110,7 +125,7 @@ def without_unusable(utterances: Iterable[CorpusUtterance], left_out: list[LeftO
 
 
 def write_lists(corpus: str, utterances: Sequence[CorpusUtterance], left_out: Sequence[LeftOut], data_dir: Path,
-                sets: Sequence[str], *, allow_empty: bool = False) -> None:
+                sets: Sequence[str], *, allow_empty: bool = False, allow_pipes: bool = False) -> None:
     """Write DATA_DIR/SET/TASK/{wav.scp,text[,utt2spk][,segments],source} and DATA_DIR/CORPUS_left_out.tsv.
 
     The counts are logged. Lists that an earlier run left are removed for a task without targets. utt2spk is written for
@@ -120,6 +135,7 @@ def write_lists(corpus: str, utterances: Sequence[CorpusUtterance], left_out: Se
         corpus: the corpus' name.
         sets: names of all sets of the corpus: ``train``, ``dev``, ...
         allow_empty: allow sets without utterances; they get no lists.
+        allow_pipes: allow audio that is a ``command |``.
 
     Raises:
         UserError: a set is empty, an id occurs twice or cannot be part of a key, a file name cannot be in a list, or
@@ -130,7 +146,7 @@ def write_lists(corpus: str, utterances: Sequence[CorpusUtterance], left_out: Se
         by_set[utterance.set].append(utterance)
     for name, members in by_set.items():
         if members or not allow_empty:
-            _check(corpus, name, members, left_out, data_dir)
+            _check(corpus, name, members, left_out, data_dir, allow_pipes)
     for name, members in by_set.items():
         for task in TASKS:
             _write_task(corpus, [utterance for utterance in members if task in utterance.targets], task,
@@ -151,7 +167,7 @@ def write_lists(corpus: str, utterances: Sequence[CorpusUtterance], left_out: Se
 
 
 def _check(corpus: str, name: str, utterances: Sequence[CorpusUtterance], left_out: Sequence[LeftOut],
-           data_dir: Path) -> None:
+           data_dir: Path, allow_pipes: bool) -> None:
     """Raise a UserError for utterances that would make invalid lists; called before any list is written."""
     if not utterances:
         example = f"; left out: {len(left_out)}, first {left_out[0].what} ({left_out[0].reason})" if left_out else ""
@@ -161,8 +177,8 @@ def _check(corpus: str, name: str, utterances: Sequence[CorpusUtterance], left_o
         if count > 1 or "|" in id_ or len(id_.split()) != 1:
             raise UserError(f"{corpus}: {name}: the id {id_!r} occurs {count} times or has white space or | in it")
     for utterance in utterances:
-        if len(str(utterance.audio).splitlines()) > 1 or str(utterance.audio).endswith("|"):
-            raise UserError(f"{corpus}: the file name {str(utterance.audio)!r} cannot be in a list: it has a line "
+        if len(utterance.recording.splitlines()) > 1 or (is_pipe(utterance.recording) and not allow_pipes):
+            raise UserError(f"{corpus}: the file name {utterance.recording!r} cannot be in a list: it has a line "
                             "end in it, or ends like a command. Rename the file")
     if len({utterance.start is None for utterance in utterances}) > 1:
         raise UserError(f"{corpus}: {name}: some utterances are parts of recordings and others whole files. Give all "
@@ -183,25 +199,28 @@ def _write_task(corpus: str, utterances: Sequence[CorpusUtterance], task: str, d
         lists["utt2spk"] = {u.key(task): u.speaker for u in utterances}
     with atomic_directory(directory) as partial:
         if utterances[0].start is None:
-            write_list(partial / "wav.scp", {u.key(task): str(u.audio) for u in utterances}, verbatim=True)
+            write_list(partial / "wav.scp", {u.key(task): u.recording for u in utterances}, verbatim=True)
         else:
             names = _recording_names(utterances)
-            write_segments(partial, {name: str(audio) for audio, name in names.items()},
-                           {u.key(task): TimeSpan(names[u.audio], u.start or 0, u.end or 0) for u in utterances})
+            write_segments(partial, {name: recording for recording, name in names.items()},
+                           {u.key(task): TimeSpan(names[u.recording], u.start or 0, u.end or 0) for u in utterances})
         for name, items in lists.items():
             write_list(partial / name, items)
         (partial / SOURCE).write_text(f"{corpus}\n", encoding="utf-8")
 
 
-def _recording_names(utterances: Iterable[CorpusUtterance]) -> dict[Path, str]:
+def _recording_names(utterances: Iterable[CorpusUtterance]) -> dict[str, str]:
     """A name for each recording: that of its file, with as many of its directories as tell it from others."""
-    files = sorted({utterance.audio for utterance in utterances})
-    names: dict[Path, str] = {}
-    for depth in range(1, max(len(path.parts) for path in files) + 1):
-        found = {path: re.sub(r"[\s|]+", "_", "_".join(path.with_suffix("").parts[-depth:])) for path in files}
+    paths = {recording: Path(recording) for recording in sorted({utterance.recording for utterance in utterances})}
+    names: dict[str, str] = {}
+    for depth in range(1, max(len(path.parts) for path in paths.values()) + 1):
+        found = {recording: re.sub(r"[\s|]+", "_", "_".join(path.with_suffix("").parts[-depth:]))
+                 for recording, path in paths.items()}
         counts = Counter(found.values())
-        names = {path: names.get(path) or (name if counts[name] == 1 else "") for path, name in found.items()}
-    return {path: name or f"{number}_{path.stem}" for number, (path, name) in enumerate(names.items())}
+        names = {recording: names.get(recording) or (name if counts[name] == 1 else "")
+                 for recording, name in found.items()}
+    return {recording: name or f"{number}_{re.sub(r'[^A-Za-z0-9_.-]+', '_', paths[recording].stem)}"
+            for number, (recording, name) in enumerate(names.items())}
 
 
 def write_left_out(path: Path, left_out: Iterable[LeftOut]) -> None:

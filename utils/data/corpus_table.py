@@ -1,15 +1,13 @@
-"""Reads a corpus that consists of audio files and tables (csv, tsv, jsonl) with a line for each recording or segment.
-"""
+"""Reads a corpus that is audio files and tables (csv, tsv, jsonl) with a line for each recording or segment."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
-from utils.data.corpus_lists import CorpusUtterance, LeftOut
+from utils.data.corpus_lists import CorpusUtterance, LeftOut, make_utterance_id
 from utils.data.languages import language_code
 from utils.data.tables import TableForm, TableRow
 from utils.errors import UserError
@@ -53,23 +51,14 @@ def table_utterances(rows: Sequence[TableRow], audio_dir: Path, language: str,
             left_out.append(LeftOut(row.where, reason))
             continue
         speaker = "_".join(get("speaker", "").replace("|", "_").split())
-        utterance = CorpusUtterance(_set_of(row), _id_of(row, speaker, start, end), code, audio, targets, speaker,
-                                    start, end)
+        id_ = make_utterance_id(get("id", ""), speaker) if get("id") else \
+            make_utterance_id(str(Path(get("path", "")).with_suffix("")), speaker, start, end)
+        utterance = CorpusUtterance(_set_of(row), id_, code, audio, targets, speaker, start, end)
         if (first := seen.setdefault((utterance.set, utterance.id, code), row.where)) != row.where:
             raise UserError(f"{row.where}: its id {utterance.id} is that of {first}. Give one of them another id, or "
                             "delete it")
         utterances.append(utterance)
     return utterances
-
-
-def _id_of(row: TableRow, speaker: str, start: float | None, end: float | None) -> str:
-    """The row's id, or else one of its path and times (hundredths of a second, as in Kaldi); the speaker before it."""
-    id_ = row.columns.get("id")
-    if not id_:
-        id_ = str(Path(row.columns["path"]).with_suffix(""))
-        id_ += f"-{start * 100:07.0f}-{end * 100:07.0f}" if start is not None and end is not None else ""
-    id_ = re.sub(r"[^\w.-]+", "_", id_).strip("_")
-    return f"{speaker}-{id_}" if speaker else id_
 
 
 def time_span(row: TableRow) -> tuple[float, float] | tuple[None, None]:
