@@ -47,6 +47,7 @@ def parse_args() -> Namespace:
     parser.add_argument("--compute-type", default="auto", help="int8, float16, ...; auto: as the model was saved")
     parser.add_argument("--allow-pipes", type=boolean, default="false", metavar="true|false",
                         help="run `command |` entries of lists")
+    parser.add_argument("--track", type=int, help="number of the audio track, from 1; default: the container's own")
     parser.add_argument("--raw", type=boolean, default="false", metavar="true|false",
                         help="standard input is 16-bit little-endian samples, mono, 16 kHz, without a header")
     parser.add_argument("--live", type=boolean, default="false", metavar="true|false",
@@ -75,7 +76,8 @@ def main() -> int:
 
     tasks, formats = TASKS[args.task], args.format.replace(",", " ").split()
     output = open_output(args.output_dir, formats, tasks, only_one=len(recordings) == 1)
-    job = Job(tasks, known_language(args.language) if args.language else None, args.allow_pipes, args.raw)
+    job = Job(tasks, known_language(args.language) if args.language else None, args.allow_pipes, args.raw,
+              args.track)
     recognizer = Recognizer(args.model, device=args.device, compute_type=args.compute_type, beam_size=args.beam_size,
                             hotwords=args.hotwords, window=args.window)
     if args.live:

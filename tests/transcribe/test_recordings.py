@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from utils.errors import UserError
 from utils.transcribe.recordings import Recording, find_recordings
@@ -48,11 +50,24 @@ def test_a_bad_line_is_named(tmp_path: Path, content: str, complaint: str) -> No
 
 def test_what_cannot_be_told_apart_or_is_not_there_is_refused(tmp_path: Path) -> None:
     touch(tmp_path / "empty/readme.txt")
-    touch(tmp_path / "twice/a.wav")
-    touch(tmp_path / "twice/a.mp3")
     with pytest.raises(UserError, match=r"no audio files in this folder"):
         find_recordings([str(tmp_path / "empty")])
     with pytest.raises(UserError, match=r"a\.mp3 and .*a\.wav would both be written as a"):
-        find_recordings([str(tmp_path / "twice")])
+        find_recordings([str(tmp_path / "x/a.mp3"), str(tmp_path / "y/a.wav")])
     with pytest.raises(UserError, match=r"nothing\.scp: cannot be read"):
         find_recordings([str(tmp_path / "nothing.scp")])
+
+
+def test_a_folder_gives_all_that_has_audio_and_names_what_has_none(tmp_path: Path,
+                                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    for name in ("a.wav", "b.bin", "phone.wav"):
+        soundfile.write(folder / name, np.zeros(1600), 16_000, format="WAV")
+    (folder / "phone.wav").rename(folder / "phone.m4v")
+    touch(folder / "a.mp3")  # no audio, but its name says so: its fault is named when it is read
+    (folder / "notes.txt").write_text("hello")
+    touch(folder / ".hidden/c.wav")
+    found = {Path(recording.source).name: recording.name for recording in find_recordings([str(folder)])}
+    assert found == {"a.wav": "a.wav", "a.mp3": "a.mp3", "b.bin": "b", "phone.m4v": "phone"}
+    assert "left out, no audio in them: notes.txt" in capsys.readouterr().err

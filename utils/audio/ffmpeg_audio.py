@@ -19,30 +19,48 @@ if TYPE_CHECKING:
 
 # Without this, FFmpeg would open local files and addresses that a playlist (HLS, concat) names.
 _OPTIONS = {"protocol_whitelist": "none"}
+_CONTAINER_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"caff")
+
+
+def is_raw_g722(stream: BinaryIO, source: str) -> bool:
+    """Whether a file is raw G.722, which has no header: by its name, unless it has a known header."""
+    head = stream.read(12)
+    stream.seek(0)
+    return source.lower().endswith(".g722") and not head.startswith(_CONTAINER_MAGIC) and head[4:8] != b"ftyp"
 
 
 @contextmanager
-def open_ffmpeg(stream: BinaryIO, source: str, format_name: str | None = None) -> Iterator[
-        tuple[InputContainer, AudioStream]]:
-    """Yield a file opened by FFmpeg and its first audio track; FFmpeg's errors in the block become UserErrors.
+def open_container(stream: BinaryIO, source: str) -> Iterator[InputContainer]:
+    """Yield a file opened by FFmpeg; FFmpeg's errors in the block become UserErrors.
 
     Args:
         stream: the file; must be seekable.
-        source: its name, for messages.
-        format_name: FFmpeg's name of the format, if the content does not tell it.
+        source: its name, for messages and to recognize raw G.722.
     """
     import av
 
+    format_name = "g722" if is_raw_g722(stream, source) else None
     try:
         with av.open(stream, "r", format=format_name, options=_OPTIONS) as container:
-            if not container.streams.audio:
-                raise UserError(f"{source}: has no audio track. Correct the path")
-            if container.streams.audio[0].codec_context is None:  # PyAV would crash
-                raise UserError(f"{source}: its audio is in a codec that FFmpeg does not support. Convert it to flac")
-            yield container, container.streams.audio[0]
+            yield container
     except av.FFmpegError as error:
         raise UserError(f"{source}: is damaged, or no audio that libsndfile or FFmpeg can read "
                         f"({error.strerror}). Replace or convert it; raw G.722 must be named .g722") from None
+
+
+@contextmanager
+def open_ffmpeg(stream: BinaryIO, source: str) -> Iterator[tuple[InputContainer, AudioStream]]:
+    """Yield a file opened by :func:`open_container` and its first audio track.
+
+    Raises:
+        UserError: it has none, or no decoder is there for it.
+    """
+    with open_container(stream, source) as container:
+        if not container.streams.audio:
+            raise UserError(f"{source}: has no audio track. Correct the path")
+        if container.streams.audio[0].codec_context is None:  # PyAV would crash
+            raise UserError(f"{source}: its audio is in a codec that FFmpeg does not support. Convert it to flac")
+        yield container, container.streams.audio[0]
 
 
 def _packets(container: InputContainer, track: AudioStream) -> Iterator[Packet]:

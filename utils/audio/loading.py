@@ -21,7 +21,7 @@ import numpy as np
 
 from utils.audio.constants import SAMPLE_RATE
 from utils.audio.faults import mix_channels
-from utils.audio.ffmpeg_audio import counted_seconds, decoded_blocks, open_ffmpeg
+from utils.audio.ffmpeg_audio import counted_seconds, decoded_blocks, is_raw_g722, open_ffmpeg
 from utils.audio.headers import (
     file_size,
     holds_second_flac,
@@ -48,7 +48,6 @@ _LOWEST_RATE = 1000  # Hz; a lower rate is an error in the header, and resamplin
 _BLOCK = 1 << 22  # samples of all channels in one block
 _SHORT_BLOCK = 1 << 16  # the same where parts are cut out
 _EXACT_SEEKING = ("WAV", "WAVEX", "FLAC", "AIFF", "RF64", "W64")
-_CONTAINER_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"caff")
 
 
 def load_audio(source: str, allow_pipes: bool = False) -> np.ndarray:
@@ -133,12 +132,6 @@ def audio_seconds(source: str, allow_pipes: bool = False) -> float:
     return seconds
 
 
-def _is_raw_g722(stream: BinaryIO, source: str) -> bool:
-    head = stream.read(12)
-    stream.seek(0)
-    return source.lower().endswith(".g722") and not head.startswith(_CONTAINER_MAGIC) and head[4:8] != b"ftyp"
-
-
 def _refuse_rate(source: str, rate: int) -> None:
     if rate < _LOWEST_RATE:
         raise UserError(f"{source}: has a sampling rate of {rate} Hz. Write the file again from its source")
@@ -151,7 +144,7 @@ def _open_sndfile(stream: BinaryIO, source: str) -> soundfile.SoundFile | None:
     """
     import soundfile
 
-    if _is_raw_g722(stream, source):
+    if is_raw_g722(stream, source):
         return None
     refuse_mismatch(stream, source)
     if is_chained_ogg(stream):
@@ -174,15 +167,14 @@ def _open_sndfile(stream: BinaryIO, source: str) -> soundfile.SoundFile | None:
 @contextmanager
 def _ffmpeg(stream: BinaryIO, source: str) -> Iterator[tuple[InputContainer, AudioStream]]:
     """Yield the file opened by FFmpeg and its first audio track, as :func:`open_ffmpeg`."""
-    format_name = "g722" if _is_raw_g722(stream, source) else None
-    with open_ffmpeg(stream, source, format_name) as (container, track):
+    with open_ffmpeg(stream, source) as (container, track):
         _refuse_rate(source, track.rate)
         yield container, track
 
 
 def _probed_seconds(stream: BinaryIO, source: str) -> float | None:
     """Duration in seconds, without decoding; None or 0 if that needs decoding."""
-    if _is_raw_g722(stream, source):
+    if is_raw_g722(stream, source):
         return file_size(stream) / _G722_BYTES_PER_SECOND
     if (sound := _open_sndfile(stream, source)) is not None:
         return sound.frames / sound.samplerate

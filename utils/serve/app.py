@@ -22,7 +22,7 @@ from markupsafe import Markup
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from utils.audio.constants import SAMPLE_RATE
-from utils.audio.loading import read_audio
+from utils.audio.media import read_media
 from utils.cli import log
 from utils.data.languages import all_codes, language_code, language_name
 from utils.data.lists import TASKS
@@ -75,7 +75,8 @@ class Service:
             check(0.0)
             data = file.file.read()
             audio = _pcm(data, self.limits.audio_seconds) if raw else \
-                read_audio(io.BytesIO(data), source, self.limits.audio_seconds)
+                read_media(io.BytesIO(data), source, max_seconds=self.limits.audio_seconds,
+                           on_packet=lambda: check(0.0)).audio
             check(0.0)
             if first is not None:
                 audio = audio[:round(first * SAMPLE_RATE)]

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from utils.audio.ffmpeg_audio import open_container
+from utils.cli import log
 from utils.data.lists import parse_key, split_line
 from utils.errors import UserError
 
 STDIN = "-"
+# A file with such a name is transcribed, or its fault is named; others are if FFmpeg finds audio in them.
 _SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".mkv", ".mov", ".wma",
              ".g722", ".sph", ".aiff", ".aif", ".au", ".amr", ".3gp"}
+_NAMED = 8  # files without audio that a message names
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,35 @@ def _expand(argument: str) -> Iterator[Recording]:
     if argument == STDIN:
         yield Recording("stdin", STDIN)
     elif path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
-        if not files:
-            raise UserError(f"{path}: no audio files in this folder ({' '.join(sorted(_SUFFIXES))})")
-        yield from (Recording(file.relative_to(path).with_suffix("").as_posix(), str(file)) for file in files)
+        yield from _in_folder(path)
     elif path.suffix == ".scp":
         yield from _read_scp(path)
     else:
         yield Recording(path.stem, argument)
+
+
+def _in_folder(folder: Path) -> Iterator[Recording]:
+    """The recordings below a folder; files without audio are named. Hidden files are passed over."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file()
+                   and not any(part.startswith(".") for part in file.relative_to(folder).parts))
+    with_audio = [file for file in files if file.suffix.lower() in _SUFFIXES or _has_audio(file)]
+    if without := [str(file.relative_to(folder)) for file in files if file not in set(with_audio)]:
+        more = f" and {len(without) - _NAMED} more" if len(without) > _NAMED else ""
+        log(f"{folder}: left out, no audio in them: {', '.join(without[:_NAMED])}{more}")
+    if not with_audio:
+        raise UserError(f"{folder}: no audio files in this folder")
+    names = [file.relative_to(folder).with_suffix("").as_posix() for file in with_audio]
+    for file, name in zip(with_audio, names, strict=True):
+        yield Recording(name if names.count(name) == 1 else file.relative_to(folder).as_posix(), str(file))
+
+
+def _has_audio(file: Path) -> bool:
+    """Whether FFmpeg finds an audio track in a file."""
+    try:
+        with file.open("rb") as stream, open_container(stream, str(file)) as container:
+            return bool(container.streams.audio)
+    except (OSError, UserError):
+        return False
 
 
 def _read_scp(path: Path) -> Iterator[Recording]:

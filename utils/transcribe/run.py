@@ -6,16 +6,16 @@ import io
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
-from utils.audio.loading import audio_seconds, load_audio, read_audio
-from utils.audio.sources import is_pipe
+from utils.audio.loading import audio_seconds, load_audio
+from utils.audio.media import Media, read_media
+from utils.audio.sources import is_pipe, open_source, split_part
 from utils.cli import progress_bar
 from utils.errors import UserError
 from utils.transcribe.outputs import Output
@@ -32,6 +32,7 @@ class Job:
     language: str | None = None  # None: what the list says, else detected
     allow_pipes: bool = False
     raw: bool = False  # whether standard input is 16-bit samples, 16 kHz, mono, without a header
+    track: int | None = None  # number of the audio track, from 1; None: the container's default track
 
 
 def transcribe(recognizer: Recognizer, recordings: Sequence[Recording], job: Job, output: Output, num_jobs: int) -> int:
@@ -57,8 +58,10 @@ def transcribe(recognizer: Recognizer, recordings: Sequence[Recording], job: Job
                 done = round(share * length, 2)
 
             try:
-                audio = _read(recording, job)
-                return recognizer(audio, job.tasks, job.language or recording.language, advance)
+                media = _read(recording, job, lambda: advance(0.0))
+                for note in media.notes():
+                    tqdm.write(f"{recording.source}: {note}", file=sys.stderr)
+                return recognizer(media.audio, job.tasks, job.language or recording.language, advance)
             except UserError as error:
                 return error
             finally:
@@ -96,13 +99,16 @@ def transcribe_live(recognizer: Recognizer, job: Job, output: Output) -> None:
             output.write("stdin", STDIN, replace(found, segments=shifted))
 
 
-def _read(recording: Recording, job: Job) -> np.ndarray:
+def _read(recording: Recording, job: Job, on_packet: Callable[[], None]) -> Media:
+    if split_part(recording.source):
+        return Media(load_audio(recording.source, job.allow_pipes))
     if recording.source != STDIN:
-        return load_audio(recording.source, job.allow_pipes)
+        with open_source(recording.source, job.allow_pipes) as stream:
+            return read_media(stream, recording.source, job.track, on_packet=on_packet)
     data = sys.stdin.buffer.read()
     if not data:
         raise UserError("standard input: is empty. Pipe audio into it: arecord ... | pyscripts/transcribe.py -")
-    return raw_samples(data) if job.raw else read_audio(io.BytesIO(data), "standard input")
+    return Media(raw_samples(data)) if job.raw else read_media(io.BytesIO(data), "standard input", job.track)
 
 
 def _seconds(recording: Recording, job: Job) -> float:
