@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,21 @@ def test_a_directory_that_is_no_export_is_named(merged: Path) -> None:
     assert str(caught.value).startswith(f"{merged}: ")
     with pytest.raises(UserError, match=r"^compute_type: this cpu has no float17"):
         Recognizer(merged.parent / "ct2 short", device="cpu", compute_type="float17")
+
+
+@pytest.mark.parametrize(("name", "content", "complaint"), [
+    ("tokenizer.json", None, r"tokenizer.json: is missing. Copy it from the model"),
+    ("config.json", "[]", r"config.json: cannot be read: it is no JSON object"),
+    ("config.json", "{", r"config.json: cannot be read: "),
+    ("preprocessor_config.json", "[]", r"preprocessor_config.json: cannot be read: it is no JSON object"),
+    ("preprocessor_config.json", '{"feature_size": 128}', r"has feature_size 128, but the model takes 80 mel bins")])
+def test_a_damaged_directory_is_one_line(tuned: Path, tmp_path: Path, name: str, content: str | None,
+                                         complaint: str) -> None:
+    directory = Path(shutil.copytree(tuned, tmp_path / "model"))
+    (directory / name).unlink() if content is None else (directory / name).write_text(content)
+    with pytest.raises(UserError, match=complaint) as caught:
+        Recognizer(directory, device="cpu")
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_spans_are_joined_up_to_a_length_and_a_gap() -> None:

@@ -22,7 +22,7 @@ from utils.decode.ct2_decoder import Ct2Decoder, resolve_runtime
 from utils.errors import UserError
 from utils.features.feature_set import Utterance, stack_feats
 from utils.features.log_mel import LogMel
-from utils.model.ct2_directory import read_window
+from utils.model.ct2_directory import read_window, require_ct2_files, require_num_mels
 
 _MAX_GAP_SECONDS = 0.6  # a longer silence ends a segment where the encoder takes short windows
 _TAIL_FRAMES = 50  # of silence after a batch's longest segment, as stage 5 has them
@@ -88,14 +88,13 @@ class Recognizer:
     def __init__(self, model_dir: str | Path, *, device: str = "auto", compute_type: str = "auto", beam_size: int = 1,
                  hotwords: str = "", window: str = "auto") -> None:
         model_dir = Path(model_dir)
-        if not (model_dir / "model.bin").is_file():
-            raise UserError(f"{model_dir}: no CTranslate2 model there (no model.bin); name an exported directory, "
-                            "exp/TAG/ct2_TYPE")
+        require_ct2_files(model_dir)
         device, compute_type = resolve_runtime(device, compute_type)
         self.window = window if window != "auto" else read_window(model_dir)
         tokenizer = load_tokenizer(model_dir)
         self._decoder = Ct2Decoder(model_dir, tokenizer, beam_size=beam_size, device=device, compute_type=compute_type,
                                    before_prompt=hotword_ids(tokenizer, hotwords))
+        require_num_mels(model_dir, self._decoder.model.n_mels)
         self._log_mel = LogMel(model_dir, num_mels=self._decoder.model.n_mels)
 
     def __call__(self, audio: np.ndarray, tasks: Sequence[str] = TASKS, language: str | None = None,
