@@ -104,6 +104,16 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _share(directory: Path) -> None:
+    """Give files that a library made private (safetensors: mode 600) the mode of other new files: others read them."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for path in directory.rglob("*"):
+        status = path.lstat()
+        if path.is_file() and not path.is_symlink() and status.st_nlink == 1:  # links belong to somebody else, too
+            path.chmod(status.st_mode | (0o666 & ~umask))
+
+
 @contextmanager
 def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file beside ``path`` and rename it to ``path`` when the block ends without an error.
@@ -139,6 +149,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
+        _share(partial)
         sync_directory(partial)
         old = path.with_name(f".{path.name}.{os.getpid()}.old")
         if path.exists():
@@ -162,6 +173,7 @@ def atomic_files(directory: str | Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
+        _share(partial)
         sync_directory(partial)
         for path in sorted(partial.iterdir()):
             path.replace(directory / path.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from exported_tiny import ExportedTiny
 from made_corpus import write_set
 from tiny_whisper import make_tiny_whisper
+from transformers import WhisperTokenizer
 
 from utils.config import Lists
 from utils.data.tokenizer import load_tokenizer
@@ -62,6 +64,26 @@ def test_merged_directory_is_a_whole_whisper(adapter: Path, tiny_whisper: Path, 
     assert (untuned - adapted).abs().max() > 0.1
     torch.testing.assert_close(found, adapted, rtol=1e-3, atol=1e-3)
     assert alone.generation_config.suppress_tokens == base.generation_config.suppress_tokens
+
+
+def test_other_converters_find_their_files_and_others_can_read_them(merged: Path, tiny_whisper: Path,
+                                                                    tmp_path: Path) -> None:
+    """whisper.cpp's convert-h5-to-ggml.py reads vocab.json and added_tokens.json; slow tokenizers merges.txt."""
+    vocabulary, added = (json.loads((merged / name).read_text(encoding="utf-8"))
+                         for name in ("vocab.json", "added_tokens.json"))
+    whole = load_tokenizer(tiny_whisper)
+    assert whole.get_vocab() == vocabulary | added and not vocabulary.keys() & added.keys()
+    assert "<|endoftext|>" in vocabulary and "<|startoftranscript|>" in added
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for name in ("vocab.json", "merges.txt", "added_tokens.json", "tokenizer_config.json"):
+        shutil.copy(merged / name, alone)
+    slow = WhisperTokenizer.from_pretrained(alone)
+    text = "Two words, été 你好"
+    assert slow(text, add_special_tokens=False).input_ids == whole(text, add_special_tokens=False).input_ids
+    umask = os.umask(0)
+    os.umask(umask)
+    assert {path.stat().st_mode & 0o777 for path in merged.iterdir()} == {0o666 & ~umask}
 
 
 def test_ct2_directory_loads_everywhere_and_transcribes(ct2: Path, make_wav) -> None:

@@ -61,6 +61,25 @@ def token_id(tokenizer: WhisperTokenizer, token: str) -> int | None:
     return index
 
 
+def save_vocabulary_files(tokenizer: WhisperTokenizer, directory: Path) -> None:
+    """Write vocab.json, merges.txt and added_tokens.json, which converters read that do not know tokenizer.json.
+
+    As in OpenAI's own repositories, <|endoftext|> is in vocab.json, the other special tokens in added_tokens.json.
+    """
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary: dict[str, int] = dict(backend["model"]["vocab"])
+    added = {token["content"]: token["id"] for token in backend["added_tokens"]}
+    vocabulary["<|endoftext|>"] = added.pop("<|endoftext|>", vocabulary.get("<|endoftext|>", len(vocabulary)))
+    added = {content: index for content, index in added.items() if content not in vocabulary}
+    for name, items in (("vocab.json", vocabulary), ("added_tokens.json", added)):
+        ordered = dict(sorted(items.items(), key=lambda item: item[1]))
+        with atomic_open(directory / name) as stream:  # a link to a user's file is replaced, not followed
+            json.dump(ordered, stream, ensure_ascii=False)
+    with atomic_open(directory / "merges.txt") as stream:
+        merges = [" ".join(as_pair(merge)) for merge in backend["model"]["merges"]]
+        stream.writelines(f"{line}\n" for line in ("#version: 0.2", *merges))
+
+
 def tokens_checksum(tokenizer: WhisperTokenizer) -> str:
     """Return the SHA-256 of vocabulary, merges and added tokens: with the same one, tokenizers agree on every text."""
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -84,9 +103,7 @@ def repair_files(directory: Path) -> None:
     with atomic_open(directory / "tokenizer.json") as stream:
         stream.write(backend.to_str(pretty=True))
     if (directory / "merges.txt").exists():
-        merges = (" ".join(as_pair(merge)) for merge in json.loads(backend.to_str())["model"]["merges"])
-        with atomic_open(directory / "merges.txt") as stream:
-            stream.writelines(f"{line}\n" for line in ("#version: 0.2", *merges))
+        save_vocabulary_files(tokenizer, directory)
     with atomic_open(directory / REPAIRED) as stream:
         stream.write(f"{fault}\n")
     log(f"the base model: {fault}; put back in tokenizer.json. What was trained with the old file used wrong tokens "

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
+from utils.data.tokenizer import save_vocabulary_files
 from utils.errors import UserError
 from utils.model.modeling import MultitaskWhisper
 from utils.model.strength import adapter_config
@@ -19,6 +20,7 @@ def save_whole_model(model: MultitaskWhisper, base_dir: Path, tokenizer: Whisper
     """Write weights, generation settings, tokenizer and feature extractor (that of ``base_dir``) to ``directory``."""
     to_stock(model).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
+    save_vocabulary_files(tokenizer, directory)
     # Without preprocessor_config.json, faster-whisper assumes 80 mels.
     WhisperFeatureExtractor.from_pretrained(base_dir, local_files_only=True).save_pretrained(directory)
 
