@@ -48,10 +48,13 @@ def test_openais_client_streams(address):
 
 
 @pytest.mark.parametrize("field", ["timestamp_granularities", "timestamp_granularities[]"])
-def test_word_times_are_ignored_in_plain_json_and_refused_in_verbose(address, field):
-    assert post(address, URL, model="whisper-1", **{field: "word"}).status_code == 200
-    wrong = post(address, URL, model="whisper-1", response_format="verbose_json", **{field: "word"})
-    assert "times segments, not words" in refusal(wrong, 400)
+def test_word_times_are_ignored_in_plain_json_and_given_in_verbose(address, field):
+    plain = post(address, URL, model="whisper-1", **{field: "word"})
+    assert plain.status_code == 200 and "words" not in plain.json()
+    verbose = post(address, URL, model="whisper-1", response_format="verbose_json", **{field: "word"}).json()
+    assert verbose["words"][0] == {"word": "transcribe", "start": 0.1, "end": 0.4} and verbose["segments"]
+    wrong = post(address, URL, model="whisper-1", response_format="verbose_json", **{field: "sentence"})
+    assert "'sentence' is neither segment nor word" in refusal(wrong, 400)
 
 
 def test_bazarr_sends_pcm_and_gets_subtitles(address):

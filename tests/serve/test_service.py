@@ -24,6 +24,7 @@ from utils.audio.constants import SAMPLE_RATE
 from utils.errors import UserError
 from utils.serve.app import make_app, make_server
 from utils.serve.guard import KEY_VARIABLE, Limits, listen, read_api_key
+from utils.transcribe.details import TextDetails, Word
 from utils.transcribe.recognizer import Recognition, Segment
 
 KEY = "correct horse battery staple"
@@ -45,7 +46,7 @@ class Recognizer:
         self.running, self.stopped = 0, 0
 
     def __call__(self, audio: np.ndarray, tasks: Any = (), language: str | None = None,
-                 on_progress: Callable[[float], None] = lambda share: None) -> Recognition:
+                 on_progress: Callable[[float], None] = lambda share: None, details: bool = False) -> Recognition:
         self.calls.append((tuple(tasks), language))
         self.running += 1
         try:
@@ -60,7 +61,9 @@ class Recognizer:
         if seconds == 4.25:
             raise RuntimeError("the secret of the house")
         return Recognition(language or "fr", 0.9, seconds, [
-            Segment(0.0, 1.0, {task: f"{task} {seconds:g}" for task in tasks}),
+            Segment(0.0, 1.0, {task: f"{task} {seconds:g}" for task in tasks},
+                    {task: TextDetails([1, 2], -0.25, 0.01, [Word(task, 0.1, 0.4, 0.9), Word("0.5", 0.4, 0.9, 0.8)])
+                     for task in tasks if details}),
             Segment(1.0, 2.5, dict.fromkeys(tasks, "<&>"))])
 
 
@@ -144,7 +147,11 @@ def test_openais_client_gets_every_format(address, recognizer):
     assert (verbose.language, verbose.duration, verbose.usage.seconds) == ("french", 0.5, 1)
     segment = verbose.segments[1]
     assert (segment.id, segment.start, segment.end, segment.text) == (1, 1.0, 2.5, "<&>")
-    assert verbose.segments[0].tokens == []
+    assert verbose.words is None
+    first = verbose.segments[0]
+    assert (first.tokens, first.avg_logprob, first.no_speech_prob) == ([1, 2], -0.25, 0.01)
+    timed = audio.transcriptions.create(**given, response_format="verbose_json", timestamp_granularities=["word"])
+    assert [(word.word, word.start, word.end) for word in timed.words] == [("transcribe", 0.1, 0.4), ("0.5", 0.4, 0.9)]
     assert audio.translations.create(**given, response_format="verbose_json").language == "english"
     assert audio.transcriptions.create(**given, response_format="text") == "transcribe 0.5 <&>\n"
     srt = audio.translations.create(**given, response_format="srt")
@@ -165,8 +172,8 @@ def test_openais_client_sees_models_and_mistakes(address, recognizer):
             ({"language": "frensh"}, openai.BadRequestError, "Did you mean french"),
             ({"language": "x" * 101}, openai.BadRequestError, "language: String should have at most 100"),
             ({"response_format": "doc"}, openai.BadRequestError, "'doc' is none of json, text, srt, verbose_json, vtt"),
-            ({"timestamp_granularities": ["word"], "response_format": "verbose_json"}, openai.BadRequestError,
-             "times segments, not words")):
+            ({"timestamp_granularities": ["sentence"], "response_format": "verbose_json"}, openai.BadRequestError,
+             "'sentence' is neither segment nor word")):
         with pytest.raises(error, match=words):
             client.audio.transcriptions.create(**{**given, **wrong})
     missing = httpx2.post(f"{address}/v1/audio/transcriptions", data={"model": "ct2"})

@@ -94,6 +94,19 @@ def test_both_tasks_and_the_language_cost_one_encoder_pass(recognizer: Recognize
     assert all(shape[2] < 500 for shape in watched.encoded)
 
 
+@pytest.mark.parametrize("window", ["short", "full"])
+def test_details_have_the_words_in_their_segments_times(tuned: Path, window: str) -> None:
+    found = Recognizer(tuned, device="cpu", window=window)(TALK, language="fr", details=True)
+    for segment in found.segments:
+        for task, text in segment.texts.items():
+            details = segment.details[task]
+            assert "".join(word.text for word in details.words) == "".join(text.split())
+            assert details.avg_logprob < 0 < details.no_speech_prob < 1
+            times = [time for word in details.words for time in (word.start, word.end)]
+            assert times == sorted(times) and segment.start <= times[0] and times[-1] <= segment.end + 0.05
+            assert all(0 <= word.probability <= 1 for word in details.words)
+
+
 def test_the_language_is_the_models_guess(recognizer: Recognizer, tuned: Path) -> None:
     one = np.concatenate([silence(0.5), speak(3), silence(0.5)])
     found = recognizer(one)

@@ -54,13 +54,14 @@ class Service:
     any_model: bool = False
 
     async def run(self, request: Request, file: UploadFile, tasks: Sequence[str], language: str | None, *,
-                  raw: bool = False, first: float | None = None) -> Recognition:
+                  raw: bool = False, first: float | None = None, details: bool = False) -> Recognition:
         """Recognize an upload when the queue reaches it.
 
         Args:
             language: as people write it; None, "" and ``auto``: it is detected.
             raw: the upload is 16-bit little-endian PCM of 16 kHz, mono, without a header.
             first: seconds at the start that are recognized; None: all.
+            details: with times of words and probabilities.
 
         Raises:
             HTTPException: the audio or the language cannot be used, or the time limit was exceeded.
@@ -80,7 +81,7 @@ class Service:
             check(0.0)
             if first is not None:
                 audio = audio[:round(first * SAMPLE_RATE)]
-            return self.recognize(audio, tasks=tasks, language=code, on_progress=check)
+            return self.recognize(audio, tasks=tasks, language=code, on_progress=check, details=details)
 
         try:
             found = await self.queue.run(work, request.scope["deadline"] - began, _disconnected(request))
@@ -192,9 +193,10 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
             stream: Annotated[bool, Form()] = False,
             granularities: Annotated[list[str] | None, Form(alias="timestamp_granularities[]")] = None,
             plain_granularities: Annotated[list[str] | None, Form(alias="timestamp_granularities")] = None) -> Response:
-        if response_format == "verbose_json" and {*(granularities or []), *(plain_granularities or [])} - {"segment"}:
-            raise HTTPException(400, "timestamp_granularities: this server times segments, not words.")
-        return await answer(request, file, model, "transcribe", language, response_format, stream)
+        asked = {*(granularities or []), *(plain_granularities or [])}
+        if response_format == "verbose_json" and (unknown := sorted(asked - {"segment", "word"})):
+            raise HTTPException(400, f"timestamp_granularities: {unknown[0]!r} is neither segment nor word.")
+        return await answer(request, file, model, "transcribe", language, response_format, stream, "word" in asked)
 
     @app.post("/v1/audio/translations")
     async def translations(
@@ -203,14 +205,14 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
         return await answer(request, file, model, "translate", None, response_format)
 
     async def answer(request: Request, file: UploadFile, model: str, task: str, language: str | None,
-                     response_format: str, stream: bool = False) -> Response:
+                     response_format: str, stream: bool = False, words: bool = False) -> Response:
         _check_model(service, model)
         if response_format not in RESPONSE_FORMATS:
             raise HTTPException(400, f"response_format: {response_format!r} is none of {', '.join(RESPONSE_FORMATS)}.")
-        found = await service.run(request, file, [task], language)
+        found = await service.run(request, file, [task], language, details=response_format == "verbose_json")
         if stream and response_format in ("json", "text"):  # ignored for the others, as OpenAI does
             return StreamingResponse(stream_events(found, task), media_type="text/event-stream")
-        content = format_recognition(found, task, response_format)
+        content = format_recognition(found, task, response_format, words)
         return PlainTextResponse(content) if isinstance(content, str) else JSONResponse(content)
 
     @app.post("/recognize")
@@ -218,7 +220,8 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
                         language: OptionalName = None) -> dict[str, Any]:
         """Both tasks from one encoder pass."""
         found = await service.run(request, file, TASKS, language)
-        return {**asdict(found), **{task: found.text(task) for task in TASKS}}
+        segments = [{"start": segment.start, "end": segment.end, "texts": segment.texts} for segment in found.segments]
+        return {**asdict(found), "segments": segments, **{task: found.text(task) for task in TASKS}}
 
 
 def _checked_language(language: str | None) -> str | None:

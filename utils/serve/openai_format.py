@@ -15,8 +15,13 @@ from utils.transcribe.subtitles import make_cues, to_srt, to_vtt
 RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 
 
-def format_recognition(recognition: Recognition, task: str, response_format: str) -> dict[str, Any] | str:
-    """One task of a recognition in a format of RESPONSE_FORMATS: an object for the JSON formats, else text."""
+def format_recognition(recognition: Recognition, task: str, response_format: str,
+                       words: bool = False) -> dict[str, Any] | str:
+    """One task of a recognition in a format of RESPONSE_FORMATS: an object for the JSON formats, else text.
+
+    Args:
+        words: whether verbose_json has the words with their times, which the segments' details give.
+    """
     text = recognition.text(task)
     if response_format == "text":
         return f"{text}\n"
@@ -29,8 +34,10 @@ def format_recognition(recognition: Recognition, task: str, response_format: str
     language = text_language(recognition.language, task)
     return {"task": task, "language": language_name(language) if language else "",
             "duration": round(recognition.duration, 3), "text": text, "usage": usage,
-            "segments": [_segment(number, segment, segment.texts[task])
-                         for number, segment in enumerate(recognition.segments)]}
+            "segments": [_segment(number, segment, task) for number, segment in enumerate(recognition.segments)],
+            **({"words": [{"word": word.text, "start": round(word.start, 3), "end": round(word.end, 3)}
+                          for segment in recognition.segments if task in segment.details
+                          for word in segment.details[task].words]} if words else {})}
 
 
 def stream_events(recognition: Recognition, task: str) -> Iterator[str]:
@@ -49,9 +56,12 @@ def _event(data: dict[str, Any]) -> str:
     return f"event: {data['type']}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
-def _segment(number: int, segment: Segment, text: str) -> dict[str, Any]:
-    """A segment with all fields that strict clients require; those not computed here are 0 or empty."""
+def _segment(number: int, segment: Segment, task: str) -> dict[str, Any]:
+    """A segment with all fields that strict clients require; those that were not asked for are 0 or empty."""
+    text, details = segment.texts[task], segment.details.get(task)
     data = text.encode()
     return {"id": number, "seek": round(100 * segment.start), "start": round(segment.start, 3),
-            "end": round(segment.end, 3), "text": text, "tokens": [], "temperature": 0.0, "avg_logprob": 0.0,
-            "compression_ratio": round(len(data) / len(zlib.compress(data)), 3), "no_speech_prob": 0.0}
+            "end": round(segment.end, 3), "text": text, "tokens": details.tokens if details else [],
+            "temperature": 0.0, "avg_logprob": round(details.avg_logprob, 4) if details else 0.0,
+            "compression_ratio": round(len(data) / len(zlib.compress(data)), 3),
+            "no_speech_prob": round(details.no_speech_prob, 6) if details else 0.0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from utils.errors import UserError
 from utils.features.feature_set import Utterance, stack_feats
 from utils.features.log_mel import LogMel
 from utils.model.ct2_directory import read_window, require_ct2_files, require_num_mels
+from utils.transcribe.details import TextDetails, describe_text
 
 _MAX_GAP_SECONDS = 0.6  # a longer silence ends a segment where the encoder takes short windows
 _TAIL_FRAMES = 50  # of silence after a batch's longest segment, as stage 5 has them
@@ -30,11 +31,12 @@ _TAIL_FRAMES = 50  # of silence after a batch's longest segment, as stage 5 has 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a recording, start and end in seconds, and its text by task."""
+    """A stretch of a recording, start and end in seconds, its text by task, and details of these if asked for."""
 
     start: float
     end: float
     texts: dict[str, str]
+    details: dict[str, TextDetails] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Recognizer:
         self._log_mel = LogMel(model_dir, num_mels=self._decoder.model.n_mels)
 
     def __call__(self, audio: np.ndarray, tasks: Sequence[str] = TASKS, language: str | None = None,
-                 on_progress: Callable[[float], None] | None = None) -> Recognition:
+                 on_progress: Callable[[float], None] | None = None, details: bool = False) -> Recognition:
         """Recognize a recording.
 
         Args:
@@ -107,6 +109,7 @@ class Recognizer:
             language: any name or code that Whisper knows; None: one language is detected for the whole recording.
             on_progress: is called in the caller's thread with the share of the speech that is done, up to 1. An
                 exception that it raises ends the work and reaches the caller.
+            details: align the texts with the audio, for times of words and probabilities.
 
         Raises:
             UserError: unknown language or task, or the audio is empty, not mono, or has NaN or infinite samples.
@@ -134,10 +137,21 @@ class Recognizer:
         work = [partial(self._decode, batch, feats_of, None if index else encoded)
                 for index, batch in enumerate(batches)]
         texts = self._run(work, [len(batch.utterances) for batch in batches], on_progress)
-        return Recognition(code, probability, duration, [
-            Segment(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE,
-                    {task: texts[f"{index}|{code}|{task}"] for task in tasks})
-            for index, span in enumerate(spans)])
+        segments = [Segment(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE,
+                            {task: texts[f"{index}|{code}|{task}"] for task in tasks})
+                    for index, span in enumerate(spans)]
+        if details:
+            with ThreadPoolExecutor(self._decoder.workers) as pool:
+                segments = list(pool.map(partial(self._describe, audio, code), segments, spans))
+        return Recognition(code, probability, duration, segments)
+
+    def _describe(self, audio: np.ndarray, language: str, segment: Segment, span: SpeechSpan) -> Segment:
+        feats = self._log_mel(audio[span.start:span.end])
+        num_frames = FULL_WINDOW if self.window == "full" else min(FULL_WINDOW, len(feats) + _TAIL_FRAMES)
+        features = stack_feats([feats], num_frames).numpy()
+        return replace(segment, details={
+            task: describe_text(self._decoder, features, len(feats), f"any|{language}|{task}", text, segment.start)
+            for task, text in segment.texts.items()})
 
     def _spans(self, audio: np.ndarray) -> list[SpeechSpan]:
         speech = find_speech(audio)
