@@ -15,14 +15,18 @@ import soundfile
 from exported_tiny import ExportedTiny
 from huggingface_hub import ModelCard
 from made_scores import add_decode, references
+from peft import PeftModel
 
 from utils import ROOT
+from utils.config import LoraOptions
 from utils.data.lists import write_list
 from utils.errors import UserError
 from utils.filesystem import write_json
+from utils.model.checkpoints import load_base_model
+from utils.model.lora import add_lora
 from utils.model.origin import base_model_name
 from utils.publish.hub_upload import plan
-from utils.publish.model_card import Origin, open_experiment
+from utils.publish.model_card import Origin, make_adapter_portable, open_experiment
 
 DIRECTORIES = ("adapter", "merged", "ct2_int8")
 
@@ -80,6 +84,21 @@ def test_the_adapter_loads_where_this_repository_is_not(experiment: Path, export
     assert done.stdout.split() == ["WhisperForConditionalGeneration", "transformers.models.whisper.modeling_whisper"]
     config = json.loads((experiment / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(exported_tiny.base)
+
+
+@pytest.mark.parametrize("encoder", [True, False])
+def test_the_adapters_layers_are_a_plain_list_of_the_same_layers(exported_tiny: ExportedTiny, tmp_path: Path,
+                                                                 encoder: bool) -> None:
+    """vLLM and other servers take no regular expression; PEFT must load every weight, and add none."""
+    options = LoraOptions(r=2, alpha=2, dropout=0.0, encoder=encoder, target_modules=["q_proj", "fc1"])
+    model = add_lora(load_base_model(exported_tiny.base), options)
+    model.save_pretrained(str(tmp_path))
+    make_adapter_portable(tmp_path, str(exported_tiny.base))
+    layers = json.loads((tmp_path / "adapter_config.json").read_text())["target_modules"]
+    assert layers == ["fc1", "q_proj"] if encoder else all(".decoder." in name for name in layers)
+    loaded = PeftModel.from_pretrained(load_base_model(exported_tiny.base), tmp_path)
+    assert {name for name, _ in loaded.named_parameters() if "lora_" in name} == {
+        name for name, _ in model.named_parameters() if "lora_" in name}
 
 
 def test_the_header_is_what_the_hub_reads(experiment: Path, exported_tiny: ExportedTiny, tmp_path: Path) -> None:

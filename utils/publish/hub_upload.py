@@ -11,7 +11,7 @@ from utils.publish.model_card import parts, read_header
 # The files that users of a model need. Checkpoints, optimizer states and lists with local paths stay here.
 _WANTED = ("README.md", "adapter_config.json", "adapter_model*.safetensors", "config.json", "generation_config.json",
            "model*.safetensors", "model.safetensors.index.json", "model.bin", "vocabulary.json", "tokenizer.json",
-           "tokenizer_config.json", "preprocessor_config.json")
+           "tokenizer_config.json", "preprocessor_config.json", "vocab.json", "merges.txt", "added_tokens.json")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from safetensors import safe_open
 
 from utils.data.languages import language_name
 from utils.data.lists import parse_key, read_list
@@ -124,17 +125,30 @@ def write_cards(experiment: Experiment) -> list[Path]:
 
 
 def make_adapter_portable(directory: Path, base_name: str) -> None:
-    """Write the base model's public name and transformers' own class into adapter_config.json.
+    """Write the base model's public name, transformers' own class and a plain list of layers into adapter_config.json.
 
     PEFT writes there a directory of this machine and this repository's model class, with which ``AutoPeftModel``
-    refuses to load the adapter elsewhere. Weights and their names are the same in transformers' class.
+    refuses to load the adapter elsewhere. Weights and their names are the same in transformers' class. vLLM and other
+    servers read ``target_modules`` as a list of names, not as a regular expression.
     """
     path = directory / "adapter_config.json"
     config = read_json(path, "Train again: pyscripts/train.py")
     config["base_model_name_or_path"] = base_name
     config["auto_mapping"] = {"base_model_class": "WhisperForConditionalGeneration",
                               "parent_library": "transformers.models.whisper.modeling_whisper"}
+    config["target_modules"] = _adapted_layers(directory / "adapter_model.safetensors")
     write_json(path, config)
+
+
+def _adapted_layers(weights: Path) -> list[str]:
+    """The layers that an adapter changes: by their last names if it changes all such layers, else by their whole names.
+
+    PEFT takes a name in the list for all layers whose names end with it.
+    """
+    with safe_open(weights, "pt") as file:
+        names = {key.removeprefix("base_model.model.").partition(".lora_")[0] for key in file.keys()}  # noqa: SIM118
+    both_sides = all(any(f".{side}.layers." in name for name in names) for side in ("encoder", "decoder"))
+    return sorted({name.rpartition(".")[2] for name in names} if both_sides else names)
 
 
 def render_card(experiment: Experiment, suffix: str) -> str:
