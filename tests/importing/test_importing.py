@@ -164,6 +164,15 @@ def test_kaldi_and_espnet_directories(wavs: Path, tmp_path: Path) -> None:
     assert [item.reason for item in imported.left_out] == ["its recording none is not in wav.scp", "no audio"]
 
 
+def test_paths_of_a_kaldi_directory_are_seen_from_where_its_recipe_runs(wavs: Path, tmp_path: Path) -> None:
+    source = wavs / "data/train"
+    source.mkdir(parents=True)
+    kaldi(source, **{"wav.scp": "a a.wav\nb none.wav\n", "text": "a ja\nb nein\n"})
+    imported, merged = run("kaldi", source, tmp_path / "data/train", language="de")
+    assert merged.text == {"a|de|transcribe": "ja"} and merged.wav_scp["a|de|transcribe"] == str(wavs / "a.wav")
+    assert imported.left_out[0].reason == f"no audio: none.wav, seen from {Path.cwd()}"
+
+
 def test_channels_of_a_kaldi_directory_are_refused_by_name(wavs: Path, tmp_path: Path) -> None:
     source = kaldi(wavs / "dir", **{"wav.scp": f"talk-A {wavs}/talk.wav\ntalk-B {wavs}/talk.wav\n",
                                     "text": "talk-A x\n", "reco2file_and_channel": "talk-A talk A\ntalk-B talk B\n"})

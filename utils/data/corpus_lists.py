@@ -157,7 +157,8 @@ def write_lists(corpus: str, utterances: Sequence[CorpusUtterance], left_out: Se
     write_left_out(path, left_out)
     reasons: defaultdict[str, list[str]] = defaultdict(list)
     for item in left_out:
-        reasons[item.reason].append(item.what)
+        kind = "no audio" if item.reason.startswith("no audio: ") else item.reason
+        reasons[kind].append(item.what)
     for reason, items in sorted(reasons.items(), key=lambda kind: -len(kind[1]))[:_REASONS_SHOWN]:
         log(f"left out: {len(items)} ({reason}), for example {items[0]}")
     if len(reasons) > _REASONS_SHOWN:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from utils.audio.ark_audio import split_ark_place
+from utils.audio.sources import is_pipe
 from utils.data.corpus_lists import LeftOut
 from utils.errors import UserError
 from utils.importing.found import Entry, Found, ImportOptions, seconds_value
@@ -22,7 +24,7 @@ def read_kaldi(source: str, options: ImportOptions) -> Iterator[Entry]:
         UserError: a list is missing or has a bad line.
     """
     directory = Path(source)
-    audio = plain_list(directory / "wav.scp")
+    audio = {id_: _resolved(value, directory) for id_, value in plain_list(directory / "wav.scp").items()}
     segments = plain_list(directory / "segments") if (directory / "segments").is_file() else None
     texts = _texts(directory, options)
     speakers, languages = (plain_list(directory / name) if (directory / name).is_file() else {}
@@ -45,6 +47,15 @@ def read_kaldi(source: str, options: ImportOptions) -> Iterator[Entry]:
         speaker = speakers.get(id_, "")
         yield Found(where, languages.get(id_, ""), targets, audio[recording], id_, "" if speaker == id_ else speaker,
                     start, end)
+
+
+def _resolved(source: str, directory: Path) -> str:
+    """A relative path that is not there from here, seen from the directory or from those above it, as recipes run."""
+    if not is_pipe(source) and not Path(source).is_absolute():
+        for place in (Path(), directory, *list(directory.resolve().parents)[:3]):
+            if Path((split_ark_place(str(place / source)) or (str(place / source),))[0]).is_file():
+                return str(place / source)
+    return source
 
 
 def plain_list(path: Path) -> dict[str, str]:

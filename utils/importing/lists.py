@@ -91,7 +91,7 @@ def _utterance(entry: Found, set_dir: Path, language: str, left_out: list[LeftOu
     if entry.start is not None and entry.end is not None and not 0 <= entry.start < entry.end < float("inf"):
         reason = f"starts at {entry.start:g} and ends at {entry.end:g} s"
     if entry.audio and not is_pipe(entry.audio) and _lacks(entry.audio):
-        reason = f"no audio: {entry.audio}"
+        reason = f"no audio: {entry.audio}" + ("" if Path(entry.audio).is_absolute() else f", seen from {Path.cwd()}")
     if reason:
         left_out.append(LeftOut(entry.where, reason))
         return None
