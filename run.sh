@@ -47,7 +47,7 @@ teacher_sets=                       # data directories that --teacher translates
 skip_bad=false                      # drop invalid lines of lists instead of stopping
 skip_too_fast=false                 # drop texts that nobody can say in the time of their audio; false: warn only
 skip_overlap=false                  # drop training lines whose sentence is in a dev or test set; false: warn only
-tags=keep                           # <unk>, [noise], (laughs) in texts: keep, remove, or drop these lines
+tags=keep                           # tags in texts (<unk>, [noise], (laughs)): keep, remove, or drop these lines
 allow_pipes=false                   # run "command |" entries of wav.scp, in this stage and later
 
 # Stage 2: features
