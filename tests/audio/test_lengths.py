@@ -131,6 +131,14 @@ def test_joined_flac_and_mp4_files_are_named(tmp_path: Path) -> None:
             load_audio(str(whole))
 
 
+@pytest.mark.parametrize("content", [b"\xff", b"FORM", b".snd12", b"ID3", b"RIFF", b"fLaC", b"OggS", b"1234ftyp"])
+def test_a_few_bytes_are_no_audio_and_no_traceback(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.wav").write_bytes(content)
+    for read in (audio_seconds, load_audio):
+        with pytest.raises(UserError, match=r"a\.wav: "):
+            read(str(tmp_path / "a.wav"))
+
+
 def test_channels_that_cancel_each_other_give_the_loudest(tmp_path: Path) -> None:
     said = speech(1)
     for channels in ([said, -said], [said, -0.95 * said], [said, said]):

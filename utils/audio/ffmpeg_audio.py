@@ -63,8 +63,8 @@ def open_ffmpeg(stream: BinaryIO, source: str) -> Iterator[tuple[InputContainer,
         yield container, container.streams.audio[0]
 
 
-def _packets(container: InputContainer, track: AudioStream) -> Iterator[Packet]:
-    """The packets of a track, without the tags that joined mp3 files have between them."""
+def audio_packets(container: InputContainer, track: AudioStream) -> Iterator[Packet]:
+    """Yield the packets of a track, without the tags that joined mp3 files have between them."""
     mp3 = container.format.name == "mp3"
     for packet in container.demux(track):
         if not (mp3 and packet.size and bytes(packet)[:3] in (b"ID3", b"TAG", b"APE")):
@@ -73,7 +73,7 @@ def _packets(container: InputContainer, track: AudioStream) -> Iterator[Packet]:
 
 def decoded_blocks(container: InputContainer, track: AudioStream) -> Iterator[np.ndarray]:
     """Yield the samples of each decoded frame: float32, (samples, channels)."""
-    for packet in _packets(container, track):
+    for packet in audio_packets(container, track):
         for frame in packet.decode():
             yield frame_samples(cast("AudioFrame", frame))
 
@@ -88,7 +88,7 @@ def counted_seconds(container: InputContainer, track: AudioStream) -> float | No
             return float(track.duration * track.time_base)
         return container.duration / 1_000_000 if container.duration else None
     seconds, dropped = 0.0, 0
-    for packet in _packets(container, track):
+    for packet in audio_packets(container, track):
         if packet.size and not packet.duration:
             return None
         seconds += float((packet.duration or 0) * packet.time_base) if packet.size else 0.0

@@ -49,6 +49,8 @@ def refuse_mismatch(stream: BinaryIO, source: str) -> None:
     if magic[:4] == b"RIFF" and magic[8:] == b"WAVE":
         missing, leftover = _wav_mismatch(stream)
         refuse_cut(source, missing)
+    elif len(magic) < 12:
+        pass  # too short for a header; what reads it says so
     elif magic[:4] == b"FORM":
         leftover = file_size(stream) - 9 - struct.unpack(">I", magic[4:8])[0]  # the size may lack a byte of padding
     elif magic[:4] == b".snd":
@@ -162,7 +164,7 @@ def missing_share_of_mp3(stream: BinaryIO) -> float:
     size, start = file_size(stream), 0
     head = stream.read(10)
     if head[:3] == b"ID3":  # ID3v2: the length has 7 bits a byte
-        start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=False))
     stream.seek(start)
     frame = stream.read(512)
     stream.seek(0)

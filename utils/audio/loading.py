@@ -151,7 +151,7 @@ def _open_sndfile(stream: BinaryIO, source: str) -> soundfile.SoundFile | None:
         return None
     magic = stream.read(3)
     stream.seek(0)
-    if magic == b"ID3" or (magic[0] == 0xFF and magic[1] >= 0xE0):  # mp3, ADTS
+    if magic == b"ID3" or (magic[:1] == b"\xff" and magic[1:2] >= b"\xe0"):  # mp3, ADTS
         return None
     try:
         sound = soundfile.SoundFile(stream)

@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
 from utils.audio.constants import SAMPLE_RATE
 from utils.audio.faults import mix_channels
-from utils.audio.ffmpeg_audio import frame_samples, open_container
+from utils.audio.ffmpeg_audio import audio_packets, frame_samples, open_container
 from utils.audio.headers import refuse_mismatch
 from utils.errors import UserError
 
 if TYPE_CHECKING:
     import soxr
+    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
@@ -183,7 +184,7 @@ def _blocks(container: InputContainer, track: AudioStream) -> Iterator[tuple[np.
     import av
 
     begin, shift, latest = (container.start_time or 0) / 1e6, 0.0, 0.0
-    packets = container.demux(track)
+    packets = audio_packets(container, track)
     while True:
         try:
             packet = next(packets, None)
@@ -193,10 +194,9 @@ def _blocks(container: InputContainer, track: AudioStream) -> Iterator[tuple[np.
             return
         length = float((packet.duration or 0) * packet.time_base) if packet.time_base else 0.0
         try:
-            frames = packet.decode()
+            frames = cast("list[AudioFrame]", packet.decode())
         except av.FFmpegError:
-            if packet.size and bytes(packet)[:3] not in (b"ID3", b"TAG", b"APE"):  # tags between joined mp3 files
-                yield None, 0, None, length
+            yield None, 0, None, length if packet.size else 0.0
             continue
         for frame in frames:
             start = None if frame.time is None else frame.time - begin + shift
