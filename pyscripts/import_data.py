@@ -33,7 +33,11 @@ def columns_of(option: str) -> dict[str, str]:
         UserError: a word is no such pair, or its meaning is not known.
     """
     columns = {}
-    for word in shlex.split(option):
+    try:
+        words = shlex.split(option)
+    except ValueError as error:
+        raise UserError(f"--columns: {option!r}: {error}. Close the quote") from None
+    for word in words:
         meaning, equals, name = word.partition("=")
         if meaning not in MEANINGS or not equals or not name:
             raise UserError(f"--columns: {word!r}: write MEANING=NAME, where MEANING is one of {' '.join(MEANINGS)}")

@@ -290,5 +290,8 @@ def test_the_script_writes_lists_and_counts(wavs: Path, tmp_path: Path) -> None:
     assert (tmp_path / "data/train/transcribe/text").read_text() == "a|de|transcribe ja\n"
     bad = subprocess.run([*command, "--from", "kaldy", "x", "data/train"], cwd=tmp_path, capture_output=True, text=True)
     assert bad.returncode == 1 and "--from kaldy: use one of commonvoice datasets kaldi" in bad.stderr
+    quoted = subprocess.run([*command, "--from", "nemo", "--columns", "text='a", "x", "data/train"], cwd=tmp_path,
+                            capture_output=True, text=True)
+    assert quoted.returncode == 1 and "No closing quotation. Close the quote" in quoted.stderr
     shown = subprocess.run([*command, "--help"], capture_output=True, text=True).stdout
     assert all(f"\n  {kind} " in shown for kind in KINDS)

@@ -15,6 +15,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from utils.cli import log
 from utils.errors import UserError
@@ -209,16 +210,25 @@ def _json_lines(path: Path, text: str, form: TableForm) -> Iterator[Line]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            columns = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{path}:{number}: no JSON: {error}") from None
+        columns = json_of_line(line, f"{path}:{number}")
         columns = {str(name).strip().lower(): value for name, value in columns.items()} \
             if isinstance(columns, dict) else {}
         if not isinstance(columns.get(form.path), str):
             raise UserError(f'{path}:{number}: write an object with a {form.path} in each line: '
                             f'{{"{form.path}": "a.wav", ...}}')
         yield number, {name: _json_text(value, f"{path}:{number}", name, form) for name, value in columns.items()}
+
+
+def json_of_line(line: str, where: str) -> Any:
+    """The JSON value of a line.
+
+    Raises:
+        UserError: it is no JSON.
+    """
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{where}: no JSON: {error}") from None
 
 
 def _json_text(value: object, where: str, name: str, form: TableForm) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from utils.data.tables import json_of_line
 from utils.errors import UserError
 
 
@@ -29,10 +29,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _record(line: str, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{where}: no JSON: {error}") from None
+    record = json_of_line(line, where)
     if not isinstance(record, dict):
         raise UserError(f"{where}: not a JSON object, but {type(record).__name__}")
     return record
