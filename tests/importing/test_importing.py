@@ -100,6 +100,10 @@ def test_tarred_nemo_audio_is_extracted(wavs: Path, tmp_path: Path) -> None:
     assert {key: round(merged.seconds[source]) for key, source in merged.wav_scp.items()} == {
         "a|de|transcribe": 1, "b|de|transcribe": 2}
     assert np.allclose(load_audio(merged.wav_scp["b|de|transcribe"]), samples_of(2, 500), atol=1e-4)
+    both = lines(wavs / "both.json", *({"audio_filepath": "a.wav", "text": text, "source_lang": "de", "target_lang": to}
+                                       for text, to in (("ja", "de"), ("yes", "en"))))
+    _, of_both = run("nemo", both, tmp_path / "data/dev", extract=True, shards=shards)
+    assert of_both.text == {"a|de|transcribe": "ja", "a|de|translate": "yes"}
     assert [item.reason.split(",")[0] for item in imported.left_out] == ["its audio is in none of the shards",
                                                                          "is damaged"]
 
@@ -215,6 +219,11 @@ def test_datasets_as_the_library_writes_them(wavs: Path, tmp_path: Path) -> None
         run("datasets", tmp_path / "one.parquet", tmp_path / "data/four")
     _, merged = run("datasets", tmp_path / "one.parquet", tmp_path / "data/four", extract=True)
     assert merged.text == {"a|fr|transcribe": "oui"} and set(merged.seconds.values()) == {1.0}
+    nameless = {"audio": [{"bytes": (wavs / f"{name}.wav").read_bytes(), "path": None} for name in "ab"],
+                "text": ["oui", "non"]}
+    datasets.Dataset.from_dict(nameless).to_parquet(tmp_path / "two.parquet")
+    _, merged = run("datasets", tmp_path / "two.parquet", tmp_path / "data/six", extract=True, language="fr")
+    assert merged.text == {"row-1|fr|transcribe": "oui", "row-2|fr|transcribe": "non"}
     with pytest.raises(UserError, match="has no column words, but audio, sentence, lang"):
         run("datasets", tmp_path / "one.parquet", tmp_path / "data/five", columns={"text": "words"})
 

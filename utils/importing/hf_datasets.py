@@ -126,7 +126,8 @@ def _entry(where: str, row: dict[str, Any], names: dict[str, str], base: Path, o
     if data is None:
         return Found(where, language, targets, str(base / path), id_, speaker) if isinstance(path, str) else \
             LeftOut(where, "no audio")
-    return Found(where, language, targets, "", id_, speaker, content=_bytes(data), name=path or "audio")
+    return Found(where, language, targets, "", id_, speaker, content=_bytes(data),
+                 name=path or f"row-{where.rpartition(':')[2]}")
 
 
 def _bytes(data: bytes) -> Callable[[], bytes]:

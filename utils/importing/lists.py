@@ -113,7 +113,7 @@ def _merged(found: Iterable[tuple[Found, CorpusUtterance]],
     of_key: dict[tuple[str, str], tuple[Found, CorpusUtterance]] = {}
     for entry, utterance in found:
         key, number = (utterance.id, utterance.language), 1
-        while (other := of_key.get(key)) and not _same_audio(other, (entry, utterance)):
+        while (other := of_key.get(key)) and not _same_audio(other[0], entry):
             number += 1
             key = (f"{utterance.id}-{number}", utterance.language)
         if other is None:
@@ -126,10 +126,8 @@ def _merged(found: Iterable[tuple[Found, CorpusUtterance]],
     return list(of_key.values())
 
 
-def _same_audio(one: tuple[Found, CorpusUtterance], other: tuple[Found, CorpusUtterance]) -> bool:
-    places = [(entry.audio, entry.name, entry.start, entry.end, entry.content is None or entry.where.rpartition(":")[0])
-              for entry, _ in (one, other)]
-    return places[0] == places[1]
+def _same_audio(one: Found, other: Found) -> bool:
+    return (one.audio, one.content, one.start, one.end) == (other.audio, other.content, other.start, other.end)
 
 
 def _extracted(found: Iterable[tuple[Found, CorpusUtterance]], directory: Path,
