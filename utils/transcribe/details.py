@@ -44,18 +44,17 @@ class TextDetails:
     words: list[Word]
 
 
-def describe_text(decoder: Ct2Decoder, features: np.ndarray, num_frames: int, key: str, text: str,
+def describe_text(decoder: Ct2Decoder, encoded: Any, num_frames: int, key: str, text: str,
                   offset: float) -> TextDetails:
     """Align a text with its audio, as faster-whisper does for word times, and take the probabilities on the way.
 
     Args:
-        features: (1, num_mels, frames) of the segment, padded as the model was tuned.
+        encoded: what ``decoder.encode`` gave for the segment, padded as the model was tuned.
         num_frames: frames without padding.
         key: ``id|language|task`` of the text.
         offset: where the segment begins in the recording, seconds.
     """
     prompt = prompt_ids(decoder.tokenizer, key)
-    encoded = decoder.encode(features)
     first = decoder.model.generate(encoded, [prompt], max_length=len(prompt) + 1, return_no_speech_prob=True)[0]
     tokens = text_ids(decoder.tokenizer, key, text) if text else []
     if not tokens:

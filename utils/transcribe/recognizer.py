@@ -148,9 +148,9 @@ class Recognizer:
     def _describe(self, audio: np.ndarray, language: str, segment: Segment, span: SpeechSpan) -> Segment:
         feats = self._log_mel(audio[span.start:span.end])
         num_frames = FULL_WINDOW if self.window == "full" else min(FULL_WINDOW, len(feats) + _TAIL_FRAMES)
-        features = stack_feats([feats], num_frames).numpy()
+        encoded = self._decoder.encode(stack_feats([feats], num_frames).numpy())
         return replace(segment, details={
-            task: describe_text(self._decoder, features, len(feats), f"any|{language}|{task}", text, segment.start)
+            task: describe_text(self._decoder, encoded, len(feats), f"any|{language}|{task}", text, segment.start)
             for task, text in segment.texts.items()})
 
     def _spans(self, audio: np.ndarray) -> list[SpeechSpan]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,15 +64,16 @@ def _in_folder(folder: Path) -> Iterator[Recording]:
     """The recordings below a folder; files without audio are named. Hidden files are passed over."""
     files = sorted(file for file in folder.rglob("*") if file.is_file()
                    and not any(part.startswith(".") for part in file.relative_to(folder).parts))
-    with_audio = [file for file in files if file.suffix.lower() in _SUFFIXES or _has_audio(file)]
-    if without := [str(file.relative_to(folder)) for file in files if file not in set(with_audio)]:
+    with_audio = {file: file.relative_to(folder).with_suffix("").as_posix() for file in files
+                  if file.suffix.lower() in _SUFFIXES or _has_audio(file)}
+    if without := [str(file.relative_to(folder)) for file in files if file not in with_audio]:
         more = f" and {len(without) - _NAMED} more" if len(without) > _NAMED else ""
         log(f"{folder}: left out, no audio in them: {', '.join(without[:_NAMED])}{more}")
     if not with_audio:
         raise UserError(f"{folder}: no audio files in this folder")
-    names = [file.relative_to(folder).with_suffix("").as_posix() for file in with_audio]
-    for file, name in zip(with_audio, names, strict=True):
-        yield Recording(name if names.count(name) == 1 else file.relative_to(folder).as_posix(), str(file))
+    counts = Counter(with_audio.values())
+    for file, name in with_audio.items():
+        yield Recording(name if counts[name] == 1 else file.relative_to(folder).as_posix(), str(file))
 
 
 def _has_audio(file: Path) -> bool:
