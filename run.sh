@@ -122,7 +122,7 @@ if in_stage 0; then
   ! $forget_dialogues || download_dialogues
 fi
 
-[[ -e $model_dir ]] || ((stop_stage < 1)) || download_model "$model" "$model_dir"  # from stage 1 on, all need it
+[[ -e $model_dir ]] || ((stop_stage < 1 || stage > stop_stage)) || download_model "$model" "$model_dir"
 if in_stage 1; then
   log "Stage 1: lists of each task, checked and merged: data/"
   [[ -z $corpus_name || ! -d $download_dir/$corpus_name ]] || prepare_corpus

@@ -24,7 +24,7 @@ CORPORA = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "egs").glob("*/
                  if page.parent.name != "TEMPLATE")
 LINKING = [*PAGES, *CORPORA, "egs/TEMPLATE/README.md"]
 # What a command may be besides a file of the repository.
-PROGRAMS = {".", "arecord", "eval", "mypy", "pre-commit", "python3", "ruff", "sed"}
+PROGRAMS = {".", "arecord", "eval", "mypy", "pip", "pre-commit", "python3", "ruff", "sed"}
 # One term for one thing in the Chinese page: the others that were once used for it.
 OTHER_TERMS = {"归一化": ["规范化", "正规化"], "转写": ["转录"], "教师模型": ["老师"], "质量检查": ["关卡"]}
 

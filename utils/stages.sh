@@ -25,7 +25,7 @@ begin_run() {
     log() { :; }
     printf '%-28s %-19s  %s\n' step made "state (markers: data/.steps, $exp/.steps)"
   else
-    if ((stage <= 2)); then lock_steps data any; else lock_steps data read; fi
+    if ((stage <= 2)) || [[ ! -e $model_dir ]]; then lock_steps data any; else lock_steps data read; fi
     ((stop_stage < 3)) || lock_steps "$exp" write
   fi
   ((stop_stage < 3)) || choose_settings

@@ -31,7 +31,7 @@ def test_the_probe_decides_unless_it_is_told(fast: bool, monkeypatch: pytest.Mon
 
 
 def test_the_probe_takes_about_a_second_and_gives_a_ratio() -> None:
-    assert 0.01 < cpu_bf16.bf16_gain() < 100
+    assert 0.001 < cpu_bf16.bf16_gain() < 100  # some CPUs emulate bf16 at a hundredth of the rate
     assert cpu_bf16.has_fast_bf16() is (cpu_bf16.bf16_gain() >= 1.5)
 
 
