@@ -137,6 +137,7 @@ class ModelConfig:
     lora: LoraOptions = field(default_factory=LoraOptions)
     padding: PaddingOptions = field(default_factory=PaddingOptions)
     windows: WindowOptions = field(default_factory=WindowOptions)
+    augment: list[dict[str, Any]] = field(default_factory=list)  # [{speed: {…}}, …]: see utils/augment/chain.py
     batch: BatchOptions = field(default_factory=BatchOptions)
     cache_encoder: bool = False  # keep a frozen encoder's outputs between epochs; fixes the batches
     model_train_argv: dict[str, Any] = field(default_factory=dict)

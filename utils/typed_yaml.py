@@ -101,8 +101,10 @@ def _convert(hint: Any, value: Any, where: str, name: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return build(typing.cast(type, hint), value, where, name + ".")
     origin = typing.get_origin(hint)
-    if origin is list and isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return value
+    if origin is list and isinstance(value, list):
+        kind = typing.get_origin(typing.get_args(hint)[0]) or typing.get_args(hint)[0]
+        if all(isinstance(item, kind) for item in value):
+            return value
     if origin is dict and isinstance(value, dict):
         return value
     if hint is float and not isinstance(value, bool):

@@ -19,6 +19,7 @@ from utils.features.feature_set import Utterance, stack_feats
 from utils.features.joining import join_feats
 from utils.model.modeling import IGNORED
 from utils.model.sampled_silence import EDGE_FRAMES, sample_silence
+from utils.train.augmenter import Augmenter
 from utils.train.batching import Item
 from utils.train.targets import Target, TargetWriter
 from utils.train.window_plan import WindowPlan
@@ -33,6 +34,7 @@ class MultitaskDataset(Dataset[dict[str, Any]]):
         texts: references by key, for every key of ``utterances``.
         text_path: file of ``texts``, for messages.
         plan: the windows; None: one for each utterance, without times or earlier text.
+        augmenter: changes what is heard; None: windows are as recorded.
 
     Raises:
         UserError: a key has no text.
@@ -40,7 +42,7 @@ class MultitaskDataset(Dataset[dict[str, Any]]):
 
     def __init__(self, utterances: Sequence[Utterance], read_feats: Callable[[str], np.ndarray],
                  texts: dict[str, str], tokenizer: WhisperTokenizer, text_path: str | Path = "text",
-                 plan: WindowPlan | None = None) -> None:
+                 plan: WindowPlan | None = None, augmenter: Augmenter | None = None) -> None:
         missing = [key for utterance in utterances for key in utterance.keys if key not in texts]
         if missing:
             raise UserError(f"{text_path}: no line for {missing[0]} ({len(missing)} keys have audio but no text)")
@@ -54,6 +56,7 @@ class MultitaskDataset(Dataset[dict[str, Any]]):
         self.num_frames = [window.num_frames for window in self.windows]
         self.num_targets = sum(len(utterance.keys) for utterance in utterances)
         self._plan = plan
+        self._augmenter = augmenter
         self._read_feats = read_feats
 
     def __len__(self) -> int:
@@ -63,7 +66,13 @@ class MultitaskDataset(Dataset[dict[str, Any]]):
         window = self.windows[item.window]
         rng = np.random.default_rng([self._plan.seed if self._plan else 0, item.epoch, item.window])
         earlier = None if window.earlier is None else self.windows[window.earlier]
-        return {"index": item.window, "feats": self._feats(window), "padded_frames": item.padded_frames,
+        if self._augmenter:
+            members = [self.utterances[member] for member in window.members]
+            window, feats = self._augmenter(window, members, (item.epoch, item.window), self._feats)
+        else:
+            feats = self._feats(window)
+        # A window that is played slowly may be longer than its batch was planned.
+        return {"index": item.window, "feats": feats, "padded_frames": max(item.padded_frames, len(feats)),
                 "targets": self.writer.targets(window, earlier, rng)}
 
     def _feats(self, window: Window) -> np.ndarray:

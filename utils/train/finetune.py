@@ -13,8 +13,9 @@ from torch import nn
 from transformers import WhisperTokenizer
 from transformers.trainer_utils import set_seed
 
+from utils.augment.chain import AugmentationChain, read_chain
 from utils.cli import log
-from utils.config import Config, Lists, WindowOptions, require_file, save_config
+from utils.config import Config, Lists, ModelConfig, WindowOptions, require_file, save_config
 from utils.data.lists import read_list
 from utils.data.machine_made import read_machine_made
 from utils.data.tokenizer import load_tokenizer
@@ -27,6 +28,7 @@ from utils.model.lora import add_lora, cast_frozen, count_parameters, fuse_lora
 from utils.model.modeling import MultitaskWhisper, require_no_layerdrop
 from utils.provenance import ENVIRONMENT, record_environment
 from utils.train.arguments import precision_note, training_arguments, utterance_limits
+from utils.train.augmenter import plan_augmentation
 from utils.train.dataset import MultitaskDataset, describe
 from utils.train.divergence import rate_warning, require_finite_weights
 from utils.train.encoder_cache import require_frozen_encoder, require_same_outputs
@@ -69,11 +71,15 @@ def tune(config: Config, overwrite: bool = False) -> None:
     set_seed(arguments.seed)
     log_mel = LogMel(base_dir)
     data_seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
+    chain = _check_augmentation(config.model)
     train = _dataset(config.data.train, "data.train", log_mel, tokenizer, config.model.windows, data_seed,
-                     config.data.rehearsal)
+                     config.data.rehearsal, chain)
     dev = _dataset(config.data.test, "data.test", log_mel, tokenizer) if has_dev_set else None
     log(f"training on {describe(train)}" + (f"; evaluating on {describe(dev)}" if dev else ""))
     log(describe_windows(train.windows, train.utterances))
+    if chain.named:
+        log("augmentation: " + ", ".join(f"{name} of {100 * one.share:.0f} %" for name, one in chain.named)
+            + " of the windows")
     log(precision_note(arguments))
     model, summary = _trainable_model(config, base_dir, torch.bfloat16 if arguments.bf16 else torch.float32)
     summary["machine_made"] = _machine_made(config.data.train, config.data.test)
@@ -99,8 +105,16 @@ def _check_settings(config: Config, learning_rate: float) -> None:
         log(warning)
 
 
+def _check_augmentation(options: ModelConfig) -> AugmentationChain:
+    if options.augment and options.cache_encoder:
+        raise UserError("model.augment changes what the encoder hears in each epoch, and model.cache_encoder keeps its "
+                        "outputs. Leave one of them out")
+    return read_chain(options.augment)
+
+
 def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizer,
-             windows: WindowOptions | None = None, seed: int = 0, rehearsal: Lists | None = None) -> MultitaskDataset:
+             windows: WindowOptions | None = None, seed: int = 0, rehearsal: Lists | None = None,
+             chain: AugmentationChain | None = None) -> MultitaskDataset:
     text = require_file(lists.text, f"{section}.text")
     utterances, read_feats = open_set(lists, section, log_mel)
     texts = read_list(text)
@@ -108,6 +122,7 @@ def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperToke
     if silent:
         raise UserError(f"{text}: {min(silent)} is not in {lists.feats_scp or lists.wav_scp} ({len(silent)} keys have "
                         "text but no audio). Add it there or delete it here")
+    augmenter = plan_augmentation(chain, seed, lists, utterances, log_mel) if chain and chain.named else None
     if rehearsal and rehearsal.text:
         more, read_more, their_texts = _rehearsal(rehearsal, log_mel)
         log(f"data.rehearsal: {len(more)} utterances of other speech, with the base model's output")
@@ -118,7 +133,7 @@ def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperToke
             return read_more(source) if source in of_rehearsal else read_own(source)
 
     plan = plan_windows(windows, seed, utterances, text, log_mel) if windows else None
-    return MultitaskDataset(utterances, read_feats, texts, tokenizer, text, plan)
+    return MultitaskDataset(utterances, read_feats, texts, tokenizer, text, plan, augmenter)
 
 
 def _rehearsal(lists: Lists, log_mel: LogMel) -> tuple[list[Utterance], Callable[[str], np.ndarray], dict[str, str]]:

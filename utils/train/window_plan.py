@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from utils.audio.constants import SAMPLE_RATE, WINDOW_SECONDS
+from utils.augment.no_speech import noise, noise_files
 from utils.config import WindowOptions
 from utils.data.lists import read_list
 from utils.data.segments import read_segments
 from utils.errors import UserError
 from utils.features.feature_set import Utterance
 from utils.features.log_mel import LogMel
-from utils.train.no_speech import noise, noise_files
 from utils.train.windows import Chain, Window, recorded_chains
 
 
@@ -68,4 +68,4 @@ def plan_windows(options: WindowOptions, seed: int, utterances: Sequence[Utteran
                             "utterances by speaker")
         recorded = recorded_chains(utterances, lambda key: (spans[key].recording, spans[key].start, spans[key].end))
     return WindowPlan(options, seed, speakers, log_mel, recorded,
-                      noise_files(options.noise_dir) if options.noise_dir else ())
+                      noise_files(options.noise_dir, "model.windows.noise_dir") if options.noise_dir else ())

@@ -41,6 +41,7 @@ class Window:
         is_cut: the window ends in the middle of the last utterance, of which only the start is a target.
         earlier: the window whose text may be given as earlier text, by number; None: there is none.
         noise: number of the noise, where nobody speaks.
+        speed: how many times as fast it is played; ``starts`` and ``num_frames`` are those of the recorded speech.
     """
 
     members: tuple[int, ...]
@@ -50,6 +51,7 @@ class Window:
     is_cut: bool = False
     earlier: int | None = None
     noise: int | None = None
+    speed: float = 1.0
 
     @property
     def is_joined(self) -> bool:
@@ -194,8 +196,9 @@ def _fill(chain: Chain, position: int, lengths: Lengths, rng: np.random.Generato
 
 
 def times_of(window: Window, frames: Sequence[int]) -> list[tuple[float, float]]:
-    """Start and end of each utterance in its window, seconds."""
-    return [(start / FRAMES_PER_SECOND, (start + max(2, frames[member] - _TAIL_FRAMES)) / FRAMES_PER_SECOND)
+    """Start and end of each utterance in its window, as it is played, seconds."""
+    played = FRAMES_PER_SECOND * window.speed
+    return [(start / played, (start + max(2, frames[member] - _TAIL_FRAMES)) / played)
             for start, member in zip(window.starts, window.members, strict=True)]
 
 

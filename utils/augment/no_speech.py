@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,16 @@ from utils.errors import UserError
 _SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a"}
 
 
-def noise_files(directory: str) -> list[Path]:
+@cache
+def noise_files(directory: str, option: str = "noise_dir") -> tuple[Path, ...]:
     """The audio files below a directory, as MUSAN has them.
 
     Raises:
         UserError: there is none.
     """
-    found = sorted(path for path in Path(directory).rglob("*") if path.suffix.lower() in _SUFFIXES)
+    found = tuple(sorted(path for path in Path(directory).rglob("*") if path.suffix.lower() in _SUFFIXES))
     if not found:
-        raise UserError(f"model.windows.noise_dir: no audio files below {directory}")
+        raise UserError(f"{option}: no audio files below {directory}")
     return found
 
 
