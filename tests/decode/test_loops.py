@@ -217,3 +217,53 @@ def test_every_system_tries_again_twice(endless: dict[str, Path], backend: str, 
     decoder([Utterance("0", 400, ["0|fr|transcribe"])], [feats_of(0)], num_frames)
     assert len(searches) == 3
     assert searches[0][1] == 0 < searches[2][1] < searches[1][1]
+
+
+def said_with_pauses(times: int) -> np.ndarray:
+    """Features of a sentence of two seconds, said several times with pauses of half a second."""
+    random = np.random.default_rng(0)
+    sentence = random.normal(0.5, 0.2, (200, 80))
+    pause = random.normal(-0.9, 0.05, (50, 80))
+    return np.concatenate([sentence] + [pause, sentence] * (times - 1)).astype(np.float32)
+
+
+class Repeater(Speaker):
+    """Loops where it hears several sentences at once, and writes one where it hears one."""
+
+    def __init__(self, tokenizer: WhisperTokenizer, sentence: list[int], always: bool = False) -> None:
+        super().__init__(tokenizer, sentence)
+        self.always = always
+
+    def generate(self, encoded: np.ndarray, prompts: list[list[list[int]]], search: Search) -> list[list[list[int]]]:
+        self.searches.append(search)
+        found = []
+        for features, targets in zip(encoded, prompts, strict=True):
+            heard = int((features > 0).any(axis=0).sum())
+            loops = not search.no_repeat_ngram and (self.always or heard > 300)
+            found.append([(self.tokens * 40)[:search.max_tokens] if loops else self.tokens for _ in targets])
+        return found
+
+
+@pytest.mark.parametrize("times", [3, 8])
+def test_a_sentence_said_again_and_again_is_written_as_often(tokenizer: WhisperTokenizer, times: int) -> None:
+    sentence = ids_of(tokenizer, " Please hold the line.")
+    feats = said_with_pauses(times)
+    decoder = Repeater(tokenizer, sentence)
+    found = decoder([Utterance("a", len(feats), ["a|en|transcribe"])], [feats], len(feats))
+    assert found["a|en|transcribe"] == " ".join(["Please hold the line."] * times)
+    assert not any(search.no_repeat_ngram for search in decoder.searches)
+
+
+def test_pieces_that_loop_are_decoded_without_repeating(tokenizer: WhisperTokenizer) -> None:
+    """Where there is no pause, the whole utterance is."""
+    sentence = ids_of(tokenizer, " Please hold the line.")
+    decoder = Repeater(tokenizer, sentence, always=True)
+    feats = said_with_pauses(3)
+    found = decoder([Utterance("a", len(feats), ["a|en|transcribe"])], [feats], len(feats))
+    assert found["a|en|transcribe"] == " ".join(["Please hold the line."] * 3)
+    assert [bool(search.no_repeat_ngram) for search in decoder.searches] == [False, False, True]
+    steady = feats[:200]
+    decoder.searches.clear()
+    found = decoder([Utterance("a", 200, ["a|en|transcribe"])], [steady], 200)
+    assert found["a|en|transcribe"] == "Please hold the line."
+    assert [bool(search.no_repeat_ngram) for search in decoder.searches] == [False, True]

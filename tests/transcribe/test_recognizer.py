@@ -65,7 +65,7 @@ class Watched:
 def watch(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> Watched:
     watched = Watched(recognizer._decoder.model)
     monkeypatch.setattr(recognizer._decoder, "model", watched)
-    monkeypatch.setattr(recognizer._decoder, "_redecode_endless", lambda *_, **__: None)  # random models may loop
+    monkeypatch.setattr(recognizer._decoder, "_redecode_in_pieces", lambda *_, **__: None)  # random models may loop
     return watched
 
 

@@ -14,6 +14,7 @@ from utils.audio.constants import FULL_WINDOW
 from utils.data.prompts import MAX_TARGET_TOKENS, PROMPT_TOKENS, prompt_ids
 from utils.decode.loops import is_endless, ngram_size, token_limit, tokens_a_character
 from utils.features.feature_set import Utterance, stack_feats
+from utils.features.pauses import pieces_at_pauses
 
 _FULL_WINDOWS_AT_ONCE = 8  # of what is decoded again
 _RETRIES = (40, 25)  # characters of a phrase that must not come twice
@@ -40,6 +41,18 @@ class _Target:
     prompt: Tokens
     limit: int  # tokens
     per_character: int  # tokens
+
+    def is_endless(self, tokens: Tokens) -> bool:
+        return is_endless(tokens, self.limit, self.per_character)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the hypothesis of a target is: the row of its utterance, and its column there."""
+
+    row: int
+    column: int
+    target: _Target
 
 
 class Decoder(ABC):
@@ -90,8 +103,7 @@ class Decoder(ABC):
         beam_size = beam_size or self.beam_size
         search = self._search([target for row in targets for target in row], beam_size)
         tokens = self.generate(encoded, [[target.prompt for target in row] for row in targets], search)
-        for characters in _RETRIES:
-            self._redecode_endless(tokens, feats, targets, characters, beam_size)
+        self._redecode_in_pieces(tokens, feats, utterances, beam_size)
         return {key: text.strip() for utterance, found in zip(utterances, tokens, strict=True)
                 for key, text in zip(utterance.keys, self.tokenizer.batch_decode(found, skip_special_tokens=True),
                                      strict=True)}
@@ -111,27 +123,69 @@ class Decoder(ABC):
         longest = min(self._room, max((target.limit for target in targets), default=0))
         return Search(beam_size, longest, no_repeat_ngram, tuple(target.per_character for target in targets))
 
-    def _redecode_endless(self, tokens: list[list[Tokens]], feats: Sequence[np.ndarray],
-                          targets: list[list[_Target]], characters: int, beam_size: int) -> None:
+    def _redecode_in_pieces(self, tokens: list[list[Tokens]], feats: Sequence[np.ndarray],
+                            utterances: Sequence[Utterance], beam_size: int) -> None:
+        """Decode hypotheses again that do not end, in place: cut at the utterance's pauses, each piece by itself.
+
+        So what is really said again and again is written as often. A piece that does not end, or an utterance without
+        pauses, is decoded without repeating a phrase.
+        """
+        whole: list[_Place] = []
+        for row, (utterance, found) in enumerate(zip(utterances, tokens, strict=True)):
+            places = [_Place(row, place, self._target(key, utterance.num_frames))
+                      for place, key in enumerate(utterance.keys)]
+            endless = [one for one in places if one.target.is_endless(found[one.column])]
+            pieces = [feats[row][start:end] for start, end in pieces_at_pauses(feats[row])] if endless else []
+            if len(pieces) < 2:
+                whole += endless
+                continue
+            for one in endless:
+                key = utterance.keys[one.column]
+                found[one.column] = self._decode_pieces(key, pieces, beam_size)
+        self._redecode_banning(tokens, feats, whole, beam_size)
+
+    def _decode_pieces(self, key: str, pieces: Sequence[np.ndarray], beam_size: int) -> Tokens:
+        """Tokens of pieces of an utterance, one after the other."""
+        targets = [self._target(key, len(piece)) for piece in pieces]
+        tokens = self._decode_at_full_window(pieces, targets, beam_size)
+        found = [[one] for one in tokens]
+        endless = [_Place(number, 0, target) for number, target in enumerate(targets)
+                   if target.is_endless(tokens[number])]
+        self._redecode_banning(found, pieces, endless, beam_size)
+        return [token for (one,) in found for token in one]
+
+    def _redecode_banning(self, tokens: list[list[Tokens]], feats: Sequence[np.ndarray], places: list[_Place],
+                          beam_size: int) -> None:
         """Decode hypotheses again that do not end, in place: without repeating a phrase of so many characters.
 
-        It is done at the window of 30 s that Whisper was trained with, for every system alike, whatever its own
-        window. (Whisper itself tries rising temperatures, arXiv:2212.04356, section 4.5; this method gives the same
-        result every time.)
+        (Whisper itself tries rising temperatures, arXiv:2212.04356, section 4.5; this method gives the same result
+        every time.)
         """
-        endless: dict[int, list[tuple[int, int]]] = {}  # by the n-gram that is forbidden: row, place in the row
-        for row, (found, of_row) in enumerate(zip(tokens, targets, strict=True)):
-            for place, (hypothesis, target) in enumerate(zip(found, of_row, strict=True)):
-                if is_endless(hypothesis, target.limit, target.per_character):
-                    sample = hypothesis[:_SAMPLE]
+        for characters in _RETRIES:
+            endless: dict[int, list[_Place]] = {}  # by the n-gram that is forbidden
+            for one in places:
+                sample = tokens[one.row][one.column]
+                if one.target.is_endless(sample):
+                    sample = sample[:_SAMPLE]
                     ngram = ngram_size(len(sample), self.tokenizer.decode(sample, skip_special_tokens=True), characters)
-                    endless.setdefault(ngram, []).append((row, place))
-        for ngram, places in sorted(endless.items()):
-            for first in range(0, len(places), _FULL_WINDOWS_AT_ONCE):
-                some = places[first:first + _FULL_WINDOWS_AT_ONCE]
-                again = [targets[row][place] for row, place in some]
-                encoded = self.encode(stack_feats([feats[row] for row, _ in some], FULL_WINDOW).numpy())
-                search = self._search(again, beam_size, ngram)
-                others = self.generate(encoded, [[target.prompt] for target in again], search)
-                for (row, place), target, (other,) in zip(some, again, others, strict=True):
-                    tokens[row][place] = other[:target.limit]
+                    endless.setdefault(ngram, []).append(one)
+            for ngram, some in sorted(endless.items()):
+                again = self._decode_at_full_window([feats[one.row] for one in some], [one.target for one in some],
+                                                    beam_size, ngram)
+                for one, other in zip(some, again, strict=True):
+                    tokens[one.row][one.column] = other[:one.target.limit]
+
+    def _decode_at_full_window(self, feats: Sequence[np.ndarray], targets: Sequence[_Target], beam_size: int,
+                               no_repeat_ngram: int = 0) -> list[Tokens]:
+        """Tokens of one target for each matrix, at the window of 30 s that Whisper was trained with.
+
+        It is the same for every system, whatever its own window.
+        """
+        found: list[Tokens] = []
+        for first in range(0, len(feats), _FULL_WINDOWS_AT_ONCE):
+            some = slice(first, first + _FULL_WINDOWS_AT_ONCE)
+            encoded = self.encode(stack_feats(feats[some], FULL_WINDOW).numpy())
+            search = self._search(targets[some], beam_size, no_repeat_ngram)
+            rows = self.generate(encoded, [[target.prompt] for target in targets[some]], search)
+            found += [tokens for (tokens,) in rows]
+        return found
