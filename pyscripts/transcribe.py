@@ -34,7 +34,8 @@ def parse_args() -> Namespace:
                         help="exported directory, or another that faster-whisper takes")
     parser.add_argument("--task", choices=TASKS, default="both",
                         help="write the text in its own language, in English, or both")
-    parser.add_argument("--language", default="", help="name or code; default: that of a list, else it is detected")
+    parser.add_argument("--language", default="",
+                        help="name or code; each: detected for each segment; default: a list's own, else detected")
     parser.add_argument("--format", default="text", help="text, kaldi, jsonl, srt, vtt or tsv, or several in quotes")
     parser.add_argument("--output-dir", type=Path, help="write files to this directory instead of printing")
     parser.add_argument("--nj", type=int, default=2, help="number of recordings that are recognized at once")
@@ -48,6 +49,10 @@ def parse_args() -> Namespace:
     parser.add_argument("--allow-pipes", type=boolean, default="false", metavar="true|false",
                         help="run `command |` entries of lists")
     parser.add_argument("--track", type=int, help="number of the audio track, from 1; default: the container's own")
+    parser.add_argument("--channels", choices=["mix", "split"], default="mix",
+                        help="split: recognize each channel by itself, as the two sides of a call")
+    parser.add_argument("--skip-existing", type=boolean, default="false", metavar="true|false",
+                        help="leave out recordings that --output-dir has already")
     parser.add_argument("--raw", type=boolean, default="false", metavar="true|false",
                         help="standard input is 16-bit little-endian samples, mono, 16 kHz, without a header")
     parser.add_argument("--live", type=boolean, default="false", metavar="true|false",
@@ -55,6 +60,8 @@ def parse_args() -> Namespace:
     args = parser.parse_args()
     if args.nj < 1 or args.beam_size < 1:
         parser.error("--nj and --beam-size must be at least 1")
+    if args.skip_existing and not args.output_dir:
+        parser.error("--skip-existing true looks into --output-dir; give one")
     if args.live and (args.audio != ["-"] or args.output_dir):
         parser.error("--live true reads standard input only (-), and prints")
     if args.live and args.format not in ("text", "jsonl"):
@@ -70,14 +77,18 @@ def main() -> int:
 
     recordings = find_recordings(args.audio)  # before the imports that take seconds
 
-    from utils.transcribe.outputs import open_output
+    from utils.transcribe.outputs import open_output, wants_words
     from utils.transcribe.recognizer import Recognizer, known_language
-    from utils.transcribe.run import Job, transcribe, transcribe_live
+    from utils.transcribe.run import Job, new_recordings, transcribe, transcribe_live
+    from utils.transcribe.spoken_languages import EACH
 
     tasks, formats = TASKS[args.task], args.format.replace(",", " ").split()
-    output = open_output(args.output_dir, formats, tasks, only_one=len(recordings) == 1)
-    job = Job(tasks, known_language(args.language) if args.language else None, args.allow_pipes, args.raw,
-              args.track)
+    output = open_output(args.output_dir, formats, tasks, len(recordings) == 1, args.skip_existing)
+    if args.skip_existing:
+        recordings = new_recordings(recordings, output)
+    language = args.language if args.language in ("", EACH) else known_language(args.language)
+    job = Job(tasks, language or None, args.allow_pipes, args.raw, args.track, args.channels == "split",
+              "transcribe" in tasks and wants_words(formats))
     recognizer = Recognizer(args.model, device=args.device, compute_type=args.compute_type, beam_size=args.beam_size,
                             hotwords=args.hotwords, window=args.window)
     if args.live:

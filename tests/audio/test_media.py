@@ -134,3 +134,14 @@ def test_reading_can_be_stopped(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(5), RATE)
     with pytest.raises(KeyboardInterrupt):
         read(tmp_path / "a.wav", on_packet=stop)
+
+
+def test_channels_can_be_kept_apart(tmp_path: Path) -> None:
+    left, right = tone(1.0, 300), tone(1.0, 700) * 0.5
+    soundfile.write(tmp_path / "call.wav", np.stack([left, right], 1), 16_000, subtype="FLOAT")
+    media = read(tmp_path / "call.wav", split=True)
+    assert [len(channel) for channel in media.channels] == [16_000, 16_000]
+    assert np.abs(media.channels[0] - left).max() < 1e-4 and np.abs(media.channels[1] - right).max() < 1e-4
+    assert len(read(tmp_path / "call.wav").channels) == 1
+    soundfile.write(tmp_path / "mono.wav", left, 16_000)
+    assert len(read(tmp_path / "mono.wav", split=True).channels) == 1

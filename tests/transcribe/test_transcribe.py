@@ -95,3 +95,49 @@ def test_what_cannot_be_done_is_said_before_anything_is_decoded(transcribe: Call
     status, printed, errors = transcribe("a.wav", "--model", model, *options)
     assert (status, printed) == (1, "")
     assert complaint in errors and "a.wav" not in errors
+
+
+def test_two_sides_of_a_call_are_told_apart(transcribe: Callable[..., Any], model: Path, tmp_path: Path) -> None:
+    quiet = np.zeros(len(TALK))
+    other = np.concatenate([silence(4), speak(1.2, 3), silence(20)])[:len(TALK)]
+    soundfile.write(tmp_path / "call.wav", np.stack([TALK, other], 1), RATE)
+    soundfile.write(tmp_path / "one.wav", np.stack([TALK, quiet], 1), RATE)
+    arguments = ("--model", model, "--language", "fr", "--task", "transcribe", "--format")
+    found = json.loads(transcribe(tmp_path / "call.wav", *arguments, "jsonl", "--channels", "split")[1])
+    speakers = [segment["speaker"] for segment in found["segments"]]
+    starts = [segment["start"] for segment in found["segments"]]
+    assert starts == sorted(starts) and set(speakers) == {"1", "2"}
+    alone = json.loads(transcribe(tmp_path / "one.wav", *arguments, "jsonl", "--channels", "split")[1])
+    assert {segment["speaker"] for segment in alone["segments"]} == {"1"}
+    assert transcribe(tmp_path / "one.wav", *arguments, "text", "--channels", "split")[1].startswith("1: ")
+    status, _, errors = transcribe("-", *arguments, "text", "--channels", "split", "--raw", "true", stdin=b"\0" * 9000)
+    assert status == 1 and "has one channel here; --channels split is for audio files" in errors
+
+
+def test_what_is_there_already_is_left_out(transcribe: Callable[..., Any], model: Path, tmp_path: Path) -> None:
+    talks, out = tmp_path / "talks", tmp_path / "out"
+    talks.mkdir()
+    soundfile.write(talks / "one.wav", TALK, RATE)
+    arguments = (talks, "--model", model, "--language", "fr", "--format", "text srt kaldi jsonl", "--output-dir", out,
+                 "--skip-existing", "true")
+    assert transcribe(*arguments)[0] == 0
+    soundfile.write(talks / "two.wav", TALK, RATE)
+    (out / "one.txt").write_text("corrected by hand", encoding="utf-8")
+    status, _, said = transcribe(*arguments)
+    assert status == 0 and "1 of 2 recordings are there already, and left out" in said
+    assert (out / "one.txt").read_text(encoding="utf-8") == "corrected by hand"
+    rows = (out / "transcripts.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(row)["name"] for row in rows] == ["one", "two"]
+    assert {line.split("|")[0] for line in (out / "text").read_text(encoding="utf-8").splitlines()} == {"one", "two"}
+    (out / "one.srt").unlink()  # one that an earlier run did not finish is done again
+    assert transcribe(*arguments)[0] == 0 and (out / "one.srt").exists()
+    (out / "transcripts.jsonl").write_text("[]\n")
+    assert "transcripts.jsonl: is no list of this program. Delete it" in transcribe(*arguments)[2]
+
+
+def test_each_segment_may_have_its_own_language(transcribe: Callable[..., Any], model: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "talk.wav", TALK, RATE)
+    printed = transcribe(tmp_path / "talk.wav", "--model", model, "--language", "each", "--format", "jsonl")[1]
+    found = json.loads(printed)
+    assert len(found["segments"]) == 2 and all(len(segment["language"]) >= 2 for segment in found["segments"])
+    assert found["language"] and 0 < found["language_probability"] <= 1

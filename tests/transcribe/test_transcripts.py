@@ -33,7 +33,8 @@ def test_a_folder_has_every_format_with_the_translation_beside_it(tmp_path: Path
     assert (tmp_path / "out/deep/a b.txt").read_text() == ""
     assert read_list(tmp_path / "out/text", allow_empty=True)["b|fr|translate"] == "Hello. Goodbye."
     talk, silent = map(json.loads, (tmp_path / "out/transcripts.jsonl").read_text().splitlines())
-    assert talk["segments"][0] == {"start": 0.5, "end": 2.0, "transcribe": "Bonjour.", "translate": "Hello."}
+    assert talk["segments"][0] == {"start": 0.5, "end": 2.0, "language": "", "transcribe": "Bonjour.",
+                                   "translate": "Hello."}
     assert (talk["audio"], talk["language"], talk["duration"]) == ("b.wav", "fr", 12.5)
     assert silent["segments"] == [] and silent["transcribe"] == ""
 

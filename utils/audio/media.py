@@ -36,16 +36,21 @@ class Media:
     """A recording that was read.
 
     Attributes:
-        audio: (samples,) float32 at 16 kHz, mono.
+        channels: (samples,) float32 at 16 kHz each; one if they were mixed.
         track: which of several audio tracks it is; "" if there is one.
         missing: seconds that could not be decoded, and are silence.
         mismatch: how its header and what it holds differ; "" if they do not.
     """
 
-    audio: np.ndarray
+    channels: list[np.ndarray]
     track: str = ""
     missing: float = 0.0
     mismatch: str = ""
+
+    @property
+    def audio(self) -> np.ndarray:
+        """The first channel, or what they were mixed to."""
+        return self.channels[0]
 
     def notes(self) -> list[str]:
         """What a user should know of it."""
@@ -109,7 +114,7 @@ class _Collected:
 
 
 def read_media(stream: BinaryIO, source: str, track: int | None = None, max_seconds: float = math.inf,
-               on_packet: Callable[[], None] = lambda: None) -> Media:
+               on_packet: Callable[[], None] = lambda: None, split: bool = False) -> Media:
     """Read an audio track of a file of any kind that FFmpeg opens.
 
     Args:
@@ -119,6 +124,7 @@ def read_media(stream: BinaryIO, source: str, track: int | None = None, max_seco
             there for.
         max_seconds: longer audio is refused before it fills the memory.
         on_packet: is called often; an exception that it raises ends the reading.
+        split: keep the channels apart, as many as the track begins with.
 
     Raises:
         UserError: no audio can be decoded, there is no such track, or it is too long.
@@ -127,21 +133,31 @@ def read_media(stream: BinaryIO, source: str, track: int | None = None, max_seco
     with open_container(stream, source) as container:
         chosen, name = _choose_track(container, source, track)
         expected = min(container.duration / 1e6 if container.duration else 0.0, max_seconds, 24 * 3600.0)
-        collected = _Collected(np.empty(round(expected * SAMPLE_RATE) + SAMPLE_RATE, np.float32))
-        missing = 0.0
+        size, missing = round(expected * SAMPLE_RATE) + SAMPLE_RATE, 0.0
+        channels = [_Collected(np.empty(size, np.float32))]
         for block, rate, start, lost in _blocks(container, chosen):
             on_packet()
             missing += lost
-            if start is not None and _GAP_SECONDS < (gap := start - collected.taken) < _LONGEST_GAP:
-                collected.pause(min(gap, max_seconds - collected.taken + 1))
-            if block is not None:
-                collected.add(block, rate)
-            if collected.taken > max_seconds:
+            if split and block is not None and not channels[0].taken:
+                channels += [_Collected(np.empty(size, np.float32)) for _ in range(block.shape[1] - len(channels))]
+            for number, channel in enumerate(channels):
+                if start is not None and _GAP_SECONDS < (gap := start - channel.taken) < _LONGEST_GAP:
+                    channel.pause(min(gap, max_seconds - channel.taken + 1))
+                if block is not None:
+                    channel.add(_channel(block, number) if split else block, rate)
+            if channels[0].taken > max_seconds:
                 raise UserError(f"{source}: is longer than {max_seconds:g} s. Cut it into parts")
-        collected.flush()
-    if not collected.length:
+        for channel in channels:
+            channel.flush()
+    if not channels[0].length:
         raise UserError(f"{source}: has no samples that can be decoded. Replace the file")
-    return Media(collected.samples[:collected.length], name, missing, mismatch)
+    return Media([channel.samples[:channel.length] for channel in channels], name, missing, mismatch)
+
+
+def _channel(block: np.ndarray, number: int) -> np.ndarray:
+    """One channel of (samples, channels); the last one where there are fewer, as in a part that is mono."""
+    number = min(number, block.shape[1] - 1)
+    return block[:, number:number + 1]
 
 
 def _mismatch(stream: BinaryIO, source: str) -> str:

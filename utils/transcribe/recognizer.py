@@ -24,6 +24,7 @@ from utils.features.feature_set import Utterance, stack_feats
 from utils.features.log_mel import LogMel
 from utils.model.ct2_directory import read_window, require_ct2_files, require_num_mels
 from utils.transcribe.details import TextDetails, describe_text
+from utils.transcribe.spoken_languages import EACH, languages_of, likeliest_language
 
 _MAX_GAP_SECONDS = 0.6  # a longer silence ends a segment where the encoder takes short windows
 _TAIL_FRAMES = 50  # of silence after a batch's longest segment, as stage 5 has them
@@ -31,12 +32,22 @@ _TAIL_FRAMES = 50  # of silence after a batch's longest segment, as stage 5 has 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a recording, start and end in seconds, its text by task, and details of these if asked for."""
+    """A stretch of a recording.
+
+    Attributes:
+        start, end: seconds.
+        texts: by task.
+        details: of the texts, by task, if they were asked for.
+        language: Whisper's code of what is spoken; "" if it is not known.
+        speaker: whose channel it is; "" if channels were mixed.
+    """
 
     start: float
     end: float
     texts: dict[str, str]
     details: dict[str, TextDetails] = field(default_factory=dict)
+    language: str = ""
+    speaker: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,7 @@ class Recognition:
     """The result for one recording.
 
     Attributes:
-        language: Whisper's code; "" if nobody speaks and no language was given.
+        language: Whisper's code, of most of the speech; "" if nobody speaks and no language was given.
         language_probability: 1 if the language was given.
         duration: of the recording, in seconds.
         segments: the stretches with speech, in order.
@@ -57,7 +68,9 @@ class Recognition:
 
     def text(self, task: str) -> str:
         """All of it for one task, segments joined as the text's language is written: see :func:`join_texts`."""
-        return join_texts((segment.texts[task] for segment in self.segments), text_language(self.language, task))
+        languages = {segment.language or self.language for segment in self.segments}
+        language = text_language(self.language, task) if len(languages) < 2 else ""
+        return join_texts((segment.texts[task] for segment in self.segments), language)
 
 
 def join_texts(texts: Iterable[str], language: str) -> str:
@@ -106,7 +119,8 @@ class Recognizer:
         Args:
             audio: (samples,) float32 at 16 kHz, mono.
             tasks: one or both of ``transcribe`` and ``translate``.
-            language: any name or code that Whisper knows; None: one language is detected for the whole recording.
+            language: any name or code that Whisper knows; None: one language is detected for the whole recording;
+                ``EACH``: one for each segment, with another encoder pass.
             on_progress: is called in the caller's thread with the share of the speech that is done, up to 1. An
                 exception that it raises ends the work and reaches the caller.
             details: align the texts with the audio, for times of words and probabilities.
@@ -115,7 +129,7 @@ class Recognizer:
             UserError: unknown language or task, or the audio is empty, not mono, or has NaN or infinite samples.
         """
         _check(audio, tasks)
-        code = known_language(language) if language else None
+        code = known_language(language) if language and language != EACH else None
         duration = len(audio) / SAMPLE_RATE
         spans = self._spans(audio)
         if not spans:
@@ -129,28 +143,34 @@ class Recognizer:
 
         batches = plan_batches(utterances, self._budget(frames), self.window, _TAIL_FRAMES)
         encoded, probability = None, 1.0
-        if code is None:  # from the longest segments, whose encoder outputs are used again
+        codes = [code or ""] * len(spans)
+        if language == EACH:
+            codes, code, probability = self._languages_of_segments(batches, feats_of, frames)
+        elif code is None:  # from the longest segments, whose encoder outputs are used again
             encoded = self._encode(feats_of(batches[0]), batches[0])
-            code, probability = self._detect_language(encoded, batches[0])
-        for utterance in utterances:
-            utterance.keys = [f"{utterance.source}|{code}|{task}" for task in tasks]
+            code, probability = likeliest_language(self._language_shares(encoded),
+                                                   [utterance.num_frames for utterance in batches[0].utterances])
+            codes = [code] * len(spans)
+        for utterance, own in zip(utterances, codes, strict=True):
+            utterance.keys = [f"{utterance.source}|{own}|{task}" for task in tasks]
         work = [partial(self._decode, batch, feats_of, None if index else encoded)
                 for index, batch in enumerate(batches)]
         texts = self._run(work, [len(batch.utterances) for batch in batches], on_progress)
         segments = [Segment(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE,
-                            {task: texts[f"{index}|{code}|{task}"] for task in tasks})
-                    for index, span in enumerate(spans)]
+                            {task: texts[f"{index}|{own}|{task}"] for task in tasks}, language=own)
+                    for index, (span, own) in enumerate(zip(spans, codes, strict=True))]
         if details:
             with ThreadPoolExecutor(self._decoder.workers) as pool:
-                segments = list(pool.map(partial(self._describe, audio, code), segments, spans))
+                segments = list(pool.map(partial(self._describe, audio), segments, spans))
         return Recognition(code, probability, duration, segments)
 
-    def _describe(self, audio: np.ndarray, language: str, segment: Segment, span: SpeechSpan) -> Segment:
+    def _describe(self, audio: np.ndarray, segment: Segment, span: SpeechSpan) -> Segment:
         feats = self._log_mel(audio[span.start:span.end])
         num_frames = FULL_WINDOW if self.window == "full" else min(FULL_WINDOW, len(feats) + _TAIL_FRAMES)
         encoded = self._decoder.encode(stack_feats([feats], num_frames).numpy())
+        keys = {task: f"any|{segment.language}|{task}" for task in segment.texts}
         return replace(segment, details={
-            task: describe_text(self._decoder, encoded, len(feats), f"any|{language}|{task}", text, segment.start)
+            task: describe_text(self._decoder, encoded, len(feats), keys[task], text, segment.start)
             for task, text in segment.texts.items()})
 
     def _spans(self, audio: np.ndarray) -> list[SpeechSpan]:
@@ -166,15 +186,20 @@ class Recognizer:
     def _encode(self, feats: list[np.ndarray], batch: Batch) -> Any:
         return self._decoder.encode(stack_feats(feats, batch.num_frames).numpy())
 
-    def _detect_language(self, encoded: Any, batch: Batch) -> tuple[str, float]:
-        """The most probable language of a batch and its probability, averaged over utterances weighted by length."""
-        total = sum(utterance.num_frames for utterance in batch.utterances)
-        shares: dict[str, float] = {}
-        for utterance, found in zip(batch.utterances, self._decoder.model.detect_language(encoded), strict=True):
-            for token, probability in found:
-                shares[token] = shares.get(token, 0.0) + probability * utterance.num_frames / total
-        likeliest = max(shares, key=shares.__getitem__)
-        return likeliest.strip("<|>"), shares[likeliest]
+    def _language_shares(self, encoded: Any) -> list[dict[str, float]]:
+        """The probability of each language, of each segment of a batch."""
+        return [{token.strip("<|>"): probability for token, probability in found}
+                for found in self._decoder.model.detect_language(encoded)]
+
+    def _languages_of_segments(self, batches: Sequence[Batch], feats_of: Callable[[Batch], list[np.ndarray]],
+                               frames: Sequence[int]) -> tuple[list[str], str, float]:
+        """The language of each segment; and the one of most of the speech, with its probability."""
+        shares: dict[int, dict[str, float]] = {}
+        for batch in batches:
+            found = self._language_shares(self._encode(feats_of(batch), batch))
+            shares |= dict(zip((int(utterance.source) for utterance in batch.utterances), found, strict=True))
+        in_order = [shares[number] for number in range(len(frames))]
+        return languages_of(in_order, frames), *likeliest_language(in_order, frames)
 
     def _decode(self, batch: Batch, feats_of: Callable[[Batch], list[np.ndarray]], encoded: Any) -> dict[str, str]:
         return self._decoder(batch.utterances, feats_of(batch), batch.num_frames, encoded)

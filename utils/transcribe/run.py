@@ -16,8 +16,9 @@ from tqdm import tqdm
 from utils.audio.loading import audio_seconds, load_audio
 from utils.audio.media import Media, read_media
 from utils.audio.sources import is_pipe, open_source, split_part
-from utils.cli import progress_bar
+from utils.cli import log, progress_bar
 from utils.errors import UserError
+from utils.transcribe.channels import join_channels
 from utils.transcribe.outputs import Output
 from utils.transcribe.recognizer import Recognition, Recognizer
 from utils.transcribe.recordings import STDIN, Recording
@@ -33,6 +34,15 @@ class Job:
     allow_pipes: bool = False
     raw: bool = False  # whether standard input is 16-bit samples, 16 kHz, mono, without a header
     track: int | None = None  # number of the audio track, from 1; None: the container's default track
+    split: bool = False  # whether each channel is recognized by itself
+    details: bool = False  # whether times of words are wanted
+
+
+def new_recordings(recordings: Sequence[Recording], output: Output) -> list[Recording]:
+    """Those that an earlier run did not write; the log says how many it did."""
+    new = [recording for recording in recordings if not output.has(recording.name)]
+    log(f"{len(recordings) - len(new)} of {len(recordings)} recordings are there already, and left out")
+    return new
 
 
 def transcribe(recognizer: Recognizer, recordings: Sequence[Recording], job: Job, output: Output, num_jobs: int) -> int:
@@ -42,7 +52,7 @@ def transcribe(recognizer: Recognizer, recordings: Sequence[Recording], job: Job
         The number of recordings that could not be read; each is named on standard error.
     """
     seconds = [_seconds(recording, job) for recording in recordings]
-    failed = 0
+    failed = written = 0
     with progress_bar("transcribing", round(sum(seconds)) or None, "s") as bar, ThreadPoolExecutor(num_jobs) as pool:
         lock, stopped = threading.Lock(), threading.Event()  # the bar's lock
 
@@ -61,7 +71,10 @@ def transcribe(recognizer: Recognizer, recordings: Sequence[Recording], job: Job
                 media = _read(recording, job, lambda: advance(0.0))
                 for note in media.notes():
                     tqdm.write(f"{recording.source}: {note}", file=sys.stderr)
-                return recognizer(media.audio, job.tasks, job.language or recording.language, advance)
+                language, number = job.language or recording.language, len(media.channels)
+                sides = [recognizer(audio, job.tasks, language, _part_of(advance, side, number), job.details)
+                         for side, audio in enumerate(media.channels)]
+                return join_channels(sides, named=job.split)
             except UserError as error:
                 return error
             finally:
@@ -76,10 +89,12 @@ def transcribe(recognizer: Recognizer, recordings: Sequence[Recording], job: Job
                     tqdm.write(f"{Path(sys.argv[0]).name}: error: {_named(recording, found)}", file=sys.stderr)
                 else:
                     output.write(recording.name, recording.source, found)
+                    written += 1
         finally:  # after Ctrl-C or a full disk nothing new is started, and running calls end after their batch
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
-    output.close()
+            if written or failed == len(recordings):
+                output.close()  # after Ctrl-C: what is finished
     return failed
 
 
@@ -99,16 +114,25 @@ def transcribe_live(recognizer: Recognizer, job: Job, output: Output) -> None:
             output.write("stdin", STDIN, replace(found, segments=shifted))
 
 
+def _part_of(advance: Callable[[float], None], part: int, parts: int) -> Callable[[float], None]:
+    """Progress of one of several equal parts, as progress of the whole."""
+    return lambda share: advance((part + share) / parts)
+
+
 def _read(recording: Recording, job: Job, on_packet: Callable[[], None]) -> Media:
+    if job.split and (split_part(recording.source) or (recording.source == STDIN and job.raw)):
+        raise UserError(f"{recording.source}: has one channel here; --channels split is for audio files")
     if split_part(recording.source):
-        return Media(load_audio(recording.source, job.allow_pipes))
+        return Media([load_audio(recording.source, job.allow_pipes)])
     if recording.source != STDIN:
         with open_source(recording.source, job.allow_pipes) as stream:
-            return read_media(stream, recording.source, job.track, on_packet=on_packet)
+            return read_media(stream, recording.source, job.track, on_packet=on_packet, split=job.split)
     data = sys.stdin.buffer.read()
     if not data:
         raise UserError("standard input: is empty. Pipe audio into it: arecord ... | pyscripts/transcribe.py -")
-    return Media(raw_samples(data)) if job.raw else read_media(io.BytesIO(data), "standard input", job.track)
+    if job.raw:
+        return Media([raw_samples(data)])
+    return read_media(io.BytesIO(data), "standard input", job.track, split=job.split)
 
 
 def _seconds(recording: Recording, job: Job) -> float:
