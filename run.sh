@@ -21,13 +21,11 @@ tag=                                # name of the experiment, exp/TAG; empty: na
 train_set=train                     # data directory to train on
 dev_set=dev                         # data directory to choose the best checkpoint on; empty: the last one is kept
 test_sets="test"                    # data directories to decode and score
-forget_set=auto                     # test sets that measure forgetting, for base and tuned model; auto: with the default
-                                    # corpus, 60 utterances of Czech and of Dutch dialogues
+forget_set=auto                     # tested for forgetting; auto: with the default corpus, 60 Czech and 60 Dutch dialogues
 forget_dev_set=auto                 # sets on which the chosen --strength may not lose anything; auto: 60 others of each
 rehearsal_set=auto                  # a set that is trained with what the base model writes, so that the tuned model
                                     # forgets less; auto: 240 others of Czech; empty: none
-long_set=auto                       # sets whose recordings, or else joined utterances, measure base model and exports in
-                                    # faster-whisper and in our recognizer; auto: the default corpus' test sets
+long_set=auto                       # sets whose recordings test exports in runtimes; auto: the default corpus' test sets
 nj=$(nproc)                         # parallel jobs of stages 1 and 2, and processes of scoring
 force=false                         # run steps even if they are up to date
 status=false                        # only list the steps that are up to date, and why others are not
@@ -79,6 +77,7 @@ max_audio_mb=20                     # limit of embedded audio in MB; utterances 
 # Stage 5: export
 quantization=                       # export types, one or more: int8, int8_float32, float16, bfloat16, float32, ...;
                                     # empty: the configuration's dev_env.quantization, or int8 if it has none
+export=                             # more forms, each tested in its own program: ggml-q5_0, ggml-q8_0, ..., openai
 tolerance=1.0                       # points of WER, CER, MER or BLEU that an export may lose
 license=                            # license of the model, for its card; empty: that of the base weights, if known
 data_license=                       # license of the training data, for the card; empty: that of the corpus, if known
@@ -184,6 +183,7 @@ if in_stage 5; then
       score_set "ct2-$type" "$set"
     done
   done
+  export_forms
   measure_recordings
   log "Stage 5: compare the exports with the tuned model, check their word times, write model cards"
   for set in "${test_sets[@]}"; do

@@ -88,10 +88,11 @@ def _compare(tuned: Path, exported: Path, args: argparse.Namespace) -> "Parity":
     from utils.export.ct2_check import check_ct2
     from utils.export.parity import compare_export, model_of, write_parity
 
-    if args.merged_dir:
+    is_ct2 = (model_of(exported) / "model.bin").is_file()  # other forms have files of their own
+    if args.merged_dir and is_ct2:
         check_ct2(model_of(exported), args.merged_dir)
     parity = compare_export(tuned, exported, args.merged_dir)
-    if (chosen := parity.spread(args.examine)) and args.merged_dir and args.feats_scp:
+    if (chosen := parity.spread(args.examine)) and args.merged_dir and args.feats_scp and is_ct2:
         from utils.config import Lists
         from utils.export.parity_causes import examine
 

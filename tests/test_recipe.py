@@ -254,7 +254,8 @@ def test_other_scores_in_stage_four_are_those_of_earlier_exports_too(finished: P
 @pytest.mark.slow
 def test_stage_five_alone_with_two_quantizations_and_a_gate_that_closes(finished: Path, tiny_whisper: Path) -> None:
     exp = finished / EXP
-    result = run(finished, tiny_whisper, "--stage", "5", "--quantization", "int8 float16", "--push-to-hub", "me/tiny")
+    result = run(finished, tiny_whisper, "--stage", "5", "--quantization", "int8 float16", "--export", "ggml-f16",
+                 "--push-to-hub", "me/tiny")
     assert result.returncode == 0, result.stderr
     assert re.search(r"compare_exports_test: .*decode_test_ct2-float16 is given now", result.stderr)
     # No CPU here has float16: that is said, and the export is there.
@@ -264,7 +265,10 @@ def test_stage_five_alone_with_two_quantizations_and_a_gate_that_closes(finished
     for report in ("RESULTS.md", "report.html"):
         assert "the machine that decoded has no float16" in (exp / report).read_text(encoding="utf-8")
     systems = {row["system"] for row in json.loads((exp / "results.json").read_text())}
-    assert systems == {*SYSTEMS, "ct2-float16", "ct2-float16-greedy"}
+    assert systems == {*SYSTEMS, "ct2-float16", "ct2-float16-greedy", "ggml-f16"}
+    assert re.search(r"^\| ggml-f16 ", result.stdout, re.MULTILINE)
+    refused = run(finished, tiny_whisper, "--stage", "5", "--export", "ggml-q3")
+    assert refused.returncode == 1 and "--export ggml-q3: there are ggml-f16, ggml-q8_0" in refused.stderr
     # An export that gets worse: the tuned model's figures are made better than any model's.
     good = read_list(finished / "data/test/text")
     shutil.copytree(exp / "decode_test_lora", finished / "kept")

@@ -54,6 +54,11 @@ choose_settings() {
     predict.window= "dev_env.quantization=$quantization") || exit
   { read -r beam && read -r greedy && read -r backend && read -r window && read -ra types; } <<<"$chosen"
   ((${#types[@]})) || types=(int8)
+  read -ra forms <<<"$export"
+  for key in "${forms[@]}"; do
+    [[ $key =~ ^(ggml-(f16|q8_0|q5_1|q5_0)|openai)$ ]] || die "--export $key: there are ggml-f16, ggml-q8_0, ggml-q5_1, \
+ggml-q5_0 and openai"
+  done
   for key in model.model_path model.model_train_argv.out_model_path; do
     [[ " $train_args" != *" $key="* ]] || log "--train-args: $key is not used; --model and --tag are"
   done
@@ -228,13 +233,36 @@ export_model() {
     export_ct2 "$1" --set "predict.model_path=$exp" --set "dev_env.ori_model_path=$model_dir"
 }
 
+# export_forms: export to the forms of --export, for other programs; decode the test sets there, and score them.
+export_forms() {
+  write_form() {  # FORM MERGED DIRECTORY
+    $train_cmd "$exp/log/export_$1.log" "$py/export_form.py" "$@"
+  }
+  decode_form() {  # SET FORM OPTION...
+    $decode_cmd "$exp/log/decode_$1_$2.log" "$py/export_form.py" "${@:3}" --decode "data/$1" \
+      --decode-dir "$exp/decode_$1_$2" "$2" "$exp/merged" "$exp/$2"
+  }
+  local form set
+  for form in "${forms[@]}"; do
+    log "Stage 5: export to $exp/$form, decoded in its own program"
+    step "$exp" "export_$form" --costly --code "$py/export_form.py" --from "${tuned[@]}" "$exp/strength.json" \
+      "$exp/merged"/{config.json,model.safetensors} --to "$exp/$form" -- write_form "$form" "$exp/merged" "$exp/$form"
+    for set in "${test_sets[@]}"; do
+      step "$exp" "decode_${set}_$form" --costly --code "$py/export_form.py" --from "data/$set"/{wav.scp,segments,text} \
+        "$exp/$form" --to "$exp/decode_${set}_$form"/{text,decode.json} -- \
+        decode_form "$set" "$form" --beam-size "$beam" --window "$window"
+      score_system "$form" "$set"
+    done
+  done
+}
+
 # compare_exports SET: write parity.json of each export: how it differs from the tuned model, and why.
 compare_exports() {
   compare() {  # SET DECODE_DIR...
     $decode_cmd "$exp/log/check_export_$1.log" \
       "$py/check_export.py" --tolerance inf --merged-dir "$exp/merged" --feats-scp "dump/$1/feats.scp" "${@:2}"
   }
-  local tuned_dir=$exp/decode_$1_lora exports=("${types[@]/#/$exp/decode_$1_ct2-}")
+  local tuned_dir=$exp/decode_$1_lora exports=("${types[@]/#/$exp/decode_$1_ct2-}" "${forms[@]/#/$exp/decode_$1_}")
   step "$exp" "compare_exports_$1" --costly --code "$py/check_export.py" \
     --from "$tuned_dir"/{text,decode.json,scores.json} "${exports[@]/%//text}" "${exports[@]/%//decode.json}" \
     "${exports[@]/%//scores.json}" --to "${exports[@]/%//parity.json}" -- \
@@ -271,7 +299,7 @@ check_exports() {
   local set directories=()
   ! $status || return 0
   for set in "${test_sets[@]}"; do
-    directories+=("$exp/decode_${set}_lora" "${types[@]/#/$exp/decode_${set}_ct2-}")
+    directories+=("$exp/decode_${set}_lora" "${types[@]/#/$exp/decode_${set}_ct2-}" "${forms[@]/#/$exp/decode_${set}_}")
   done
   "$py/check_export.py" --recorded true --tolerance "$tolerance" "${directories[@]}"
 }

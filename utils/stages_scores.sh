@@ -19,7 +19,7 @@ decode_set() {
       --job JOB --num-jobs "$inference_nj"
     ((inference_nj == 1)) || "$py/predict.py" --combine true --num-jobs "$inference_nj" --decode-dir "$dir"
   }
-  local section=predict.eval files options export=() made
+  local section=predict.eval files options exported=() made
   mapfile -t made < <(searches "$1")
   made=("${made[@]/#/$decoded/decode_$2_}")
   case $1 in
@@ -27,7 +27,7 @@ decode_set() {
     lora-*) files=("$exp/adapter_model.safetensors") options=(--set "predict.model_path=$exp" --strength "${1#lora-}") ;;
     lora) files=("${tuned[@]}" "$exp/strength.json") options=(--set "predict.model_path=$exp") ;;
     ct2-*)
-      section=dev_env.dev export=(--backend ctranslate2)
+      section=dev_env.dev exported=(--backend ctranslate2)
       files=("$exp/ct2_${1#ct2-}"/{model.bin,vocabulary.json,tokenizer.json})
       options=(--set "dev_env.ctranslate_model_path=$exp/ct2_${1#ct2-}")
       ;;
@@ -36,7 +36,7 @@ decode_set() {
     --section "$train_config" dev_env --from "dump/$2/utt2digest" "${files[@]}" \
     --to "${made[@]/%//text}" "${made[@]/%//decode.json}" -- \
     decode "$1" "$2" --set "model.model_path=$model_dir" --set "predict.beam_size=$beam" \
-    --set "predict.also_greedy=$greedy" --set "predict.backend=$backend" "${export[@]}" \
+    --set "predict.also_greedy=$greedy" --set "predict.backend=$backend" "${exported[@]}" \
     --set "$section.feats_scp=dump/$2/feats.scp" --set "$section.text=data/$2/text" "${options[@]}"
 }
 
@@ -74,7 +74,7 @@ score_system() {
 # compared.
 score_earlier_exports() {
   local dir
-  for dir in "$exp/decode_$1"_ct2-*; do
+  for dir in "$exp/decode_$1"_{ct2-,ggml-,openai}*; do
     [[ ! -f $dir/decode.json ]] || score_system "${dir#"$exp/decode_$1_"}" "$1"
   done
 }

@@ -12,7 +12,7 @@ from utils.decode.decode_directory import read_decode_info
 from utils.errors import UserError
 from utils.filesystem import read_json, write_json
 from utils.score.bootstrap import PairedTest
-from utils.score.comparison import EXPORT_PREFIX, MAIN_METRICS, SIGNIFICANT, compare_with, main_form, read_decode
+from utils.score.comparison import MAIN_METRICS, SIGNIFICANT, compare_with, main_form, read_decode
 from utils.score.forms import form_of, leading_form
 from utils.score.metrics import METRICS
 
@@ -129,9 +129,9 @@ def compare_export(tuned: Path, exported: Path, merged_dir: Path | None = None) 
     """Compare two scored decode directories of one set.
 
     Args:
-        tuned, exported: decode directories with scores.json; the export's decode.json names its model directory,
-            whose tokenizer splits the texts into tokens.
-        merged_dir: the whole tuned model, whose size is reported.
+        tuned, exported: decode directories with scores.json; the export's decode.json names its model directory.
+        merged_dir: the whole tuned model, whose size is reported, and whose tokenizer splits the texts into tokens;
+            None: the export's does.
 
     Raises:
         UserError: the two are of different sets, were scored differently, or a file is missing.
@@ -146,10 +146,10 @@ def compare_export(tuned: Path, exported: Path, merged_dir: Path | None = None) 
     infos = [read_decode_info(path) for path in (tuned, exported)]
     model_dir = model_of(exported)
     tests = _tests(tuned, exported)
-    found = _compare_tokens(load_tokenizer(model_dir), *texts)
+    found = _compare_tokens(load_tokenizer(merged_dir or model_dir), *texts)
     speeds = [info["audio_seconds"] / max(info["seconds"], 1e-9) for info in infos]
     return Parity(
-        infos[1]["set"], infos[0]["system"], infos[1]["system"], infos[1]["system"].removeprefix(EXPORT_PREFIX),
+        infos[1]["set"], infos[0]["system"], infos[1]["system"], infos[1]["system"].removeprefix("ct2-"),
         infos[1].get("compute_type", ""), _size_mb(model_dir), round(speeds[1], 2), _memory_mb(infos[1]),
         _size_mb(merged_dir) if merged_dir else None, round(speeds[0], 2), _memory_mb(infos[0]),
         [(metric, language, value, after[metric, language]) for (metric, language), value in sorted(before.items())],
@@ -167,14 +167,14 @@ def _tests(tuned: Path, exported: Path) -> dict[str, PairedTest]:
 
 
 def model_of(exported: Path) -> Path:
-    """The CTranslate2 directory that wrote an export's hypotheses.
+    """The directory of the export that wrote the hypotheses.
 
     Raises:
         UserError: the directory has no model.
     """
     directory = Path(read_decode_info(exported).get("model", ""))
-    if not (directory / "model.bin").is_file():
-        raise UserError(f"{exported}/decode.json: no CTranslate2 model in {directory}; decode again with it")
+    if not directory.is_dir() or not any(directory.iterdir()):
+        raise UserError(f"{exported}/decode.json: no exported model in {directory}; decode again with it")
     return directory
 
 

@@ -29,7 +29,7 @@ _MOST_RESAMPLES = 20_000
 MAIN_METRICS = ("wer", "cer", "mer", "bleu")  # systems are compared by these
 SHOWN_METRICS = ("wer", "cer", "mer", "ter", "bleu")
 ROW_KEYS = {*DECODE_KEYS, "language", "task", "metric", "value", "ci95", "n_utts", "normalizer", "signature"}
-EXPORT_PREFIX = "ct2-"  # the names of exported systems begin with it: ct2-int8
+EXPORT_PREFIXES = ("ct2-", "ggml-", "openai")  # the names of exported systems begin with one: ct2-int8
 
 
 class Unseen(NamedTuple):
@@ -172,7 +172,7 @@ def read_rows(path: Path, remedy: str) -> list[Row]:
 
 def is_export(system: str) -> bool:
     """Whether a system's name is that of an exported model."""
-    return system.startswith(EXPORT_PREFIX)
+    return system.startswith(EXPORT_PREFIXES)
 
 
 def figure(row: Row) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""Writes a whole model as whisper.cpp reads it: ggml, float16 or quantized.
+"""whisper.cpp: writes a whole model as it reads it (ggml, float16 or quantized), and decodes with it.
 
 The form is that of whisper.cpp's models/README.md: magic number, sizes, mel filters, tokens, then the tensors under
 OpenAI's names. Values are quantized by the gguf package, which is ggml's own in Python.
@@ -6,17 +6,17 @@ OpenAI's names. Values are quantized by the gguf package, which is ggml's own in
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
-from safetensors import safe_open
 
+from utils.audio.constants import POSITIONS_PER_SECOND, SAMPLE_RATE, WINDOW_SECONDS
 from utils.cli import log
 from utils.errors import UserError
+from utils.export.openai_names import openai_tensors
 from utils.filesystem import atomic_open, read_json
 
 GGML_TYPES = ("f16", "q8_0", "q5_1", "q5_0")
@@ -24,14 +24,6 @@ _MAGIC = 0x67676D6C
 _TENSOR_TYPES = {"f32": 0, "f16": 1, "q5_0": 6, "q5_1": 7, "q8_0": 8}  # of a tensor
 _FILE_TYPES = {"f16": 1, "q8_0": 2007, "q5_0": 2008, "q5_1": 2009}  # of a file: 1000 times the version, and the type
 _BLOCK = 32  # values that are quantized together; rows must be a multiple
-_NAMES = (  # transformers' names and OpenAI's
-    (r"^model\.", ""), (r"\.layers\.", ".blocks."), (r"\.self_attn_layer_norm\.", ".attn_ln."),
-    (r"\.encoder_attn_layer_norm\.", ".cross_attn_ln."), (r"\.final_layer_norm\.", ".mlp_ln."),
-    (r"\.self_attn\.", ".attn."), (r"\.encoder_attn\.", ".cross_attn."), (r"\.q_proj\.", ".query."),
-    (r"\.k_proj\.", ".key."), (r"\.v_proj\.", ".value."), (r"\.out_proj\.", ".out."), (r"\.fc1\.", ".mlp.0."),
-    (r"\.fc2\.", ".mlp.2."), (r"\.embed_positions\.weight$", ".positional_embedding"),
-    (r"\.embed_tokens\.", ".token_embedding."), (r"^encoder\.layer_norm\.", "encoder.ln_post."),
-    (r"^decoder\.layer_norm\.", "decoder.ln."))
 
 
 def convert_to_ggml(merged_dir: Path, path: Path, ggml_type: str = "f16") -> None:
@@ -57,7 +49,7 @@ def convert_to_ggml(merged_dir: Path, path: Path, ggml_type: str = "f16") -> Non
         _write_sizes(stream, config, ggml_type)
         _write_filters(stream, merged_dir)
         _write_tokens(stream, merged_dir)
-        for name, values in _tensors(merged_dir):
+        for name, values in openai_tensors(merged_dir):
             _write_tensor(stream, name, values, ggml_type)
     log(f"{path}: {ggml_type}, {path.stat().st_size / 1e6:.0f} MB")
 
@@ -92,21 +84,6 @@ def _write_tokens(stream: IO[bytes], merged_dir: Path) -> None:
         stream.write(struct.pack("<i", len(data)) + data)
 
 
-def _tensors(merged_dir: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Names as OpenAI's, and values in float32; the output layer is the token embedding, and not there."""
-    files = sorted(merged_dir.glob("model*.safetensors"))
-    if not files:
-        raise UserError(f"{merged_dir}: has no model.safetensors. Name a directory merged/ of stage 5")
-    for file in files:
-        with safe_open(file, "pt") as weights:
-            for key in weights.keys():  # noqa: SIM118
-                if key != "proj_out.weight":
-                    name = key
-                    for pattern, replacement in _NAMES:
-                        name = re.sub(pattern, replacement, name)
-                    yield name, weights.get_tensor(key).float().numpy()
-
-
 def _write_tensor(stream: IO[bytes], name: str, values: np.ndarray, ggml_type: str) -> None:
     """A tensor: dimensions, length of the name, type; sizes from the last to the first; name; values."""
     if name.endswith((".conv1.bias", ".conv2.bias")):
@@ -130,3 +107,47 @@ def _quantized(values: np.ndarray, ggml_type: str) -> np.ndarray:
         raise UserError(f"--type {ggml_type}: rows of {values.shape[1]} values are no multiple of {_BLOCK}; use f16")
     data: np.ndarray = quantize(values, GGMLQuantizationType[ggml_type.upper()])
     return data
+
+
+class WhisperCppDecoder:
+    """Decodes utterances with whisper.cpp (pywhispercpp).
+
+    Args:
+        file: a ggml file.
+        short: whether it encodes only what is said (``audio_ctx``), for which models of this recipe are tuned.
+
+    Raises:
+        UserError: pywhispercpp is not installed, or it cannot load the file.
+    """
+
+    _TAIL = 25  # encoder positions (20 ms) of silence after the utterance, as in stage 4
+
+    def __init__(self, file: Path, beam_size: int, short: bool, threads: int) -> None:
+        try:
+            from pywhispercpp.model import Model
+        except ImportError:
+            raise UserError("decoding with whisper.cpp needs a package: pip install -r "
+                            "tools/requirements-export.txt") from None
+        search: dict[str, Any] = {"beam_search": {"beam_size": beam_size, "patience": -1.0}} if beam_size > 1 else {}
+        try:
+            self._model = Model(str(file), params_sampling_strategy=int(beam_size > 1), n_threads=threads,
+                                redirect_whispercpp_logs_to=None, print_progress=False, no_timestamps=True,
+                                single_segment=True, no_context=True, temperature_inc=0.0, **search)
+        except Exception as error:
+            raise UserError(f"{file}: whisper.cpp cannot load it: {error}") from None
+        self._short = short
+
+    def __call__(self, samples: np.ndarray, language: str, tasks: Sequence[str]) -> dict[str, str]:
+        """Texts by task of an utterance, (num_samples,) at 16 kHz, at most 30 s."""
+        positions = round(WINDOW_SECONDS * POSITIONS_PER_SECOND)
+        if self._short:
+            seen = -(-len(samples) * POSITIONS_PER_SECOND // SAMPLE_RATE) + self._TAIL
+            positions = min(positions, int(seen))
+        # whisper.cpp ignores audio of less than a second.
+        padded = np.pad(samples, (0, max(0, round(1.1 * SAMPLE_RATE) - len(samples)))).astype(np.float32)
+        texts = {}
+        for task in tasks:
+            segments = self._model.transcribe(padded, language=language, translate=task == "translate",
+                                              audio_ctx=positions)
+            texts[task] = " ".join("".join(segment.text for segment in segments).split())
+        return texts
