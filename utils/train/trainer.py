@@ -18,6 +18,7 @@ from utils.train.dataset import MultitaskCollator, MultitaskDataset, split_batch
 from utils.train.divergence import require_finite, require_finite_weights
 from utils.train.encoder_cache import EncoderCache
 from utils.train.records import output_directory, write_history
+from utils.train.spare_cores import SpareCores
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -239,4 +240,6 @@ def make_trainer(model: torch.nn.Module, train: MultitaskDataset, dev: Multitask
     trainer.add_callback(EpochSetter(trainer))
     trainer.add_callback(LossCurve())
     trainer.add_callback(CheckpointSync())
+    if arguments.device.type == "cpu":
+        trainer.add_callback(SpareCores())
     return trainer
