@@ -104,6 +104,7 @@ def write_page(args: Namespace, decodes: list[Decode], comparisons: list[Compari
     from utils.filesystem import atomic_open
     from utils.report.audio_clips import clips
     from utils.report.exports import export_tables, word_times_sentence
+    from utils.report.headline import headline
     from utils.report.plots import loss_plot
     from utils.report.recordings import recording_rows
     from utils.report.report_html import Report, render_html, set_report
@@ -123,7 +124,7 @@ def write_page(args: Namespace, decodes: list[Decode], comparisons: list[Compari
                   args.allow_pipes)
     sets = sorted(by_set(decodes), key=lambda group: group[0] in forget_sets)  # forget sets come last
     report = Report(
-        args.title, header,
+        args.title, headline(comparisons, forget_sets), header,
         training_warnings(args.exp_dir) + reference_warnings(decodes, args.data)
         + findings([comparison for comparison in comparisons if comparison.system["set"] not in forget_sets]),
         forgotten(comparisons, forget_sets),

@@ -73,7 +73,7 @@ def experiment(tmp_path_factory) -> Path:
 def test_nothing_comes_from_elsewhere(experiment):
     html = experiment.read_text()
     addresses = re.findall(r"""(?:src|href|action)=["']?([^"'\s>]+)""", html.split("<section id=\"utterances\">")[0])
-    assert addresses and all(address.startswith("data:") for address in addresses)
+    assert addresses and all(address.startswith(("data:", "#")) for address in addresses)
     assert "default-src 'none'" in html
 
 
@@ -219,6 +219,16 @@ def test_filters_and_sorting(desktop):
 
 
 @needs_browser
+def test_the_result_comes_first_in_words_and_names(experiment):
+    html = experiment.read_text()
+    head = html[:html.index("</header>")]
+    assert re.search(r'class="verdict">[^<]*tuned model', head)
+    assert "base model</th>" in head and "tuned model</th>" in head and "export int8</th>" in head
+    assert "French" in head and "all languages" in head
+    for section in re.findall(r'<a href="#(\w+)">', head):
+        assert f'<section id="{section}">' in html
+
+
 def test_losses_are_red(desktop):
     cell = desktop.run("const cell = document.querySelector('td.worse'); return [cell.textContent,"
                        "getComputedStyle(cell).color, getComputedStyle(document.querySelector('li.worse')).color]")

@@ -196,8 +196,9 @@ def test_names_from_elsewhere_are_text_and_not_markup():
     table = markdown_table(["set", "a|b"], [["<img src=x onerror=alert(1)>", "line\nend"]])
     header, _, row = table.splitlines()
     assert header.split() == ["|", "set", "|", "a\\|b", "|"]
-    assert "&lt;img" in row and "<img" not in row and "line end" in row
-    assert plain("<b> `<i>` ``<`>``\n<u>") == "&lt;b> `<i>` ``<`>`` &lt;u>"
+    assert "\\<img" in row and " <img" not in row and "line end" in row
+    assert plain("<b> `<i>` ``<`>``\n<u>") == "\\<b> `<i>` ``<`>`` \\<u>"
+    assert plain("p < 0.001, a<3") == "p < 0.001, a<3"  # no tag
     assert provenance("./run.sh --tag 'a`b'\n--stage 1")["command"] == "`` ./run.sh --tag 'a`b' --stage 1 ``"
 
 

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from utils.report.exports import EXPLANATION
+from utils.report.headline import spoken_name
 from utils.report.plots import colours, language_plot, length_plot
 from utils.report.recordings import RECORDINGS_NOTE
 from utils.report.sentences import (
@@ -25,6 +26,7 @@ from utils.report.sentences import (
     relatives_notes,
     search_notes,
     significance,
+    system_name,
     verdict,
 )
 from utils.report.utterances import ListedUtterance
@@ -69,12 +71,26 @@ class SetReport:
     suspects: list[tuple[str, list[int]]]  # kind, number per system
     plots: list[tuple[str, str]]  # description, data: address
 
+    @property
+    def glance(self) -> list[tuple[str, int, str, list[Cell], list[Cell]]]:
+        """Of each language: utterances, the name of its error rate, the systems' error rates and BLEU."""
+        found = []
+        for language in dict.fromkeys(row[1] for row in self.table):
+            of_language = {metric: (count, cells) for metric, name, count, cells in self.table if name == language}
+            rate = next((metric for metric in ("WER", "CER", "MER") if metric in of_language), "")
+            count, errors = of_language.get(rate, (0, []))
+            translated, bleu = of_language.get("BLEU", (0, []))
+            if errors or bleu:
+                found.append((language, max(count, translated), rate, errors, bleu))
+        return found
+
 
 @dataclass
 class Report:
     """The content of the template."""
 
     title: str
+    headline: Sequence[str]
     facts: Sequence[str]
     findings: Sequence[str]
     losses: Sequence[str]
@@ -165,7 +181,10 @@ def render_html(report: Report) -> str:
         "report": report, "style": Markup(style), "script": Markup(script), "digest": digest, "kinds": KINDS,
         "export_explanation": EXPLANATION, "recordings_note": RECORDINGS_NOTE,
         "meanings": MEANINGS, "audio_numbers": numbers, "audio_json": _json([*report.audio.values()]),
-        "systems": systems, "colours": colours(systems),
+        "systems": systems, "system_names": {system: system_name(system) for system in systems},
+        "colours": colours(systems), "language_names": {
+            language: "all languages" if language == "all" else spoken_name(language)
+            for set_report in report.sets for _, language, _, _ in set_report.table},
         "languages": sorted({utt.language for utt in report.utterances}),
         "tasks": sorted({utt.task for utt in report.utterances}),
     }

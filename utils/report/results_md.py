@@ -12,6 +12,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from utils.report.exports import export_sections
+from utils.report.headline import headline
 from utils.report.recordings import RECORDINGS_NOTE, recording_rows
 from utils.report.sentences import (
     TITLES,
@@ -63,14 +64,14 @@ chance on this set, so "not clear" does not mean that nothing was lost."""
 
 
 def plain(text: str) -> str:
-    """Text on one line with ``<`` escaped, since names may come from anywhere; code spans are not changed."""
+    """Text on one line with tags escaped, since names may come from anywhere; code spans are not changed."""
     parts = re.split("(`+)", " ".join(text.splitlines()))
     fence = ""
     for index, part in enumerate(parts):
         if index % 2:
             fence = part if not fence else "" if part == fence else fence
         elif not fence:
-            parts[index] = part.replace("<", "&lt;")
+            parts[index] = re.sub(r"<(?=[A-Za-z/!?])", r"\\<", part)
     return "".join(parts)
 
 
@@ -185,7 +186,8 @@ def render(title: str, header: Sequence[str], decodes: Sequence[Decode], compari
     """
     heading = "\n".join(f"- {plain(fact)}" for fact in header)  # not wrapped, so that commands can be copied
     everything, decodes = decodes, at_their_best(decodes)
-    parts = [f"# {plain(title)}", heading, "## Scores", _NOTE]
+    verdicts = [f"{sentence}." for sentence in headline(comparisons, forget_sets)]
+    parts = [f"# {plain(title)}", *([bullets(verdicts)] if verdicts else []), heading, "## Scores", _NOTE]
     parts += [_SPOKEN_NOTE] if main_form(decodes) == SPOKEN else []
     for name, systems in by_set(decodes):
         parts += [f"### {plain(name)}: {TITLES_OF_FORMS[main_form(systems)]}", _main_table(systems),

@@ -10,7 +10,7 @@ from typing import Any
 from utils.data.known_corpora import known_corpus
 from utils.data.machine_made import machine_made_note, read_machine_made
 from utils.decode.decode_directory import greedy_directory
-from utils.score.comparison import SIGNIFICANT, Comparison, Decode, Row, main_form
+from utils.score.comparison import SIGNIFICANT, Comparison, Decode, Row, is_export, main_form
 from utils.score.forms import form_of
 from utils.train.records import tokens_fault, training_summary
 
@@ -30,6 +30,12 @@ _UNITS = {"wer": "words", "cer": "characters", "mer": "words and characters"}
 def significance(p_value: float) -> str:
     """``p < 0.001`` or three digits."""
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
+def system_name(system: str) -> str:
+    """A name of a system for readers who do not know the recipe's."""
+    known = {"base": "base model", "lora": "tuned model"}
+    return known.get(system, f"export {system.removeprefix('ct2-')}" if is_export(system) else system)
 
 
 def difference(comparison: Comparison) -> str:
@@ -126,10 +132,11 @@ def plain_words(decodes: Sequence[Decode]) -> list[str]:
             continue
         if metric == "bleu":
             sentence = f"its English translations score {new['value']:.0f} of 100 against a human's (BLEU)"
-            change = f", where {before.system} scored {old['value']:.0f}"
+            change = f", where the {system_name(before.system)} scored {old['value']:.0f}"
         else:
-            sentence = f"{after.system} gets {new['value']:.0f} of every 100 spoken {_UNITS[metric]} wrong"
-            change = f", where {before.system} got {old['value']:.0f}"
+            sentence = (f"the {system_name(after.system)} gets {new['value']:.0f} of every 100 spoken "
+                        f"{_UNITS[metric]} wrong")
+            change = f", where the {system_name(before.system)} got {old['value']:.0f}"
         sentences.append(sentence + (change if before is not after else ""))
     return sentences
 
