@@ -304,3 +304,85 @@ def test_the_script_writes_lists_and_counts(wavs: Path, tmp_path: Path) -> None:
     assert quoted.returncode == 1 and "No closing quotation. Close the quote" in quoted.stderr
     shown = subprocess.run([*command, "--help"], capture_output=True, text=True).stdout
     assert all(f"\n  {kind} " in shown for kind in KINDS)
+
+
+SRT = """1
+00:00:01,000 --> 00:00:02,500
+<i>Bonjour</i>
+à tous.
+
+2
+00:00:03,000 --> 00:00:04,050
+Merci &amp; bonsoir.
+
+3
+00:00:04,000 --> 00:00:05,000
+Au revoir.
+
+4
+00:00:04,500 --> 00:00:05,500
+Non !
+
+5
+00:00:06,000 --> 00:00:06,000
+Rien.
+
+6
+00:00:07,000 --> 00:00:08,000
+♪ ♪
+
+7
+00:00:09,000 --> 00:00:12,000
+La fin.
+"""
+VTT = """WEBVTT
+
+00:01.050 --> 00:02.480
+<v Ann>Hello everybody.
+
+00:03.000 --> 00:05.000
+Thanks, and goodbye.
+"""
+
+
+def test_subtitles_beside_recordings(wavs: Path, tmp_path: Path) -> None:
+    (wavs / "talk.fr.srt").write_text(SRT, encoding="utf-8-sig")
+    (wavs / "talk.en.vtt").write_text(VTT, encoding="utf-8")
+    (wavs / "lost.fr.srt").write_text(SRT, encoding="utf-8")
+    found, merged = run("subtitles", wavs, tmp_path / "data/train")
+    by_time = {(one.start, one.end): one.targets for one in found.utterances}
+    assert by_time == {(1.0, 2.5): {"transcribe": "Bonjour à tous.", "translate": "Hello everybody."},
+                       (3.0, 4.0): {"transcribe": "Merci & bonsoir."}, (4.0, 5.0): {"transcribe": "Au revoir."},
+                       (3.0, 5.0): {"translate": "Thanks, and goodbye."}}
+    assert all(one.language == "fr" for one in found.utterances) and len(merged.text) == 5
+    reasons = {Path(one.what).name: one.reason for one in found.left_out}
+    assert reasons["lost.fr.srt"] == "no recording lost.* beside it"
+    assert reasons["talk.fr.srt:15"] == "starts at 4.5 s, before the end of another one"
+    assert reasons["talk.fr.srt:19"] == "starts at 6 and ends at 6 s"
+    assert reasons["talk.fr.srt:23"] == "no text"
+    assert any("is not in its recording, which has 10.00 s" in reason for reason in reasons.values())
+
+
+def test_what_subtitles_are_of(wavs: Path, tmp_path: Path) -> None:
+    (wavs / "talk.en.srt").write_text(SRT, encoding="utf-8")
+    english, _ = run("subtitles", wavs, tmp_path / "data/english")
+    assert {(one.language, *one.targets) for one in english.utterances} == {("en", "transcribe")}
+    translated, _ = run("subtitles", wavs, tmp_path / "data/german", language="german")
+    assert {(one.language, *one.targets) for one in translated.utterances} == {("de", "translate")}
+    (wavs / "talk.fr.srt").write_text(SRT, encoding="utf-8")
+    (wavs / "talk.de.srt").write_text(SRT, encoding="utf-8")
+    with pytest.raises(UserError, match=r"subtitles in de and fr. Say what is spoken: --language de"):
+        run("subtitles", wavs, tmp_path / "data/which")
+    french, _ = run("subtitles", wavs, tmp_path / "data/french", language="fr")
+    assert {one.language for one in french.utterances} == {"fr"}
+    assert any("a translation into another language than English: de" in one.reason for one in french.left_out)
+
+
+def test_subtitles_that_cannot_be_read_are_one_line(wavs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no subtitles \(\.srt, "):
+        run("subtitles", wavs, tmp_path / "out")
+    for content, complaint in ((b"\xff\xfeabc", "cannot be read as UTF-8"), (b"just text", "no subtitles that pysubs2"),
+                               (b"WEBVTT\n", "no subtitles that pysubs2|has no cue")):
+        (wavs / "talk.fr.srt").write_bytes(content)
+        with pytest.raises(UserError, match=complaint):
+            run("subtitles", wavs, tmp_path / "out")

@@ -84,7 +84,7 @@ def decode_form(name: str, model_dir: Path, data_dir: Path, decode_dir: Path, *,
     form = form_named(name)
     sources, texts = read_sources(data_dir / "wav.scp"), read_list(data_dir / "text")
     if missing := [key for key in texts if key not in sources]:
-        raise UserError(f"{data_dir}/wav.scp: no line for {missing[0]}, which {data_dir}/text has")
+        raise UserError(f"{data_dir}/wav.scp: no line for {missing[0]}, which text has; run stage 1 again")
     before = resident_mb()
     decode = form.decoder(model_dir / form.file, beam_size, short, threads)
     hypotheses: dict[str, str] = {}

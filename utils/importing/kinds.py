@@ -15,6 +15,7 @@ KINDS = {
     "lhotse": ("lhotse_cuts", "cuts, recordings with supervisions, or a directory of shards (shar)"),
     "nemo": ("nemo", "a NeMo manifest, or a tarred one with --shards"),
     "owsm": ("owsm", "a data directory of ESPnet's OWSM: texts with languages, tasks and times"),
+    "subtitles": ("subtitles", "a folder of recordings with talk.fr.srt and talk.en.srt (or vtt, ass) beside them"),
     "wenet": ("wenet", "a data.list of WeNet: JSON lines, or names of shards"),
     "whisper-finetune": ("whisper_finetune", "JSON lines of Whisper-Finetune"),
 }
