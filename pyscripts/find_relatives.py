@@ -29,11 +29,11 @@ def main() -> None:
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="file to write")
     args = parser.parse_args()
 
-    from utils.data.lists import read_list
     from utils.data.relatives import relatives
+    from utils.data.silent_references import read_spoken_texts
     from utils.filesystem import atomic_open
 
-    training, tested = (by_language(read_list(path)) for path in (args.train_text, args.text))
+    training, tested = (by_language(read_spoken_texts(path)) for path in (args.train_text, args.text))
     lines = []
     for language, texts in tested.items():
         found = relatives(texts.values(), training[language].values())

@@ -18,6 +18,7 @@ from utils.audio.constants import SAMPLE_RATE
 from utils.audio.loading import load_audio
 from utils.data.lists import keys_by_audio, parse_key, read_list, write_list
 from utils.data.segments import SEGMENTS, TimeSpan, read_recordings, read_segments, read_sources, write_segments
+from utils.data.silent_references import read_spoken_texts
 from utils.errors import UserError
 from utils.filesystem import atomic_directory
 
@@ -45,8 +46,8 @@ def write_long_set(set_dir: Path, long_dir: Path, seconds: float, per_language: 
     """
     if (set_dir / SEGMENTS).is_file():
         return _first_recordings(set_dir, long_dir, per_language)
-    text = read_list(set_dir / "text")
-    spoken = keys_by_audio(read_sources(set_dir / "wav.scp"))
+    text = read_spoken_texts(set_dir / "text")
+    spoken = keys_by_audio({key: source for key, source in read_sources(set_dir / "wav.scp").items() if key in text})
     speakers = read_list(set_dir / "utt2spk") if (set_dir / "utt2spk").is_file() else {}
     scp: dict[str, str] = {}
     segments: dict[str, TimeSpan] = {}
@@ -68,8 +69,8 @@ def write_long_set(set_dir: Path, long_dir: Path, seconds: float, per_language: 
 
 def _first_recordings(set_dir: Path, long_dir: Path, per_language: int) -> int:
     """Write the lists of the first recordings of each language; returns their number."""
-    text, scp = read_list(set_dir / "text"), read_recordings(set_dir / "wav.scp")
-    spans = read_segments(set_dir / SEGMENTS)
+    text, scp = read_spoken_texts(set_dir / "text"), read_recordings(set_dir / "wav.scp")
+    spans = {key: span for key, span in read_segments(set_dir / SEGMENTS).items() if key in text}
     of_language: defaultdict[str, set[str]] = defaultdict(set)
     for key, span in spans.items():
         of_language[parse_key(key).language].add(span.recording)

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 
+from utils.data.silent_references import NO_SPEECH
 from utils.data.task_lists import TaskLists
 
 TAG_RULES = ("keep", "remove", "drop")
@@ -32,11 +33,15 @@ def clean_texts(task_lists: TaskLists) -> Counter[str]:
     """Clean the texts of a task's lists in place; refuse those of which nothing is left.
 
     Returns:
-        How many texts were changed, by the kind of change.
+        How many texts were changed, by the kind of change, and how many are ``<nospeech>``.
     """
     items = task_lists.lists["text"].items
     counts = Counter[str]()
     for key, text in list(task_lists.good("text")):
+        if NO_SPEECH in text and text.split() != [NO_SPEECH]:
+            task_lists.refuse("text", key, f"the text of {key} has {NO_SPEECH} beside words. It stands alone, where "
+                                           "nobody speaks; delete one or the other")
+        counts["without speech (<nospeech>)"] += text == NO_SPEECH
         if (cleaned := clean_text(text)) == text:
             continue
         counts["invisible characters removed"] += bool(_UNSEEN.search(text))
@@ -50,7 +55,7 @@ def clean_texts(task_lists: TaskLists) -> Counter[str]:
 
 def find_tags(text: str) -> list[str]:
     """Tags of sounds and of words that were not understood, as transcripts have them: ``<unk>``, ``[noise]``."""
-    return _TAG.findall(text) if not text.isalnum() else []
+    return _TAG.findall(text) if not text.isalnum() and text != NO_SPEECH else []
 
 
 def remove_tags(task_lists: TaskLists) -> int:

@@ -21,8 +21,9 @@ import numpy as np
 from utils.audio.constants import POSITIONS_PER_SECOND, SAMPLE_RATE, WINDOW_SECONDS
 from utils.audio.loading import load_audio
 from utils.audio.voice_activity import speech_bounds
-from utils.data.lists import parse_key, read_list
+from utils.data.lists import parse_key
 from utils.data.segments import read_sources
+from utils.data.silent_references import read_spoken_texts
 from utils.errors import UserError
 
 CLOSE = 0.2  # seconds: an error that does not disturb in subtitles
@@ -76,7 +77,7 @@ def join_recordings(data_dir: Path, n_clips: int, seed: int = 0, bounds: Bounds 
     Raises:
         UserError: the directory has no wav.scp or text, or a line there is wrong.
     """
-    audio, texts = read_sources(data_dir / "wav.scp"), read_list(data_dir / "text")
+    audio, texts = read_sources(data_dir / "wav.scp"), read_spoken_texts(data_dir / "text")
     rng = random.Random(seed)
     by_language: dict[str, list[str]] = {}
     for key in sorted(texts.keys() & audio.keys()):

@@ -6,7 +6,8 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from utils.data.lists import parse_key, read_list
+from utils.data.lists import parse_key
+from utils.data.silent_references import read_spoken_texts
 from utils.errors import UserError
 from utils.filesystem import atomic_open
 
@@ -21,7 +22,7 @@ def transcripts(text_file: str | Path) -> list[str]:
     Raises:
         UserError: see :func:`utils.data.lists.read_list`.
     """
-    texts = read_list(text_file)
+    texts = read_spoken_texts(text_file)
     return [text for key, text in texts.items() if parse_key(key).task == "transcribe"] or [*texts.values()]
 
 

@@ -13,6 +13,7 @@ from sacrebleu import BLEU, CHRF
 
 from utils.data.languages import is_spaceless, text_language
 from utils.data.lists import parse_key
+from utils.data.silent_references import reference_text
 from utils.errors import UserError
 from utils.score.alignment import Alignment, align
 from utils.score.bootstrap import bootstrap_interval
@@ -117,7 +118,7 @@ def pair_texts(references: Mapping[str, str], hypotheses: Mapping[str, str],
     """Hypotheses beside their references, in the references' order.
 
     Args:
-        references: text by key ``id|language|task``.
+        references: text by key ``id|language|task``; ``<nospeech>`` is an empty one.
         hypotheses: text by key, possibly empty.
         utt2spk: speaker by key; without it, every utterance is its own speaker.
         where: what an error message calls the hypotheses, such as their file.
@@ -135,7 +136,7 @@ def pair_texts(references: Mapping[str, str], hypotheses: Mapping[str, str],
         raise UserError("\n".join(f"{where}: {problem}" for problem in problems))
     parsed = {key: parse_key(key) for key in references}
     return [TextPair(key, parsed[key].language, parsed[key].task, key if utt2spk is None else utt2spk[key],
-                      reference, hypotheses[key]) for key, reference in references.items()]
+                      reference_text(reference), hypotheses[key]) for key, reference in references.items()]
 
 
 def mixed_languages(utterances: Iterable[TextPair]) -> frozenset[str]:

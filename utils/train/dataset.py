@@ -52,7 +52,7 @@ class MultitaskDataset(Dataset[dict[str, Any]]):
         self.windows = single_windows(utterances)
         if plan:
             self.windows = compose(utterances, self.writer.longest_targets(), options, plan.seed, plan.speakers,
-                                   plan.recorded)
+                                   plan.recorded, plan.silent)
         self.num_frames = [window.num_frames for window in self.windows]
         self.num_targets = sum(len(utterance.keys) for utterance in utterances)
         self._plan = plan

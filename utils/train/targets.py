@@ -11,6 +11,7 @@ from transformers import WhisperTokenizer
 
 from utils.config import WindowOptions
 from utils.data.prompts import MAX_TARGET_TOKENS, earlier_text_ids, prompt_ids, text_ids, timestamp_id, word_ids
+from utils.data.silent_references import NO_SPEECH
 from utils.data.tokenizer import token_id
 from utils.errors import UserError
 from utils.features.feature_set import Utterance
@@ -61,13 +62,16 @@ class TargetWriter:
             UserError: an utterance's text is longer than Whisper's 448 tokens allow.
         """
         if not window.members:
-            return self._of_silence(rng)
+            keys = self.utterances[int(rng.integers(len(self.utterances)))].keys
+            return self._of_silence([keys[int(rng.integers(len(keys)))]], timed=bool(rng.random() < 0.5))
         options = self.options
         timed = bool(rng.random() < options.timed_share) if window.timed is None else window.timed
         has_earlier = rng.random() < options.earlier_text_share
         has_words = rng.random() < options.word_list_share
-        found = []
-        for key in self.utterances[window.members[0]].keys:
+        found, own_keys = list[Target](), self.utterances[window.members[0]].keys
+        if silent := [key for key in own_keys if self._texts[key] == NO_SPEECH]:  # such a window is not joined
+            found += self._of_silence(silent, timed)
+        for key in (key for key in own_keys if key not in silent):
             keys = self._keys_like(key, window)
             text = self._tokens(keys, window, timed)
             prompt = prompt_ids(self._tokenizer, key, timed)
@@ -90,18 +94,15 @@ class TargetWriter:
         end = self._tokenizer.eos_token_id
         return prompt + text, [IGNORED] * (len(prompt) - 1) + text + [end]
 
-    def _of_silence(self, rng: np.random.Generator) -> list[Target]:
-        """``<|nospeech|>`` at once; and nothing after the prompt of a random key, but a time where times are asked."""
-        utterance = self.utterances[int(rng.integers(len(self.utterances)))]
-        key = utterance.keys[int(rng.integers(len(utterance.keys)))]
-        timed = bool(rng.random() < 0.5)
-        prompt = prompt_ids(self._tokenizer, key, timed)
+    def _of_silence(self, keys: Sequence[str], timed: bool) -> list[Target]:
+        """``<|nospeech|>`` at once; and nothing after the prompt of each key, but a time where times are asked."""
+        prompts = [prompt_ids(self._tokenizer, key, timed) for key in keys]
         text = [timestamp_id(self._tokenizer, 0.0)] if timed else []
         no_speech = token_id(self._tokenizer, "<|nospeech|>")
         if no_speech is None:  # large-v3 and others call it so
             no_speech = token_id(self._tokenizer, "<|nocaptions|>")
-        found = [self._target(prompt, text)]
-        return found if no_speech is None else [*found, self._target(prompt[:1], [no_speech])]
+        found = [self._target(prompt, text) for prompt in prompts]
+        return found if no_speech is None else [*found, self._target(prompts[0][:1], [no_speech])]
 
     def _language(self, key: str) -> Target:
         """The language as the first token: what stands there where somebody speaks."""

@@ -14,6 +14,7 @@ from utils.augment.no_speech import noise, noise_files
 from utils.config import WindowOptions
 from utils.data.lists import read_list
 from utils.data.segments import read_segments
+from utils.data.silent_references import NO_SPEECH
 from utils.errors import UserError
 from utils.features.feature_set import Utterance
 from utils.features.log_mel import LogMel
@@ -27,6 +28,7 @@ class WindowPlan:
     Attributes:
         speakers: of each utterance; "" if unknown.
         recorded: neighbours in recordings.
+        silent: the utterances in which nobody speaks, by number; they are in no joined window.
         files: recorded noises.
     """
 
@@ -35,6 +37,7 @@ class WindowPlan:
     speakers: Sequence[str]
     log_mel: LogMel
     recorded: Sequence[Chain] = ()
+    silent: frozenset[int] = frozenset()
     files: Sequence[Path] = ()
 
     def noise_feats(self, window: Window) -> np.ndarray:
@@ -60,12 +63,16 @@ def plan_windows(options: WindowOptions, seed: int, utterances: Sequence[Utteran
     speakers = [speaker_of.get(utterance.keys[0], "") for utterance in utterances]
     counts = Counter(speakers)
     speakers = [speaker if counts[speaker] > 1 else "" for speaker in speakers]
+    texts = read_list(text)
+    silent = frozenset(number for number, utterance in enumerate(utterances)
+                       if any(texts.get(key) == NO_SPEECH for key in utterance.keys))
     recorded = list[Chain]()
     if (segments := text.with_name("segments")).is_file():
         spans = read_segments(segments)
         if missing := sum(utterance.keys[0] not in spans for utterance in utterances):
             raise UserError(f"{segments}: {missing} utterances are not in it. Add them, or delete the file to join "
                             "utterances by speaker")
-        recorded = recorded_chains(utterances, lambda key: (spans[key].recording, spans[key].start, spans[key].end))
-    return WindowPlan(options, seed, speakers, log_mel, recorded,
+        recorded = recorded_chains(utterances, lambda key: (spans[key].recording, spans[key].start, spans[key].end),
+                                   silent)
+    return WindowPlan(options, seed, speakers, log_mel, recorded, silent,
                       noise_files(options.noise_dir, "model.windows.noise_dir") if options.noise_dir else ())

@@ -8,7 +8,7 @@ the pauses that they have there, or, without recordings, utterances of one speak
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -77,7 +77,7 @@ def single_windows(utterances: Sequence[Utterance]) -> list[Window]:
 
 
 def compose(utterances: Sequence[Utterance], tokens: Sequence[int], options: WindowOptions, seed: int,
-            speakers: Sequence[str], recorded: Sequence[Chain] = ()) -> list[Window]:
+            speakers: Sequence[str], recorded: Sequence[Chain] = (), silent: Collection[int] = ()) -> list[Window]:
     """The windows of a training, the same in every epoch: all utterances alone, then joined ones, then noises.
 
     Args:
@@ -86,10 +86,11 @@ def compose(utterances: Sequence[Utterance], tokens: Sequence[int], options: Win
         seed: decides what is drawn.
         speakers: of each utterance; "" if unknown.
         recorded: neighbours in recordings; utterances in none of these are joined by speaker.
+        silent: utterances that are not joined: nobody speaks in them.
     """
     rng = np.random.default_rng([seed, len(utterances)])
     chains = [*recorded, *_chains_of_speakers(utterances, speakers, {
-        member for chain in recorded for member in chain.members}, rng)]
+        member for chain in recorded for member in chain.members}.union(silent), rng)]
     windows = _with_earlier(single_windows(utterances), chains)
     frames = [utterance.num_frames for utterance in utterances]
     wanted = options.joined_share * sum(frames)
@@ -202,15 +203,19 @@ def times_of(window: Window, frames: Sequence[int]) -> list[tuple[float, float]]
             for start, member in zip(window.starts, window.members, strict=True)]
 
 
-def recorded_chains(utterances: Sequence[Utterance], place: Callable[[str], tuple[str, float, float]]) -> list[Chain]:
+def recorded_chains(utterances: Sequence[Utterance], place: Callable[[str], tuple[str, float, float]],
+                    silent: Collection[int] = ()) -> list[Chain]:
     """Neighbours in recordings: chains of utterances that follow each other, do not overlap, and have the same targets.
 
     Args:
         place: recording, start and end (seconds) of a key.
+        silent: utterances that are pauses: nobody speaks in them.
     """
     # Segments of the two tasks may differ, so utterances are neighbours of those with the same targets.
     by_recording: defaultdict[tuple, list[tuple[float, float, int]]] = defaultdict(list)
     for number, utterance in enumerate(utterances):
+        if number in silent:
+            continue
         recording, start, end = place(utterance.keys[0])
         by_recording[(recording, targets_of(utterance))].append((start, end, number))
     chains = []

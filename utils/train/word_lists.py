@@ -10,6 +10,7 @@ import numpy as np
 
 from utils.data.languages import is_spaceless
 from utils.data.lists import parse_key
+from utils.data.silent_references import NO_SPEECH
 
 _SAID = 3  # the most words of a list that are said
 _NEEDLESS = 5  # the most that are not
@@ -29,6 +30,8 @@ class WordLists:
         self._counts: dict[str, Counter[str]] = {}
         self._keys: dict[str, list[str]] = {}
         for key, text in texts.items():
+            if text == NO_SPEECH:
+                continue
             kind = key.split("|", 1)[1]
             self._keys.setdefault(kind, []).append(key)
             self._counts.setdefault(kind, Counter()).update(_words(text))
