@@ -58,12 +58,13 @@ def main() -> None:
     api_key = read_api_key(args.api_key_file)
     with listen(args.host, args.port, api_key) as listener:  # before the imports that take seconds
         from utils.serve.app import make_app, make_server
+        from utils.serve.served_model import describe_model
         from utils.transcribe.recognizer import Recognizer
 
         recognizer = Recognizer(args.model, device=args.device, compute_type=args.compute_type,
                                 beam_size=args.beam_size, hotwords=args.hotwords)
         limits = Limits(round(args.max_mb * 1e6), args.max_audio_seconds, args.timeout)
-        app = make_app(recognizer, args.model.resolve().name, workers=args.nj, waiting=args.queue, limits=limits,
+        app = make_app(recognizer, describe_model(args.model), workers=args.nj, waiting=args.queue, limits=limits,
                        api_key=api_key, any_model=args.any_model, origins=args.allow_origin)
         host, port = listener.getsockname()[:2]
         log(f"{args.model} is served at http://{f'[{host}]' if ':' in host else host}:{port}, "

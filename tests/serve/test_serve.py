@@ -120,7 +120,30 @@ def test_in_a_browser_a_dropped_file_is_seen_in_both_languages(address, tmp_path
                                  ".map(text => text.getBoundingClientRect().x)")
         assert left < right
         window.screenshot(tmp_path / "page.png")
-        assert window.complaints() == []
+        window.run("""
+            window.saved = [];
+            HTMLAnchorElement.prototype.click = function () { window.saved.push(this.download); };
+            document.querySelectorAll("[data-save]").forEach((button) => button.click())""")
+        assert window.run("return window.saved") == [f"<b>talk</b>{end}.{kind}" for end in ("", ".en")
+                                                     for kind in ("txt", "srt", "vtt")]
+        # Another language: the same audio again. English has one column, and an error keeps what is there.
+        window.run("const choice = document.getElementById('language'); choice.value = 'en';"
+                   "choice.dispatchEvent(new Event('change'))")
+        window.wait_for("return document.getElementById('facts').textContent.startsWith('English')", 300)
+        assert window.run("return document.getElementById('head-translate').hidden") is True
+        window.run("""
+            const given = new DataTransfer();
+            given.items.add(new File(["no audio"], "broken.mp3"));
+            document.dispatchEvent(new DragEvent("drop", {dataTransfer: given, bubbles: true}))""")
+        window.wait_for("return document.getElementById('status').textContent.startsWith('broken.mp3: ')", 300)
+        assert window.run("return document.getElementById('result').hidden") is False
+        window.run("""
+            const given = new DataTransfer();
+            given.items.add(new File([new Uint8Array(26e6)], "big.wav"));
+            document.dispatchEvent(new DragEvent("drop", {dataTransfer: given, bubbles: true}))""")
+        window.wait_for("return document.getElementById('status').textContent.includes('at most 25 MB')")
+        # A refused request is in the browser's log.
+        assert [line for line in window.complaints() if "400" not in line] == []
 
 
 @pytest.mark.programs(*browser.PROGRAMS)

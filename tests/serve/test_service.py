@@ -24,6 +24,7 @@ from utils.audio.constants import SAMPLE_RATE
 from utils.errors import UserError
 from utils.serve.app import make_app, make_server
 from utils.serve.guard import KEY_VARIABLE, Limits, listen, read_api_key
+from utils.serve.served_model import ServedModel, describe_model
 from utils.transcribe.details import TextDetails, Word
 from utils.transcribe.recognizer import Recognition, Segment
 
@@ -133,6 +134,8 @@ def test_both_tasks_come_from_one_call(address, recognizer):
     assert recognizer.calls == [(("transcribe", "translate"), "fr")]
     assert (answer["transcribe"], answer["translate"]) == ("transcribe 0.5 <&>", "translate 0.5 <&>")
     assert answer["segments"][1] == {"start": 1.0, "end": 2.5, "texts": {"transcribe": "<&>", "translate": "<&>"}}
+    assert answer["subtitles"]["translate"]["srt"].startswith("1\n00:00:0")
+    assert answer["subtitles"]["transcribe"]["vtt"].startswith("WEBVTT\n\n")
 
 
 def test_openais_client_gets_every_format(address, recognizer):
@@ -355,3 +358,13 @@ def test_nonsense_is_answered_and_leaves_the_server_alive(address, recognizer):
         assert answer.status == 400 and "message" in json.load(answer)["error"]
         connection.close()
     assert post(address).status_code == 200
+
+
+def test_the_page_knows_what_the_model_was_tuned_for(tmp_path):
+    exported = tmp_path / "calls" / "ct2_int8"
+    (tmp_path / "calls" / "merged").mkdir(parents=True)
+    exported.mkdir()
+    (exported / "README.md").write_text("---\nlanguage:\n- fr\n- ru\nlicense: mit\n---\n# Card\n", encoding="utf-8")
+    assert describe_model(exported) == ServedModel("ct2_int8", "calls, int8", ("fr", "ru"))
+    (exported / "README.md").write_text("no header", encoding="utf-8")
+    assert describe_model(exported).languages == () and describe_model(tmp_path).title == tmp_path.name

@@ -30,9 +30,11 @@ from utils.errors import UserError
 from utils.serve.guard import Guard, Limits, refuse
 from utils.serve.metrics import CONTENT_TYPE, Metrics
 from utils.serve.openai_format import RESPONSE_FORMATS, format_recognition, stream_events
+from utils.serve.served_model import ServedModel
 from utils.serve.whisper_asr import add_whisper_asr
 from utils.serve.work_queue import AbandonedError, LateError, Progress, WorkQueue
 from utils.transcribe.recognizer import Recognition
+from utils.transcribe.subtitles import make_cues, to_srt, to_vtt
 
 TEMPLATES = Path(__file__).parent / "templates"
 OPENAI_MODEL = "whisper-1"  # the default name of OpenAI's clients
@@ -51,6 +53,7 @@ class Service:
     queue: WorkQueue
     limits: Limits
     metrics: Metrics
+    described: ServedModel
     any_model: bool = False
 
     async def run(self, request: Request, file: UploadFile, tasks: Sequence[str], language: str | None, *,
@@ -96,13 +99,14 @@ class Service:
         return found
 
 
-def make_app(recognize: Recognize, model: str, *, workers: int, waiting: int, limits: Limits | None = None,
-             api_key: str = "", any_model: bool = False, origins: Collection[str] = ()) -> Guard:
+def make_app(recognize: Recognize, model: str | ServedModel, *, workers: int, waiting: int,
+             limits: Limits | None = None, api_key: str = "", any_model: bool = False,
+             origins: Collection[str] = ()) -> Guard:
     """The service as an ASGI application.
 
     Args:
         recognize: a Recognizer, or a function with its signature; is called from several threads.
-        model: the name that clients see.
+        model: the name that clients see, or a description of the model, for the page, too.
         workers: recordings that are recognized at once.
         waiting: further requests that may wait; beyond these, requests are answered with status 429.
         api_key: the key that clients must send; "": none, and only programs on this machine are served.
@@ -114,7 +118,8 @@ def make_app(recognize: Recognize, model: str, *, workers: int, waiting: int, li
     app = FastAPI(title="Whisper multitask", openapi_url=None)  # its documentation pages would load remote scripts
     _add_error_handlers(app)
     metrics = Metrics(lambda: queue.taken)
-    service = Service(recognize, model, queue, limits, metrics, any_model)
+    described = ServedModel(model) if isinstance(model, str) else model
+    service = Service(recognize, described.name, queue, limits, metrics, described, any_model)
     _add_page(app, service, bool(api_key))
     _add_models(app, service)
     _add_recognition(app, service)
@@ -156,7 +161,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 
 def _add_page(app: FastAPI, service: Service, needs_key: bool) -> None:
-    html, headers = _page(service.model, needs_key)
+    html, headers = _page(service, needs_key)
 
     @app.api_route("/", methods=["GET", "HEAD"])
     async def page() -> HTMLResponse:
@@ -221,7 +226,10 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
         """Both tasks from one encoder pass."""
         found = await service.run(request, file, TASKS, language)
         segments = [{"start": segment.start, "end": segment.end, "texts": segment.texts} for segment in found.segments]
-        return {**asdict(found), "segments": segments, **{task: found.text(task) for task in TASKS}}
+        subtitles = {task: {"srt": to_srt(cues), "vtt": to_vtt(cues)} for task in TASKS
+                     for cues in [make_cues(found.segments, task)]}
+        return {**asdict(found), "segments": segments, **{task: found.text(task) for task in TASKS},
+                "subtitles": subtitles}
 
 
 def _checked_language(language: str | None) -> str | None:
@@ -255,14 +263,16 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def _page(model: str, needs_key: bool) -> tuple[str, Mapping[str, str]]:
+def _page(service: Service, needs_key: bool) -> tuple[str, Mapping[str, str]]:
     """The HTML of the page, which loads nothing, and headers that forbid it to."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True)
     style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("service.css", "service.js"))
-    languages = sorted((language_name(code).title(), code) for code in all_codes())
+    tuned = sorted((language_name(code).title(), code) for code in service.described.languages)
+    others = sorted((language_name(code).title(), code) for code in all_codes() - set(service.described.languages))
     html = environment.get_template("service.html.j2").render(
-        model=model, needs_key=needs_key, languages=languages, style=Markup(style), script=Markup(script))
+        model=service.described.title or service.model, needs_key=needs_key, tuned=tuned, others=others,
+        limits=service.limits, style=Markup(style), script=Markup(script))
     hashes = {kind: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
               for kind, text in (("style", style), ("script", script))}
     policy = (f"default-src 'none'; style-src 'sha256-{hashes['style']}'; script-src 'sha256-{hashes['script']}'; "

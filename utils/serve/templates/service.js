@@ -3,7 +3,8 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const record = $("record"), drop = $("drop"), status = $("status"), player = $("player");
-  let recorder = null, busy = false, texts = {}, clock = 0;
+  const limits = $("form").dataset;
+  let recorder = null, busy = false, texts = {}, clock = 0, last = null, stopped = null;
 
   const say = (text, isError = false) => {
     status.textContent = text;
@@ -33,6 +34,7 @@
 
   const show = (answer) => {
     texts = answer;
+    const isEnglish = answer.language === "en";  // a translation would say the same again
     const name = $("language").querySelector(`option[value="${answer.language}"]`);
     const sure = answer.language_probability < 1 ? `, ${Math.round(100 * answer.language_probability)} % sure` : "";
     $("facts").textContent = (name && answer.language ? `${name.textContent}${sure}; ` : "")
@@ -45,9 +47,12 @@
         player.currentTime = segment.start;
         player.play().catch(() => {});
       });
-      item.append(from, paragraph(segment.texts.transcribe, answer.language), paragraph(segment.texts.translate, "en"));
+      item.append(from, paragraph(segment.texts.transcribe, answer.language));
+      if (!isEnglish) item.append(paragraph(segment.texts.translate, "en"));
       return item;
     }));
+    $("result").classList.toggle("english", isEnglish);
+    $("head-translate").hidden = document.querySelector("[data-of=translate]").hidden = isEnglish;
     $("heads").hidden = !answer.segments.length;
     say(answer.segments.length ? "" : "Nobody speaks in this audio.");
     $("result").hidden = false;
@@ -55,30 +60,47 @@
 
   const send = async (audio, name) => {
     if (busy) return;
+    if (audio.size > Number(limits.maxBytes)) {
+      say(`${name} has ${(audio.size / 1e6).toFixed(0)} MB; at most ${(limits.maxBytes / 1e6).toFixed(0)} MB can be sent. `
+        + "Cut it into parts, or save it as mp3 or opus.", true);
+      return;
+    }
+    last = {audio, name};
+    stopped = new AbortController();
+    $("cancel").hidden = false;
     busy = record.disabled = $("file").disabled = true;
     const body = new FormData();
     body.append("file", audio, name);
     if ($("language").value) body.append("language", $("language").value);
     const key = $("key") ? $("key").value.trim() : "";
-    $("result").hidden = true;
-    if (player.src) URL.revokeObjectURL(player.src);
-    player.src = URL.createObjectURL(audio);
-    tick("Recognizing …");
+    tick(`Recognizing ${name} …`);
     try {
-      const response = await fetch("recognize", {method: "POST", body, headers: key ? {Authorization: `Bearer ${key}`} : {}});
+      const response = await fetch("recognize", {method: "POST", body, signal: stopped.signal,
+        headers: key ? {Authorization: `Bearer ${key}`} : {}});
       const answer = await response.json();
       clearInterval(clock);
-      if (response.ok) show(answer);
-      else say(answer.error.message, true);
+      if (response.ok) {
+        if (player.src) URL.revokeObjectURL(player.src);
+        player.src = URL.createObjectURL(audio);
+        show(answer);
+      } else {
+        say(`${name}: ${answer.error.message}`, true);
+      }
     } catch (error) {
-      say(`The server does not answer (${error.message}).`, true);
+      if (error.name === "AbortError") say("Cancelled.");
+      else say(`The server does not answer (${error.message}). Is it still running? Then try again.`, true);
     } finally {
       clearInterval(clock);
+      $("cancel").hidden = true;
       busy = $("file").disabled = false;
       record.disabled = !canRecord;
     }
   };
 
+  $("cancel").addEventListener("click", () => stopped.abort());
+  $("language").addEventListener("change", () => {  // the same audio again
+    if (last) send(last.audio, last.name);
+  });
   $("file").addEventListener("change", (event) => {
     const file = event.target.files[0];
     event.target.value = "";  // the same file may be chosen again
@@ -98,6 +120,22 @@
     $("no-microphone").textContent = "Browsers let a page record on localhost or over https only; files work all the same.";
     $("no-microphone").hidden = false;
   }
+  const showLevel = (stream) => {  // while the recorder runs
+    const context = new AudioContext(), analyser = context.createAnalyser(), samples = new Float32Array(2048);
+    context.createMediaStreamSource(stream).connect(analyser);
+    $("level").hidden = false;
+    const draw = () => {
+      if (!recorder) {
+        $("level").hidden = true;
+        context.close();
+        return;
+      }
+      analyser.getFloatTimeDomainData(samples);
+      $("level").value = Math.max(...samples.map(Math.abs));
+      requestAnimationFrame(draw);
+    };
+    draw();
+  };
   record.addEventListener("click", async () => {
     if (recorder) {
       recorder.stop();
@@ -117,6 +155,7 @@
         send(new Blob(parts, {type}), "recording");
       });
       recorder.start();
+      showLevel(stream);
       record.classList.add("on");
       record.textContent = "■ Stop";
       tick("Recording …");
@@ -129,8 +168,20 @@
   for (const button of document.querySelectorAll("[data-copy]")) {
     button.hidden = !navigator.clipboard;
     button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(texts[button.dataset.copy]);
+      const task = button.dataset.copy;
+      const lines = () => texts.segments.map((segment) => `${time(segment.start)} ${segment.texts[task]}`).join("\n");
+      await navigator.clipboard.writeText(button.dataset.times ? lines() : texts[task]);
       say("Copied.");
+    });
+  }
+  for (const button of document.querySelectorAll("[data-save]")) {
+    button.addEventListener("click", () => {
+      const {save: task, kind} = button.dataset, link = document.createElement("a");
+      const content = kind === "txt" ? `${texts[task]}\n` : texts.subtitles[task][kind];
+      link.href = URL.createObjectURL(new Blob([content], {type: "text/plain"}));
+      link.download = `${last.name.replace(/\.[^.]*$/, "")}${task === "translate" ? ".en" : ""}.${kind}`;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
     });
   }
   $("form").addEventListener("submit", (event) => event.preventDefault());
