@@ -137,6 +137,7 @@ class ModelConfig:
     lora: LoraOptions = field(default_factory=LoraOptions)
     padding: PaddingOptions = field(default_factory=PaddingOptions)
     windows: WindowOptions = field(default_factory=WindowOptions)
+    balance: float = 1.0  # temperature over languages and tasks; 1: as often as there are utterances
     augment: list[dict[str, Any]] = field(default_factory=list)  # [{speed: {…}}, …]: see utils/augment/chain.py
     batch: BatchOptions = field(default_factory=BatchOptions)
     cache_encoder: bool = False  # keep a frozen encoder's outputs between epochs; fixes the batches
@@ -223,6 +224,7 @@ def _check_values(config: Config, path: Path) -> None:
     positive(model.padding.silence_positions, "model.padding.silence_positions", 0)
     positive(model.lora.r, "model.lora.r")
     positive(model.lora.alpha, "model.lora.alpha")
+    positive(model.balance, "model.balance")
     positive(model.batch.max_frames, "model.batch.max_frames", 100)
     positive(config.predict.max_frames, "predict.max_frames", 100)
     positive(config.predict.tail_frames, "predict.tail_frames", 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from utils.errors import UserError
 from utils.features.feature_set import Utterance
 from utils.features.log_mel import LogMel
 from utils.model.modeling import IGNORED
+from utils.train.balance import describe_balance, repeated_windows
 from utils.train.batching import Item
 from utils.train.dataset import MultitaskDataset, describe
 from utils.train.targets import TargetWriter
@@ -247,3 +249,31 @@ def test_examples_depend_on_seed_epoch_and_window_alone(tokenizer: WhisperTokeni
     assert len(examples(1, 0)) == len(examples(1, 1)) > len(UTTERANCES)
     assert examples(1, 0) != examples(2, 0)
     assert describe(dataset(1)) == "200 targets of 120 utterances, 7.2 minutes"  # joined ones are no new data
+
+
+@pytest.mark.parametrize(("temperature", "scarce"), [(1.0, 4), (2.0, 20), (1e9, 100)])
+def test_scarce_languages_are_repeated(temperature: float, scarce: int) -> None:
+    utterances = [Utterance(str(number), 300, [f"u{number}|{'cy' if number < 4 else 'fr'}|transcribe"])
+                  for number in range(104)]
+    windows = [*single_windows(utterances), Window((), (), 100, noise=0)]
+    more = repeated_windows(windows, utterances, temperature, np.random.default_rng(0))
+    counts = Counter(utterances[window.members[0]].keys[0].split("|")[1] for window in [*windows[:-1], *more])
+    assert counts == {"fr": 100, "cy": scarce}
+    each = Counter(window.members[0] for window in more)
+    assert not each or max(each.values()) - min(each.values()) <= 1
+    line = describe_balance([*windows, *more], utterances, lambda _: 10)
+    assert f"cy transcribe {scarce} targets, {10 * scarce} tokens" in line
+
+
+def test_a_balanced_training_set_is_longer(tokenizer: WhisperTokenizer, tiny_whisper: Path, tmp_path: Path) -> None:
+    russian, french = ([one for one in UTTERANCES if f"|{code}|" in one.keys[0]] for code in ("ru", "fr"))
+    few = russian[:5] + french
+    texts = {key: TEXTS[key] for one in few for key in one.keys}
+    write_list(tmp_path / "text", texts)
+    sizes = []
+    for balance in (1.0, 5.0):
+        plan = plan_windows(WindowOptions(), 1, few, tmp_path / "text", LogMel(tiny_whisper), balance)
+        dataset = MultitaskDataset(few, lambda _: FEATS, texts, tokenizer, plan=plan)
+        sizes.append(len(dataset))
+        assert dataset[Item(len(dataset) - 1, 300)]["targets"]
+    assert sizes[0] == len(few) and sizes[1] > 1.2 * len(few)

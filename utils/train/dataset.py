@@ -20,6 +20,7 @@ from utils.features.joining import join_feats
 from utils.model.modeling import IGNORED
 from utils.model.sampled_silence import EDGE_FRAMES, sample_silence
 from utils.train.augmenter import Augmenter
+from utils.train.balance import describe_balance, repeated_windows
 from utils.train.batching import Item
 from utils.train.targets import Target, TargetWriter
 from utils.train.window_plan import WindowPlan
@@ -53,6 +54,8 @@ class MultitaskDataset(Dataset[dict[str, Any]]):
         if plan:
             self.windows = compose(utterances, self.writer.longest_targets(), options, plan.seed, plan.speakers,
                                    plan.recorded, plan.silent)
+            self.windows += repeated_windows(self.windows, utterances, plan.balance,
+                                             np.random.default_rng([plan.seed, len(self.windows)]))
         self.num_frames = [window.num_frames for window in self.windows]
         self.num_targets = sum(len(utterance.keys) for utterance in utterances)
         self._plan = plan
@@ -140,6 +143,11 @@ def split_batch(batch: dict[str, Any], max_frames: int) -> list[dict[str, Any]]:
     return [{"batch_id": (batch["batch_id"], first), "silence": batch["silence"],
              **{name: tensor[first:first + size] for name, tensor in tensors.items()}}
             for first in range(0, utterances, size)]
+
+
+def describe_epoch(dataset: MultitaskDataset) -> str:
+    """Return one line for the log: targets and tokens of an epoch by language and task."""
+    return describe_balance(dataset.windows, dataset.utterances, dataset.writer.num_tokens)
 
 
 def describe(dataset: MultitaskDataset) -> str:

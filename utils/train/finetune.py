@@ -15,7 +15,7 @@ from transformers.trainer_utils import set_seed
 
 from utils.augment.chain import AugmentationChain, read_chain
 from utils.cli import log
-from utils.config import Config, Lists, ModelConfig, WindowOptions, require_file, save_config
+from utils.config import Config, Lists, ModelConfig, require_file, save_config
 from utils.data.lists import read_list
 from utils.data.machine_made import read_machine_made
 from utils.data.tokenizer import load_tokenizer
@@ -29,7 +29,7 @@ from utils.model.modeling import MultitaskWhisper, require_no_layerdrop
 from utils.provenance import ENVIRONMENT, record_environment
 from utils.train.arguments import precision_note, training_arguments, utterance_limits
 from utils.train.augmenter import plan_augmentation
-from utils.train.dataset import MultitaskDataset, describe
+from utils.train.dataset import MultitaskDataset, describe, describe_epoch
 from utils.train.divergence import rate_warning, require_finite_weights
 from utils.train.encoder_cache import require_frozen_encoder, require_same_outputs
 from utils.train.records import CONFIG, DATA, SUMMARY, WEIGHTS, output_directory, write_history
@@ -72,11 +72,12 @@ def tune(config: Config, overwrite: bool = False) -> None:
     log_mel = LogMel(base_dir)
     data_seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
     chain = _check_augmentation(config.model)
-    train = _dataset(config.data.train, "data.train", log_mel, tokenizer, config.model.windows, data_seed,
+    train = _dataset(config.data.train, "data.train", log_mel, tokenizer, config.model, data_seed,
                      config.data.rehearsal, chain)
     dev = _dataset(config.data.test, "data.test", log_mel, tokenizer) if has_dev_set else None
     log(f"training on {describe(train)}" + (f"; evaluating on {describe(dev)}" if dev else ""))
     log(describe_windows(train.windows, train.utterances))
+    log(describe_epoch(train))
     if chain.named:
         log("augmentation: " + ", ".join(f"{name} of {100 * one.share:.0f} %" for name, one in chain.named)
             + " of the windows")
@@ -113,7 +114,7 @@ def _check_augmentation(options: ModelConfig) -> AugmentationChain:
 
 
 def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperTokenizer,
-             windows: WindowOptions | None = None, seed: int = 0, rehearsal: Lists | None = None,
+             model: ModelConfig | None = None, seed: int = 0, rehearsal: Lists | None = None,
              chain: AugmentationChain | None = None) -> MultitaskDataset:
     text = require_file(lists.text, f"{section}.text")
     utterances, read_feats = open_set(lists, section, log_mel)
@@ -132,7 +133,7 @@ def _dataset(lists: Lists, section: str, log_mel: LogMel, tokenizer: WhisperToke
         def read_feats(source: str) -> np.ndarray:
             return read_more(source) if source in of_rehearsal else read_own(source)
 
-    plan = plan_windows(windows, seed, utterances, text, log_mel) if windows else None
+    plan = plan_windows(model.windows, seed, utterances, text, log_mel, model.balance) if model else None
     return MultitaskDataset(utterances, read_feats, texts, tokenizer, text, plan, augmenter)
 
 

@@ -51,6 +51,10 @@ class TargetWriter:
         return [_TIME_TOKENS + max(len(self._text_ids(key)) for key in utterance.keys)
                 for utterance in self.utterances]
 
+    def num_tokens(self, key: str) -> int:
+        """The number of tokens of a key's text."""
+        return len(self._text_ids(key))
+
     def targets(self, window: Window, earlier: Window | None, rng: np.random.Generator) -> list[Target]:
         """One target for each task of a window.
 

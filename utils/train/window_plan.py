@@ -28,8 +28,9 @@ class WindowPlan:
     Attributes:
         speakers: of each utterance; "" if unknown.
         recorded: neighbours in recordings.
-        silent: the utterances in which nobody speaks, by number; they are in no joined window.
         files: recorded noises.
+        silent: the utterances in which nobody speaks, by number; they are in no joined window.
+        balance: temperature, see :mod:`utils.train.balance`.
     """
 
     options: WindowOptions
@@ -37,8 +38,9 @@ class WindowPlan:
     speakers: Sequence[str]
     log_mel: LogMel
     recorded: Sequence[Chain] = ()
-    silent: frozenset[int] = frozenset()
     files: Sequence[Path] = ()
+    silent: frozenset[int] = frozenset()
+    balance: float = 1.0
 
     def noise_feats(self, window: Window) -> np.ndarray:
         """Features of a window of noise: (frames, num_mels)."""
@@ -48,7 +50,7 @@ class WindowPlan:
 
 
 def plan_windows(options: WindowOptions, seed: int, utterances: Sequence[Utterance], text: Path,
-                 log_mel: LogMel) -> WindowPlan:
+                 log_mel: LogMel, balance: float = 1.0) -> WindowPlan:
     """The plan of a training set.
 
     Args:
@@ -74,5 +76,5 @@ def plan_windows(options: WindowOptions, seed: int, utterances: Sequence[Utteran
                             "utterances by speaker")
         recorded = recorded_chains(utterances, lambda key: (spans[key].recording, spans[key].start, spans[key].end),
                                    silent)
-    return WindowPlan(options, seed, speakers, log_mel, recorded, silent,
-                      noise_files(options.noise_dir, "model.windows.noise_dir") if options.noise_dir else ())
+    files = noise_files(options.noise_dir, "model.windows.noise_dir") if options.noise_dir else ()
+    return WindowPlan(options, seed, speakers, log_mel, recorded, files, silent, balance)
