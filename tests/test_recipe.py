@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from made_corpus import write_set
+from tiny_whisper import make_tiny_whisper
 
 from utils.data.lists import read_list
 
@@ -35,6 +36,13 @@ def write_lists(work: Path) -> Path:
     for number, (name, count) in enumerate(SETS.items()):
         write_set(work / "data" / name, count, seed=number)
     return work
+
+
+@pytest.fixture(scope="module")
+def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One with the proportions of OpenAI's, for whisper.cpp."""
+    return make_tiny_whisper(tmp_path_factory.mktemp("model") / "tiny whisper", encoder_ffn_dim=256,
+                             decoder_ffn_dim=256)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ _TASK_TOKENS = ["<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofpr
                 "<|notimestamps|>"]
 _SIZE = {
     "d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
-    "decoder_attention_heads": 2, "encoder_ffn_dim": 256, "decoder_ffn_dim": 256,
+    "decoder_attention_heads": 2, "encoder_ffn_dim": 128, "decoder_ffn_dim": 128,
 }
 
 

@@ -19,6 +19,7 @@ from utils.typed_yaml import apply_override, build, read_mapping
 
 PADDING_POLICIES = ("none", "constant", "uniform", "log-uniform", "full")
 WINDOWS = ("short", "full")
+PRECISIONS = ("auto", "float32", "bf16")
 BACKENDS = ("auto", "transformers", "ctranslate2")
 
 
@@ -53,6 +54,7 @@ class PredictConfig:
     beam_size: int = 1
     also_greedy: bool = False  # decode greedily, too, from the same encoder pass; not with result_file
     backend: str = "auto"  # transformers, or ctranslate2, which is faster on a CPU; auto: by device
+    encoder_precision: str = "auto"  # of ctranslate2 on a CPU: float32, bf16; auto: bf16 if the CPU has it
     window: str = "short"  # short: encode only the utterance; full: pad to Whisper's native 30 s
     max_frames: int = 24000  # feature frames in a batch, with padding; CTranslate2 on a CPU uses fewer
     tail_frames: int = 50  # silence after a batch's longest utterance; without it, decoding may loop
@@ -220,6 +222,7 @@ def _check_values(config: Config, path: Path) -> None:
     choice(model.padding.policy, PADDING_POLICIES, "model.padding.policy")
     choice(config.predict.window, WINDOWS, "predict.window")
     choice(config.predict.backend, BACKENDS, "predict.backend")
+    choice(config.predict.encoder_precision, PRECISIONS, "predict.encoder_precision")
     positive(model.padding.max_frames, "model.padding.max_frames", 0)
     positive(model.padding.silence_positions, "model.padding.silence_positions", 0)
     positive(model.lora.r, "model.lora.r")

@@ -14,6 +14,7 @@ from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 from utils.audio.constants import FULL_WINDOW
 from utils.data.tokenizer import load_tokenizer
 from utils.decode.batches import decode_set, plan_batches
+from utils.decode.bf16_encoder import Bf16EncoderDecoder
 from utils.decode.ct2_decoder import Ct2Decoder, resolve_runtime
 from utils.decode.transformers_decoder import TransformersDecoder
 from utils.errors import UserError
@@ -126,3 +127,21 @@ def test_a_directory_without_model_is_named(tmp_path: Path, tokenizer: WhisperTo
     with pytest.raises(UserError, match=r"CTranslate2 cannot load it") as caught:
         Ct2Decoder(tmp_path, tokenizer, device="cpu")
     assert str(caught.value).startswith(f"{tmp_path}: ")
+
+
+def test_an_encoder_in_bf16_hears_nearly_the_same(ct2: Path, tiny_whisper: Path, tokenizer: WhisperTokenizer) -> None:
+    """And it is this encoder that is used: with another one's, the outputs are others."""
+    threads = torch.get_num_threads()
+    try:
+        exact = Ct2Decoder(ct2, tokenizer, device="cpu", compute_type="float32")
+        fast = Bf16EncoderDecoder(load_base_model(tiny_whisper).model.encoder, ct2, tokenizer)
+        assert fast.compute_type == "float32, encoder bf16"
+        for num_frames in (310, FULL_WINDOW):
+            features = np.stack([np.pad(feats_of("310"), ((0, num_frames - 310), (0, 0))).T] * 2)
+            ours, theirs = (np.array(decoder.encode(features)) for decoder in (fast, exact))
+            assert ours.shape == theirs.shape and ours.dtype == np.float32
+            assert 0 < np.abs(ours - theirs).mean() < 0.05 * np.abs(theirs).mean()
+        batches = plan_batches(UTTERANCES, 330, "short")
+        assert decode_set(fast, feats_of, batches)[0].keys() == decode_set(exact, feats_of, batches)[0].keys()
+    finally:
+        torch.set_num_threads(threads)

@@ -34,7 +34,8 @@ print(_pywhispercpp.whisper_model_n_vocab(context), _pywhispercpp.whisper_model_
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_whisper(tmp_path_factory.mktemp("whole"))
+    """A model with the proportions of OpenAI's, which whisper.cpp expects."""
+    return make_tiny_whisper(tmp_path_factory.mktemp("whole"), encoder_ffn_dim=256, decoder_ffn_dim=256)
 
 
 def load(path: Path, audio_ctx: int = 0) -> subprocess.CompletedProcess[str]:
@@ -76,7 +77,7 @@ def test_a_cut_file_is_not_loaded(whole: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_one_line_and_leaves_nothing(whole: Path, tmp_path: Path,
                                                                tmp_path_factory: pytest.TempPathFactory,
                                                                monkeypatch: pytest.MonkeyPatch) -> None:
-    narrow = make_tiny_whisper(tmp_path_factory.mktemp("narrow"), encoder_ffn_dim=128, decoder_ffn_dim=128)
+    narrow = make_tiny_whisper(tmp_path_factory.mktemp("narrow"))
     with pytest.raises(UserError, match="--type q3: use one of f16 q8_0 q5_1 q5_0"):
         convert_to_ggml(whole, tmp_path / "a.bin", "q3")
     with pytest.raises(UserError, match=r"config.json.*Name a directory merged/"):

@@ -20,7 +20,17 @@ from utils.decode.decode_directory import write_decode_directory
 from utils.decode.transformers_decoder import TransformersDecoder
 from utils.errors import UserError
 from utils.export.parity import Parity, compare_export, read_parity, write_parity
-from utils.export.parity_causes import CONVERSION, NEAR_TIE, PADDING, QUANTIZATION, ROUNDING, SEARCH, cause, examine
+from utils.export.parity_causes import (
+    BF16,
+    CONVERSION,
+    NEAR_TIE,
+    PADDING,
+    QUANTIZATION,
+    ROUNDING,
+    SEARCH,
+    cause,
+    examine,
+)
 from utils.features.feature_set import open_set
 from utils.features.log_mel import LogMel
 from utils.filesystem import write_json
@@ -174,6 +184,11 @@ def test_what_does_not_belong_together_is_refused(exp_dir: Path) -> None:
     (other / "scores.json").unlink()
     with pytest.raises(UserError, match=r"scores\.json.*score\.py"):
         compare_export(lora, other)
+
+
+def test_a_tuned_model_that_was_encoded_in_bf16_may_be_the_cause() -> None:
+    assert [cause(False, False, margin, 5, in_bf16=True) for margin in (0.1, -2.0, 2.0)] == [BF16, BF16, SEARCH]
+    assert cause(True, True, 3.0, 5, in_bf16=True) == QUANTIZATION
 
 
 @pytest.mark.parametrize(("agrees", "in_tuned_batches", "margin", "beam_size", "expected"), [

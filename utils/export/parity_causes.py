@@ -31,6 +31,7 @@ QUANTIZATION = "quantization (the float32 export agrees with the tuned model)"
 NEAR_TIE = "quantization at a near tie (the float32 export agrees; to the tuned model both tokens are about as likely)"
 PADDING = "padding (in the tuned model's batches the float32 export agrees)"
 ROUNDING = "rounding at a near tie (the float32 export differs, too)"
+BF16 = "precision (the tuned model was encoded in bf16)"
 SEARCH = "the search (a hypothesis that looped and was decoded again, or beams that end differently)"
 CONVERSION = "NOT EXPLAINED: the float32 export differs at a clear choice: look at ids, settings and weights"
 _NEAR_TIE = math.log(2)  # nats: the less probable token is at least half as probable
@@ -70,7 +71,8 @@ def examine(differences: Sequence[Difference], merged_dir: Path, lists: Lists, t
         ours, theirs = _log_probabilities(model, tokenizer, difference, read_feats(source), num_frames)
         difference.probabilities = [round(math.exp(ours), 4), round(math.exp(theirs), 4)]
         agrees, agrees_as_tuned = (texts[difference.key] == difference.tuned for texts in (as_exported, as_tuned))
-        difference.cause = cause(agrees, agrees_as_tuned, ours - theirs, decoder.beam_size)
+        difference.cause = cause(agrees, agrees_as_tuned, ours - theirs, decoder.beam_size,
+                                 "bf16" in infos[0].get("compute_type", ""))
 
 
 def _batches_of(utterances: Sequence[Utterance], keys: set[str], info: Mapping[str, Any]) -> list[Batch]:
@@ -81,7 +83,7 @@ def _batches_of(utterances: Sequence[Utterance], keys: set[str], info: Mapping[s
             if (chosen := [utterance for utterance in batch.utterances if not keys.isdisjoint(utterance.keys)])]
 
 
-def cause(agrees: bool, agrees_in_tuned_batches: bool, margin: float, beam_size: int) -> str:
+def cause(agrees: bool, agrees_in_tuned_batches: bool, margin: float, beam_size: int, in_bf16: bool = False) -> str:
     """The cause of a difference, one of the constants above.
 
     Args:
@@ -89,6 +91,7 @@ def cause(agrees: bool, agrees_in_tuned_batches: bool, margin: float, beam_size:
         agrees_in_tuned_batches: it does so if it is padded as the tuned model was.
         margin: log probability of the tuned model's own token minus that of the export's, in nats.
         beam_size: of the search.
+        in_bf16: whether the tuned model was encoded in bf16.
     """
     near_tie = abs(margin) < _NEAR_TIE
     if agrees:
@@ -96,7 +99,9 @@ def cause(agrees: bool, agrees_in_tuned_batches: bool, margin: float, beam_size:
     if agrees_in_tuned_batches:
         return PADDING
     if near_tie:
-        return ROUNDING
+        return BF16 if in_bf16 else ROUNDING
+    if in_bf16 and margin < 0:  # to the tuned model in float32, the export's choice is the better one
+        return BF16
     return SEARCH if margin < 0 or beam_size > 1 else CONVERSION
 
 
