@@ -179,7 +179,7 @@ def test_what_does_not_belong_together_is_refused(exp_dir: Path) -> None:
         compare_export(lora, other)
     other = scored(exp_dir, "ct2-int8")
     shutil.rmtree(exp_dir / "ct2_int8")
-    with pytest.raises(UserError, match=r"decode\.json: no CTranslate2 model in .*ct2_int8"):
+    with pytest.raises(UserError, match=r"decode\.json: no exported model in .*ct2_int8"):
         compare_export(lora, other)
     (other / "scores.json").unlink()
     with pytest.raises(UserError, match=r"scores\.json.*score\.py"):
