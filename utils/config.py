@@ -54,7 +54,7 @@ class PredictConfig:
     beam_size: int = 1
     also_greedy: bool = False  # decode greedily, too, from the same encoder pass; not with result_file
     backend: str = "auto"  # transformers, or ctranslate2, which is faster on a CPU; auto: by device
-    encoder_precision: str = "auto"  # of ctranslate2 on a CPU: float32, bf16; auto: bf16 if the CPU has it
+    encoder_precision: str = "float32"  # of ctranslate2 on a CPU: float32, bf16; auto: bf16 if the CPU has it
     window: str = "short"  # short: encode only the utterance; full: pad to Whisper's native 30 s
     max_frames: int = 24000  # feature frames in a batch, with padding; CTranslate2 on a CPU uses fewer
     tail_frames: int = 50  # silence after a batch's longest utterance; without it, decoding may loop

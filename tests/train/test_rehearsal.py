@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from utils.config import Lists, WindowOptions
+from utils.config import Lists, ModelConfig
 from utils.data.lists import read_list, write_list
 from utils.data.tokenizer import load_tokenizer
 from utils.features.log_mel import LogMel
@@ -21,8 +21,8 @@ def test_utterances_for_which_the_base_model_wrote_something_are_trained_too(cor
     write_list(tmp_path / "text", written)
     rehearsal = Lists(wav_scp=str(corpus / "dev/wav.scp"), text=str(tmp_path / "text"))
     tokenizer, log_mel = load_tokenizer(tiny_whisper), LogMel(tiny_whisper)
-    alone = _dataset(train, "data.train", log_mel, tokenizer, WindowOptions())
-    both = _dataset(train, "data.train", log_mel, tokenizer, WindowOptions(), rehearsal=rehearsal)
+    alone = _dataset(train, "data.train", log_mel, tokenizer, ModelConfig())
+    both = _dataset(train, "data.train", log_mel, tokenizer, ModelConfig(), rehearsal=rehearsal)
     added = both.utterances[len(alone):]
     assert [utterance.keys for utterance in both.utterances[:len(alone)]] == [
         utterance.keys for utterance in alone.utterances]
