@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.audio.constants import FRAMES_PER_SECOND, SAMPLE_RATE
-from utils.augment.draws import SampleAugmentation, require_range
+from utils.augment.draws import RangedAugmentation, SampleAugmentation
 from utils.augment.no_speech import noise, noise_files
 
 _QUIET = 1e-9  # mean square below which a window has nothing to add noise to, or the noise is silence
 
 
 @dataclass(frozen=True)
-class AddNoise(SampleAugmentation):
+class AddNoise(RangedAugmentation, SampleAugmentation):
     """Adds noise ``lowest`` to ``highest`` dB below the speech.
 
     Attributes:
@@ -24,11 +24,11 @@ class AddNoise(SampleAugmentation):
     share: float = 0.3
     lowest: float = 5.0
     highest: float = 25.0
+    bounds = (-20.0, 80.0)
     noise_dir: str = ""
 
     def check(self, name: str) -> None:
         super().check(name)
-        require_range(name, self.lowest, self.highest, -20, 80)
         if self.noise_dir:
             noise_files(self.noise_dir)
 
@@ -39,5 +39,5 @@ class AddNoise(SampleAugmentation):
         speech, sound = float(np.mean(np.square(samples))), float(np.mean(np.square(added)))
         if speech < _QUIET or sound < _QUIET:
             return samples
-        ratio = 10 ** (rng.uniform(self.lowest, self.highest) / 10)
+        ratio = 10 ** (self.draw_value(rng) / 10)
         return (samples + added * np.sqrt(speech / (sound * ratio))).astype(np.float32)

@@ -29,6 +29,23 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class RangedAugmentation(Augmentation):
+    """One whose value is drawn between ``lowest`` and ``highest``, which lie within the class' ``bounds``."""
+
+    lowest: float = 0.0
+    highest: float = 0.0
+    bounds = (0.0, 0.0)
+
+    def check(self, name: str) -> None:
+        super().check(name)
+        require_range(name, self.lowest, self.highest, *self.bounds)
+
+    def draw_value(self, rng: np.random.Generator) -> float:
+        """A value of the range."""
+        return float(rng.uniform(self.lowest, self.highest))
+
+
+@dataclass(frozen=True)
 class SampleAugmentation(Augmentation):
     """A change of samples: training reads the audio, not only stored features."""
 

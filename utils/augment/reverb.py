@@ -8,12 +8,12 @@ import numpy as np
 
 from utils.audio.constants import SAMPLE_RATE
 from utils.audio.loading import load_audio
-from utils.augment.draws import SampleAugmentation, require_range
+from utils.augment.draws import RangedAugmentation, SampleAugmentation
 from utils.augment.no_speech import noise_files
 
 
 @dataclass(frozen=True)
-class Reverb(SampleAugmentation):
+class Reverb(RangedAugmentation, SampleAugmentation):
     """Puts the speech into a room; what is said keeps its place and its level.
 
     Attributes:
@@ -25,11 +25,11 @@ class Reverb(SampleAugmentation):
     share: float = 0.3
     lowest: float = 0.1
     highest: float = 0.7
+    bounds = (0.01, 5.0)
     rir_dir: str = ""
 
     def check(self, name: str) -> None:
         super().check(name)
-        require_range(name, self.lowest, self.highest, 0.01, 5)
         if self.rir_dir:
             noise_files(self.rir_dir, "rir_dir")
 
@@ -39,7 +39,7 @@ class Reverb(SampleAugmentation):
             response = load_audio(str(files[int(rng.integers(len(files)))]))
             response = response[int(np.abs(response).argmax()):]  # what comes before the direct sound is delay
         else:
-            response = _made_response(rng.uniform(self.lowest, self.highest), rng)
+            response = _made_response(self.draw_value(rng), rng)
         size = len(samples) + len(response) - 1
         size += size % 2
         heard = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(response, size), size)[:len(samples)]

@@ -7,24 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.audio.constants import SAMPLE_RATE
-from utils.augment.draws import Augmentation, require_range
+from utils.augment.draws import RangedAugmentation
 
 
 @dataclass(frozen=True)
-class Speed(Augmentation):
+class Speed(RangedAugmentation):
     """Plays a window ``lowest`` to ``highest`` times as fast. Times in its targets follow."""
 
     share: float = 0.67
     lowest: float = 0.9
     highest: float = 1.1
-
-    def check(self, name: str) -> None:
-        super().check(name)
-        require_range(name, self.lowest, self.highest, 0.5, 2)
+    bounds = (0.5, 2.0)
 
     def draw(self, rng: np.random.Generator) -> float:
         """How many times as fast."""
-        return float(rng.uniform(self.lowest, self.highest)) if rng.random() < self.share else 1.0
+        return self.draw_value(rng) if rng.random() < self.share else 1.0
 
 
 def play(samples: np.ndarray, speed: float) -> np.ndarray:
